@@ -79,11 +79,16 @@ int xb_error_no_memory(struct xb_error *err, const char *what)
 const char *xb_error_kind_name(enum xb_error_kind kind)
 {
     static const char *const names[] = {
-        [XB_ERR_NONE] = "none",           [XB_ERR_RETRY] = "retry",
-        [XB_ERR_DENIED] = "denied",       [XB_ERR_NOT_FOUND] = "not-found",
-        [XB_ERR_CONFLICT] = "conflict",   [XB_ERR_CORRUPT] = "corrupt",
-        [XB_ERR_CANCELLED] = "cancelled", [XB_ERR_INVALID] = "invalid",
-        [XB_ERR_FULL] = "full",           [XB_ERR_IO] = "io",
+        [XB_ERR_NONE] = "none",
+        [XB_ERR_RETRY] = "retry",
+        [XB_ERR_DENIED] = "denied",
+        [XB_ERR_NOT_FOUND] = "not-found",
+        [XB_ERR_CONFLICT] = "conflict",
+        [XB_ERR_CORRUPT] = "corrupt",
+        [XB_ERR_CANCELLED] = "cancelled",
+        [XB_ERR_INVALID] = "invalid",
+        [XB_ERR_FULL] = "full",
+        [XB_ERR_IO] = "io",
         [XB_ERR_BUG] = "bug",
     };
     return (unsigned)kind < sizeof names / sizeof *names ? names[kind] : "unknown";

@@ -2,12 +2,12 @@
  *
  * error.h - the one way in which functions of this project fail.
  *
- * What for:  a function that can fail returns 0, or a negative errno and a filled `struct xb_error`. The text tells an
- *            operator what was tried, on which thing, and what to do; `kind` tells a caller how to go on.
- * Ownership: a value on the caller's stack. Failing never allocates.
+ * What for:  a function that can fail returns 0, or a negative errno and a filled `struct
+ * xb_error`. The text tells an operator what was tried, on which thing, and what to do; `kind`
+ * tells a caller how to go on. Ownership: a value on the caller's stack. Failing never allocates.
  * Threads:   none shared.        Blocking: never.
- * Rules:     `err` is the last parameter, never NULL, untouched on success. Control flow branches on `kind`, never on text.
- *            The function that ends an error logs it, once.
+ * Rules:     `err` is the last parameter, never NULL, untouched on success. Control flow branches
+ * on `kind`, never on text. The function that ends an error logs it, once.
  */
 #pragma once
 
@@ -49,12 +49,13 @@ struct xb_error {
 int xb_error_set(struct xb_error *err, enum xb_error_kind kind, int code, const char *format, ...)
     XB_PRINTF(4, 5);
 
-/* Fills `err` from `errno_value` (positive, as in errno): kind by its meaning (ENOSPC: FULL, EACCES: DENIED, ENOENT: NOT_FOUND,
- * EEXIST: CONFLICT, EAGAIN, EINTR, ETIMEDOUT: RETRY, else IO), text "<format>: <strerror>". Returns -errno_value. */
-int xb_error_errno(struct xb_error *err, int errno_value, const char *format, ...)
-    XB_PRINTF(3, 4);
+/* Fills `err` from `errno_value` (positive, as in errno): kind by its meaning (ENOSPC: FULL,
+ * EACCES: DENIED, ENOENT: NOT_FOUND, EEXIST: CONFLICT, EAGAIN, EINTR, ETIMEDOUT: RETRY, else IO),
+ * text "<format>: <strerror>". Returns -errno_value. */
+int xb_error_errno(struct xb_error *err, int errno_value, const char *format, ...) XB_PRINTF(3, 4);
 
-/* Puts "<format>: " before the text, keeps code and kind, and returns the code. For adding the story on the way up. */
+/* Puts "<format>: " before the text, keeps code and kind, and returns the code. For adding the
+ * story on the way up. */
 int xb_error_wrap(struct xb_error *err, const char *format, ...) XB_PRINTF(2, 3);
 
 /* Like xb_error_set with -ENOMEM. */

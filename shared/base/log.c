@@ -57,7 +57,8 @@ static void line_puts(struct line *line, const char *text)
     line_put(line, text, strlen(text));
 }
 
-/* Escapes what could end a JSON string or a line. Bytes >= 0x80 pass: the text is UTF-8 or is shown as it is. */
+/* Escapes what could end a JSON string or a line. Bytes >= 0x80 pass: the text is UTF-8 or is shown
+ * as it is. */
 static void line_escaped(struct line *line, const char *text)
 {
     for (const char *c = text; *c; c++) {

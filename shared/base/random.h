@@ -2,7 +2,8 @@
  *
  * random.h - random bytes from the kernel, good enough for keys and nonces.
  *
- * Threads: any.    Blocking: only before the kernel's pool is seeded at boot. Never fails: a kernel without getrandom ends the process.
+ * Threads: any.    Blocking: only before the kernel's pool is seeded at boot. Never fails: a kernel
+ * without getrandom ends the process.
  */
 #pragma once
 

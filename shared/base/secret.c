@@ -69,9 +69,10 @@ int xb_secret_from_prompt(const char *prompt, struct xb_secret **ret, struct xb_
     XB_CLEANUP(xb_closep) int fd = open("/dev/tty", O_RDWR | O_CLOEXEC);
     struct termios before;
     if (fd < 0 || tcgetattr(fd, &before) < 0) {
-        return xb_error_set(err, XB_ERR_DENIED, -ENOTTY,
-                            "no password given and no terminal to ask at: set XEBEC_PASSWORD or use "
-                            "--password-file");
+        return xb_error_set(
+            err, XB_ERR_DENIED, -ENOTTY,
+            "no password given and no terminal to ask at: set XEBEC_PASSWORD or use "
+            "--password-file");
     }
     struct termios silent = before;
     silent.c_lflag &= ~(tcflag_t)ECHO;
