@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shared/crypto/hash.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+
+struct algorithm {
+    const char *name;
+    const char *mac;    /* OpenSSL's name of the MAC */
+    const char *digest; /* for HMAC */
+    size_t mac_bytes;   /* what the MAC is asked for */
+    size_t bytes;       /* how many of them are kept */
+};
+
+static const struct algorithm algorithms[] = {
+    {"BLAKE2B-256-128", "BLAKE2BMAC", NULL, 32, 16}, {"BLAKE2B-256", "BLAKE2BMAC", NULL, 32, 32},
+    {"BLAKE2S-128", "BLAKE2SMAC", NULL, 16, 16},     {"BLAKE2S-256", "BLAKE2SMAC", NULL, 32, 32},
+    {"HMAC-SHA256-128", "HMAC", "SHA2-256", 32, 16}, {"HMAC-SHA256", "HMAC", "SHA2-256", 32, 32},
+    {"HMAC-SHA224", "HMAC", "SHA2-224", 28, 28},     {"HMAC-SHA3-224", "HMAC", "SHA3-224", 28, 28},
+    {"HMAC-SHA3-256", "HMAC", "SHA3-256", 32, 32},
+};
+
+struct xb_hash {
+    const struct algorithm *algorithm;
+    EVP_MAC *mac;
+    EVP_MAC_CTX *prepared; /* keyed, nothing fed; only ever copied */
+};
+
+static const struct algorithm *algorithm_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof algorithms / sizeof *algorithms; i++) {
+        if (strcmp(algorithms[i].name, name) == 0) {
+            return &algorithms[i];
+        }
+    }
+    return NULL;
+}
+
+static int unknown_name(const char *name, struct xb_error *err)
+{
+    if (strncmp(name, "BLAKE3-", 7) == 0) {
+        return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP,
+                            "hash %s is not supported yet (BLAKE2B, BLAKE2S and the HMACs are)",
+                            name);
+    }
+    return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP,
+                        "hash %.40s is unknown (known: BLAKE2B-256-128, BLAKE2B-256, BLAKE2S-128, "
+                        "BLAKE2S-256, HMAC-SHA256-128, HMAC-SHA256, HMAC-SHA224, HMAC-SHA3-224, "
+                        "HMAC-SHA3-256)",
+                        name);
+}
+
+static bool prepare(struct xb_hash *hash, const void *key, size_t key_len)
+{
+    const struct algorithm *a = hash->algorithm;
+    hash->mac = EVP_MAC_fetch(NULL, a->mac, NULL);
+    hash->prepared = hash->mac ? EVP_MAC_CTX_new(hash->mac) : NULL;
+    if (!hash->prepared) {
+        return false;
+    }
+    char digest[32] = "";
+    size_t mac_bytes = a->mac_bytes;
+    OSSL_PARAM params[2] = {OSSL_PARAM_construct_size_t(OSSL_MAC_PARAM_SIZE, &mac_bytes),
+                            OSSL_PARAM_construct_end()};
+    if (a->digest) {
+        memcpy(digest, a->digest, strlen(a->digest) + 1);
+        params[0] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0);
+    }
+    return EVP_MAC_init(hash->prepared, key, key_len, params) == 1;
+}
+
+int xb_hash_new(const char *name, const void *key, size_t key_len, struct xb_hash **ret,
+                struct xb_error *err)
+{
+    const struct algorithm *algorithm = algorithm_find(name);
+    if (!algorithm) {
+        return unknown_name(name, err);
+    }
+    if (key_len == 0) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "hash %s needs a key", name);
+    }
+    XB_CLEANUP(xb_hash_freep) struct xb_hash *hash = calloc(1, sizeof *hash);
+    if (!hash) {
+        return xb_error_no_memory(err, "a hash");
+    }
+    hash->algorithm = algorithm;
+    if (!prepare(hash, key, key_len)) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                            "hash %s cannot be used here with a key of %zu bytes", name, key_len);
+    }
+    *ret = XB_TAKE(hash);
+    return 0;
+}
+
+size_t xb_hash_bytes(const struct xb_hash *hash)
+{
+    return hash->algorithm->bytes;
+}
+
+int xb_hash_compute(const struct xb_hash *hash, const void *data, size_t len, unsigned char *out,
+                    struct xb_error *err)
+{
+    static const unsigned char nothing[1];
+    unsigned char full[XB_HASH_BYTES_MAX];
+    size_t full_len = 0;
+    EVP_MAC_CTX *ctx = EVP_MAC_CTX_dup(hash->prepared);
+    bool ok = ctx && EVP_MAC_update(ctx, len ? data : nothing, len) == 1 &&
+              EVP_MAC_final(ctx, full, &full_len, sizeof full) == 1 &&
+              full_len == hash->algorithm->mac_bytes;
+    EVP_MAC_CTX_free(ctx);
+    if (!ok) {
+        return xb_error_set(err, XB_ERR_BUG, -EIO, "hash %s failed in OpenSSL",
+                            hash->algorithm->name);
+    }
+    memcpy(out, full, hash->algorithm->bytes);
+    return 0;
+}
+
+void xb_hash_free(struct xb_hash *hash)
+{
+    if (!hash) {
+        return;
+    }
+    EVP_MAC_CTX_free(hash->prepared);
+    EVP_MAC_free(hash->mac);
+    free(hash);
+}

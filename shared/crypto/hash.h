@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * hash.h - keyed hashes by the names that kopia's repositories give them.
+ *
+ * What for:  content ids, blob names, and HMAC-SHA256 for key derivation and signed links.
+ * Ownership: the caller frees a hash; it keeps no pointer to the key.
+ * Threads:   one hash may be used by any number of threads at once; nothing is locked and nothing
+ *            is fetched per call (each call copies a prepared context).
+ * Blocking:  never; CPU only.
+ * Shapes:    output of xb_hash_bytes() bytes, at most XB_HASH_BYTES_MAX.
+ * Errors:    INVALID for an unknown name (listed) or a key that the algorithm cannot take.
+ * Source:    kopia-format section 3; RFC 7693 (BLAKE2), RFC 2104 (HMAC).
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "shared/base/cleanup.h"
+#include "shared/base/error.h"
+
+enum { XB_HASH_BYTES_MAX = 32 };
+
+struct xb_hash;
+
+/* `name`: "BLAKE2B-256-128", "HMAC-SHA256", ... (kopia-format section 3). The BLAKE3 names are
+ * known and refused by name. */
+int xb_hash_new(const char *name, const void *key, size_t key_len, struct xb_hash **ret,
+                struct xb_error *err) XB_MUST_CHECK;
+
+size_t xb_hash_bytes(const struct xb_hash *hash);
+
+/* Fills `out` with xb_hash_bytes(hash) bytes. */
+int xb_hash_compute(const struct xb_hash *hash, const void *data, size_t len, unsigned char *out,
+                    struct xb_error *err) XB_MUST_CHECK;
+
+void xb_hash_free(struct xb_hash *hash);
+XB_DEFINE_CLEANUP(xb_hash_freep, struct xb_hash, xb_hash_free);
