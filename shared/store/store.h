@@ -2,17 +2,19 @@
  *
  * store.h - whole objects under names: the one interface to every place where backups are kept.
  *
- * What for:  a bucket or a folder, seen as immutable objects that appear whole or not at all. Drivers: fs/ (a folder), mem/ (tests);
- *            decorators: prefix (a folder within), sharded (kopia's file layout), fault/ (tests). S3 comes behind the same interface.
- * Ownership: the caller owns a store and frees it; a decorator owns its inner store.
- * Threads:   every call may be made from any thread at the same time.
- * Blocking:  yes; run it on a worker.
- * Shapes:    a name is 1 to XB_STORE_NAME_BYTES_MAX bytes, parts separated by '/', no empty part, no "." or "..", no NUL, and is checked by every
- *            driver; sizes in bytes; times in ns since 1970.
- * Errors:    NOT_FOUND (get, stat; delete of a missing object succeeds), CONFLICT (exclusive put of an existing name), FULL (no space), DENIED
- *            (read-only, permission), RETRY (passing), CORRUPT (a short object). The text names the store and the object.
- * Durability: when put or commit returns 0 the object survives a power cut (fs: file and folders are fsynced).
- * Source:    kopia-format section 1 (required operations); listing and read-after-write are strongly consistent.
+ * What for:  a bucket or a folder, seen as immutable objects that appear whole or not at all.
+ * Drivers: fs/ (a folder), mem/ (tests); decorators: prefix (a folder within), sharded (kopia's
+ * file layout), fault/ (tests). S3 comes behind the same interface. Ownership: the caller owns a
+ * store and frees it; a decorator owns its inner store. Threads:   every call may be made from any
+ * thread at the same time. Blocking:  yes; run it on a worker. Shapes:    a name is 1 to
+ * XB_STORE_NAME_BYTES_MAX bytes, at most XB_STORE_NAME_PARTS_MAX parts separated by '/', no empty
+ * part, no "." or "..", no NUL, and is checked by every driver; sizes in bytes; times in ns since
+ * 1970. Errors:    NOT_FOUND (get, stat; delete of a missing object succeeds), CONFLICT (exclusive
+ * put of an existing name), FULL (no space), DENIED (read-only, permission), RETRY (passing),
+ * CORRUPT (a short object). The text names the store and the object. Durability: when put or commit
+ * returns 0 the object survives a power cut (fs: file and folders are fsynced). Source:
+ * kopia-format section 1 (required operations); listing and read-after-write are strongly
+ * consistent.
  */
 #pragma once
 
@@ -26,6 +28,7 @@
 
 enum {
     XB_STORE_NAME_BYTES_MAX = 1024,
+    XB_STORE_NAME_PARTS_MAX = 32,
     /* The largest object that xb_store_get loads whole; larger ones are read in ranges. */
     XB_STORE_GET_BYTES_MAX = 512 * 1024 * 1024
 };
@@ -42,29 +45,31 @@ struct xb_store_item {
 };
 
 /* A negative return ends the listing with that error. */
-typedef int xb_store_item_fn(void *context, const struct xb_store_item *item,
-                             struct xb_error *err);
+typedef int xb_store_item_fn(void *context, const struct xb_store_item *item, struct xb_error *err);
 
 struct xb_store_put_options {
     bool exclusive; /* CONFLICT if the name exists */
 };
 
-/* Writes a whole object; replaces an existing one unless options say otherwise. options may be NULL. */
+/* Writes a whole object; replaces an existing one unless options say otherwise. options may be
+ * NULL. */
 int xb_store_put(struct xb_store *store, const char *name, const void *data, size_t len,
                  const struct xb_store_put_options *options, struct xb_error *err) XB_MUST_CHECK;
 
-/* An object written piece by piece (a pack, a tarball) without holding it in memory. Nothing is visible before commit; free without
- * commit leaves nothing behind. One thread at a time per upload. */
+/* An object written piece by piece (a pack, a tarball) without holding it in memory. Nothing is
+ * visible before commit; free without commit leaves nothing behind. One thread at a time per
+ * upload. */
 int xb_store_upload_begin(struct xb_store *store, const char *name,
-                          const struct xb_store_put_options *options,
-                          struct xb_store_upload **ret, struct xb_error *err) XB_MUST_CHECK;
+                          const struct xb_store_put_options *options, struct xb_store_upload **ret,
+                          struct xb_error *err) XB_MUST_CHECK;
 int xb_store_upload_write(struct xb_store_upload *upload, const void *data, size_t len,
                           struct xb_error *err) XB_MUST_CHECK;
 int xb_store_upload_commit(struct xb_store_upload *upload, struct xb_error *err) XB_MUST_CHECK;
 void xb_store_upload_free(struct xb_store_upload *upload);
 
-/* Appends bytes [offset, offset+len) of the object to `out` (its ceiling holds). len XB_STORE_TO_END reads to the end. A range that
- * goes past the end is CORRUPT: the object is shorter than its user was told. */
+/* Appends bytes [offset, offset+len) of the object to `out` (its ceiling holds). len
+ * XB_STORE_TO_END reads to the end. A range that goes past the end is CORRUPT: the object is
+ * shorter than its user was told. */
 int xb_store_get(struct xb_store *store, const char *name, uint64_t offset, uint64_t len,
                  struct xb_buf *out, struct xb_error *err) XB_MUST_CHECK;
 
@@ -78,8 +83,9 @@ int xb_store_delete(struct xb_store *store, const char *name, struct xb_error *e
 int xb_store_list(struct xb_store *store, const char *prefix, xb_store_item_fn *fn, void *context,
                   struct xb_error *err) XB_MUST_CHECK;
 
-/* The distinct first parts ("folders") of names below `prefix`, which is "" or ends in '/'; item->name is the bare part. Objects directly at
- * this level are not listed. (ListObjectsV2 with a delimiter.) */
+/* The distinct first parts ("folders") of names below `prefix`, which is "" or ends in '/';
+ * item->name is the bare part. Objects directly at this level are not listed. (ListObjectsV2 with a
+ * delimiter.) */
 int xb_store_list_folders(struct xb_store *store, const char *prefix, xb_store_item_fn *fn,
                           void *context, struct xb_error *err) XB_MUST_CHECK;
 
@@ -95,19 +101,22 @@ struct xb_store_open_options {
     bool read_only; /* every write is refused with DENIED before it is tried */
 };
 
-/* Opens "file:///PATH" (or a plain absolute path). Other schemes: INVALID, with the list of those known. */
+/* Opens "file:///PATH" (or a plain absolute path). Other schemes: INVALID, with the list of those
+ * known. */
 int xb_store_open(const char *url, const struct xb_store_open_options *options,
                   struct xb_store **ret, struct xb_error *err) XB_MUST_CHECK;
 
-/* Everything below `prefix` ("kopia/ns/") of `inner`, under shorter names. Owns inner, also on failure. */
+/* Everything below `prefix` ("kopia/ns/") of `inner`, under shorter names. Owns inner, also on
+ * failure. */
 int xb_store_prefix_open(struct xb_store *inner, const char *prefix, struct xb_store **ret,
                          struct xb_error *err) XB_MUST_CHECK;
 
 /* A second handle on the same store; both must be freed. */
 struct xb_store *xb_store_ref(struct xb_store *store);
 
-/* kopia's file layout (kopia-format section 1, "Filesystem"): names <-> sharded paths ending in ".f", rules read from `.shards`
- * (written as {"default":[1,3],"maxNonShardedLength":20} when the store is empty and `create`; [3,3] assumed when absent). Owns inner, also on failure. */
+/* kopia's file layout (kopia-format section 1, "Filesystem"): names <-> sharded paths ending in
+ * ".f", rules read from `.shards` (written as {"default":[1,3],"maxNonShardedLength":20} when the
+ * store is empty and `create`; [3,3] assumed when absent). Owns inner, also on failure. */
 int xb_store_sharded_open(struct xb_store *inner, bool create, struct xb_store **ret,
                           struct xb_error *err) XB_MUST_CHECK;
 
