@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * directory.h - one directory's listing, as kopia stores it and with what kopia lacks in extra fields.
+ * directory.h - one directory's listing, as kopia stores it and with what kopia lacks in extra
+ * fields.
  *
  * What for:  encode and decode entries and directory objects; the only place that knows their JSON.
  * Ownership: a decoded entry's strings belong to the entry: xb_entry_free. Encoding copies.
  * Threads:   none shared.    Blocking: never (pure).
- * Shapes:    kopia-format section 11. Extra fields (design decision 1), all optional, ignored by kopia:
- *              x-name    base64 of the raw name when the name is no UTF-8; `name` then holds a unique UTF-8 stand-in
- *              x-target  (symlinks need none: the object is the raw target)
- *              x-xattr   {"user.a":"<base64>",...}; POSIX ACLs are system.posix_acl_access/_default
- *              x-link    identity of a hard-linked file within the snapshot: "<dev>:<inode>" as text
- *              x-ino, x-dev, x-ctime   identity of the file when it was read, for the next incremental
- *              x-holes   array of [offset,length,...] of the data segments' gaps, ascending (present only on sparse files)
- *              x-node    "p" fifo, "s" socket, "b:<major>:<minor>", "c:<major>:<minor>": entry of type f with an empty object
- * Errors:    CORRUPT with the entry's name and the field.
- * Limits:    name <= 4096 bytes, xattr value <= 64 KiB, all xattrs <= 1 MiB, holes <= XB_ENTRY_HOLES_MAX (beyond: none recorded, data is still right).
- *            Names that are empty, ".", "..", or hold '/' or NUL are refused, raw names too; names in a directory must be unique.
+ * Shapes:    kopia-format section 11. Extra fields (design decision 1), all optional, ignored by
+ * kopia: x-name    base64 of the raw name when the name is no UTF-8; `name` then holds a unique
+ * UTF-8 stand-in x-target  (symlinks need none: the object is the raw target) x-xattr
+ * {"user.a":"<base64>",...}; POSIX ACLs are system.posix_acl_access/_default x-link    identity of
+ * a hard-linked file within the snapshot: "<dev>:<inode>" as text x-ino, x-dev, x-ctime   identity
+ * of the file when it was read, for the next incremental x-holes   array of [offset,length,...] of
+ * the data segments' gaps, ascending (present only on sparse files) x-node    "p" fifo, "s" socket,
+ * "b:<major>:<minor>", "c:<major>:<minor>": entry of type f with an empty object Errors:    CORRUPT
+ * with the entry's name and the field. Limits:    name <= 4096 bytes, xattr value <= 64 KiB, all
+ * xattrs <= 1 MiB, holes <= XB_ENTRY_HOLES_MAX (beyond: none recorded, data is still right). Names
+ * that are empty, ".", "..", or hold '/' or NUL are refused, raw names too; names in a directory
+ * must be unique.
  */
 #pragma once
 
@@ -53,7 +55,7 @@ struct xb_summary {
     uint64_t size, files, symlinks, dirs;
     int64_t max_time_ns;
     uint64_t num_failed, num_ignored_errors;
-    char *incomplete; /* NULL: complete */
+    char *incomplete;                /* NULL: complete */
     struct xb_summary_error *errors; /* at most 10 */
     size_t error_count;
 };
@@ -61,7 +63,8 @@ struct xb_summary {
 struct xb_entry {
     char *name; /* raw bytes, NUL ended: what the file is really called */
     enum xb_entry_type type;
-    uint32_t mode;   /* POSIX: permission bits with 04000 setuid, 02000 setgid, 01000 sticky; no type bits */
+    uint32_t mode; /* POSIX: permission bits with 04000 setuid, 02000 setgid, 01000 sticky; no type
+                      bits */
     uint64_t size;
     int64_t mtime_ns;
     uint32_t uid, gid;
@@ -83,24 +86,25 @@ void xb_entry_free(struct xb_entry *entry); /* frees what it owns, and zeroes it
 void xb_summary_free(struct xb_summary *summary);
 
 /* Appends the entry's JSON object. Also used for a snapshot's rootEntry. */
-int xb_entry_encode(const struct xb_entry *entry, struct xb_buf *out, struct xb_error *err)
-    XB_MUST_CHECK;
+int xb_entry_encode(const struct xb_entry *entry, struct xb_buf *out,
+                    struct xb_error *err) XB_MUST_CHECK;
 struct json_object;
-int xb_entry_decode(struct json_object *json, struct xb_entry *ret, struct xb_error *err)
-    XB_MUST_CHECK;
+int xb_entry_decode(struct json_object *json, struct xb_entry *ret,
+                    struct xb_error *err) XB_MUST_CHECK;
 
-/* Builds a directory object. Entries may be added in any order and are sorted (directories first, bytewise) at the end. Adding takes the
- * entry's content over (also on failure). */
+/* Builds a directory object. Entries may be added in any order and are sorted (directories first,
+ * bytewise) at the end. Adding takes the entry's content over (also on failure). */
 struct xb_directory_builder;
 int xb_directory_builder_new(struct xb_directory_builder **ret, struct xb_error *err) XB_MUST_CHECK;
 int xb_directory_builder_add(struct xb_directory_builder *builder, struct xb_entry *entry,
                              struct xb_error *err) XB_MUST_CHECK;
 /* An entry that could not be read: counted in numFailed (fatal) or numIgnoredErrors, and listed. */
 int xb_directory_builder_add_error(struct xb_directory_builder *builder, const char *path,
-                                   const char *message, bool ignored, struct xb_error *err)
-    XB_MUST_CHECK;
-/* Computes the summary (own_mtime_ns for an empty directory's maxTime), writes the object with prefix 'k', hands out id and summary. The parent's
- * entry carries the directory's real mtime in its copy of summary.max_time_ns (kopia-format section 11): the caller sets that. */
+                                   const char *message, bool ignored,
+                                   struct xb_error *err) XB_MUST_CHECK;
+/* Computes the summary (own_mtime_ns for an empty directory's maxTime), writes the object with
+ * prefix 'k', hands out id and summary. The parent's entry carries the directory's real mtime in
+ * its copy of summary.max_time_ns (kopia-format section 11): the caller sets that. */
 int xb_directory_builder_write(struct xb_directory_builder *builder,
                                struct xb_repository *repository, int64_t own_mtime_ns,
                                struct xb_object_id *ret_id, struct xb_summary **ret_summary,
@@ -113,13 +117,14 @@ struct xb_directory {
     struct xb_entry *entries; /* in stored order */
     size_t count;
     struct xb_summary summary;
+    uint32_t *by_name; /* positions in the order of raw names */
 };
 int xb_directory_read(struct xb_repository *repository, const struct xb_object_id *id,
                       struct xb_directory **ret, struct xb_error *err) XB_MUST_CHECK;
 /* The same from bytes (pure; the fuzz target). */
 int xb_directory_decode(const char *data, size_t len, struct xb_directory **ret,
                         struct xb_error *err) XB_MUST_CHECK;
-/* NULL if absent. Binary search over the stored order is not assumed. */
+/* NULL if absent. Found by binary search, whatever the stored order. */
 const struct xb_entry *xb_directory_find(const struct xb_directory *directory, const char *name);
 void xb_directory_free(struct xb_directory *directory);
 XB_DEFINE_CLEANUP(xb_directory_freep, struct xb_directory, xb_directory_free);

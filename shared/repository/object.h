@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * object.h - files' and directories' bytes as objects: cut by the repository's splitter, stored as contents, joined by indirect objects.
+ * object.h - files' and directories' bytes as objects: cut by the repository's splitter, stored as
+ * contents, joined by indirect objects.
  *
  * What for:  write a stream of any length and get an object id; read any range of an object.
  * Ownership: writer and reader belong to the caller; the repository must outlive them.
  * Threads:   one thread at a time per writer or reader; many of them at once.
  * Blocking:  yes.
- * Shapes:    object id text: `I`* [`Z`|`D`] content id. Zero bytes make one empty content (kopia-format section 9).
- * Limits:    nesting of indirect objects <= XB_OBJECT_DEPTH_MAX; an index object <= XB_OBJECT_INDEX_BYTES_MAX; the reader keeps one level's
- *            entries and one chunk in memory.
- * Errors:    CORRUPT names the object; others from the repository.
+ * Shapes:    object id text: `I`* [`Z`|`D`] content id. Zero bytes make one empty content
+ * (kopia-format section 9). Limits:    nesting of indirect objects <= XB_OBJECT_DEPTH_MAX; an index
+ * object <= XB_OBJECT_INDEX_BYTES_MAX; the reader keeps one level's entries and one chunk in
+ * memory. Errors:    CORRUPT names the object; others from the repository.
  */
 #pragma once
 
@@ -30,8 +31,8 @@ struct xb_object_id {
 };
 
 /* CORRUPT unless `text` is a well-formed object id. */
-int xb_object_id_parse(const char *text, struct xb_object_id *ret, struct xb_error *err)
-    XB_MUST_CHECK;
+int xb_object_id_parse(const char *text, struct xb_object_id *ret,
+                       struct xb_error *err) XB_MUST_CHECK;
 
 struct xb_object_writer;
 
@@ -39,6 +40,8 @@ struct xb_object_writer_options {
     char prefix;                     /* 0 for file data, 'k' directories */
     enum xb_compression compression; /* of the data; index objects always ask for zstd fastest */
     bool split;                      /* false: one content (small things only) */
+    uint64_t part_bytes; /* the splitter starts anew at each multiple; 0: never. Velero's kopia does
+                            so every 2 GiB in larger files. */
 };
 
 struct xb_object_stats {
@@ -65,12 +68,13 @@ int xb_object_reader_open(struct xb_repository *repository, const struct xb_obje
                           struct xb_object_reader **ret, struct xb_error *err) XB_MUST_CHECK;
 /* Length of the whole object, known without reading data for indirect objects. */
 uint64_t xb_object_reader_length(const struct xb_object_reader *reader);
-/* Hands out the next bytes in order, as one piece of a chunk, valid until the next call; *ret_len 0 at the end. */
+/* Hands out the next bytes in order, as one piece of a chunk, valid until the next call; *ret_len 0
+ * at the end. */
 int xb_object_reader_next(struct xb_object_reader *reader, const void **ret_data, size_t *ret_len,
                           struct xb_error *err) XB_MUST_CHECK;
 /* Continues at `offset` (<= length). */
-int xb_object_reader_seek(struct xb_object_reader *reader, uint64_t offset, struct xb_error *err)
-    XB_MUST_CHECK;
+int xb_object_reader_seek(struct xb_object_reader *reader, uint64_t offset,
+                          struct xb_error *err) XB_MUST_CHECK;
 void xb_object_reader_free(struct xb_object_reader *reader);
 XB_DEFINE_CLEANUP(xb_object_reader_freep, struct xb_object_reader, xb_object_reader_free);
 
@@ -78,8 +82,9 @@ XB_DEFINE_CLEANUP(xb_object_reader_freep, struct xb_object_reader, xb_object_rea
 int xb_object_read_all(struct xb_repository *repository, const struct xb_object_id *id,
                        struct xb_buf *out, struct xb_error *err) XB_MUST_CHECK;
 
-/* Calls fn for every content the object is made of, index contents too (for verify). Reads index contents only, unless `data` is set: then every
- * content is read and its hash recomputed. */
-typedef int xb_object_content_fn(void *context, const struct xb_content_id *id, struct xb_error *err);
+/* Calls fn for every content the object is made of, index contents too (for verify). Reads index
+ * contents only, unless `data` is set: then every content is read and its hash recomputed. */
+typedef int xb_object_content_fn(void *context, const struct xb_content_id *id,
+                                 struct xb_error *err);
 int xb_object_verify(struct xb_repository *repository, const struct xb_object_id *id, bool data,
                      xb_object_content_fn *fn, void *context, struct xb_error *err) XB_MUST_CHECK;

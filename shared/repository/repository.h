@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * repository.h - a repository in kopia's format 3: create, open, and its contents (deduplicated, sealed chunks).
+ * repository.h - a repository in kopia's format 3: create, open, and its contents (deduplicated,
+ * sealed chunks).
  *
- * What for:  the base of everything that is stored for a volume. Objects (object.h), directories (directory.h), manifests (manifest.h) and
- *            snapshots (snapshot.h) are built from contents.
- * Ownership: the caller frees the repository. It owns the store given to create/open, also on failure.
- * Threads:   every function may be called from any thread at the same time, except open, create and free.
- * Blocking:  yes (store, scrypt: 0.2 s and 64 MiB once per open or create).
- * Durability: contents written are durable and visible to others only after xb_repository_flush returns 0. A content written and not yet
- *            flushed can be read back only once its pack is closed: do not rely on reading before flush.
- * Errors:    DENIED (wrong password; read-only), NOT_FOUND (no repository here), CORRUPT (names blob or content), INVALID (unsupported format,
- *            hash or encryption, named), CONFLICT (create where one exists), FULL.
- * Limits:    content <= XB_CONTENT_BYTES_MAX.
- * Source:    kopia-format sections 2 to 8, 13, 14.
+ * What for:  the base of everything that is stored for a volume. Objects (object.h), directories
+ * (directory.h), manifests (manifest.h) and snapshots (snapshot.h) are built from contents.
+ * Ownership: the caller frees the repository. It owns the store given to create/open, also on
+ * failure. Threads:   every function may be called from any thread at the same time, except open,
+ * create and free. Blocking:  yes (store, scrypt: 0.2 s and 64 MiB once per open or create).
+ * Durability: contents written are durable and visible to others only after xb_repository_flush
+ * returns 0. A content written and not yet flushed can be read back only once its pack is closed:
+ * do not rely on reading before flush. Errors:    DENIED (wrong password; read-only), NOT_FOUND (no
+ * repository here), CORRUPT (names blob or content), INVALID (unsupported format, hash or
+ * encryption, named), CONFLICT (create where one exists), FULL. Limits:    content <=
+ * XB_CONTENT_BYTES_MAX. Source:    kopia-format sections 2 to 8, 13, 14.
  */
 #pragma once
 
@@ -64,7 +65,8 @@ struct xb_repository_create_options {
     bool velero_marker;     /* also put udmrepo.Repository, as Velero 1.18 does */
 };
 
-/* Makes a repository in an empty store (CONFLICT if kopia.repository exists, or anything else does) with its maintenance parameters manifest. */
+/* Makes a repository in an empty store (CONFLICT if kopia.repository exists, or anything else does)
+ * with its maintenance parameters manifest. */
 int xb_repository_create(struct xb_store *store, const struct xb_secret *password,
                          const struct xb_repository_create_options *options,
                          struct xb_error *err) XB_MUST_CHECK;
@@ -76,10 +78,11 @@ struct xb_repository_open_options {
 };
 
 int xb_repository_open(struct xb_store *store, const struct xb_secret *password,
-                       const struct xb_repository_open_options *options,
-                       struct xb_repository **ret, struct xb_error *err) XB_MUST_CHECK;
+                       const struct xb_repository_open_options *options, struct xb_repository **ret,
+                       struct xb_error *err) XB_MUST_CHECK;
 
-/* Uncommitted work is abandoned: its packs stay as garbage under their session marker, as the format wants. */
+/* Uncommitted work is abandoned: its packs stay as garbage under their session marker, as the
+ * format wants. */
 void xb_repository_free(struct xb_repository *repository);
 XB_DEFINE_CLEANUP(xb_repository_freep, struct xb_repository, xb_repository_free);
 
@@ -95,24 +98,28 @@ struct xb_repository_info {
 int xb_repository_info(struct xb_repository *repository, struct xb_repository_info *ret,
                        struct xb_error *err) XB_MUST_CHECK;
 
-/* The splitter's name of this repository, e.g. "DYNAMIC-4M-BUZHASH". Lives as long as the repository. */
+/* The splitter's name of this repository, e.g. "DYNAMIC-4M-BUZHASH". Lives as long as the
+ * repository. */
 const char *xb_repository_splitter(const struct xb_repository *repository);
 
-/* Loads the index set anew (others' new contents). Reads do so by themselves when a content or pack is missing; writers by age (15 min). */
+/* Loads the index set anew (others' new contents). Reads do so by themselves when a content or pack
+ * is missing; writers by age (15 min). */
 int xb_repository_refresh(struct xb_repository *repository, struct xb_error *err) XB_MUST_CHECK;
 
 struct xb_content_write_result {
     struct xb_content_id id;
-    bool existed;         /* deduplicated: nothing was stored */
+    bool existed;          /* deduplicated: nothing was stored */
     uint64_t packed_bytes; /* what was stored; 0 if it existed */
 };
 
-/* Stores bytes under the hash of them, compressed by `compression` if that makes them smaller. prefix 0 or 'g'..'z'. */
+/* Stores bytes under the hash of them, compressed by `compression` if that makes them smaller.
+ * prefix 0 or 'g'..'z'. */
 int xb_content_write(struct xb_repository *repository, char prefix, const void *data, size_t len,
                      enum xb_compression compression, struct xb_content_write_result *ret,
                      struct xb_error *err) XB_MUST_CHECK;
 
-/* Appends the plain bytes to `out`. `verify` recomputes the hash too (the seal already binds bytes and id). */
+/* Appends the plain bytes to `out`. `verify` recomputes the hash too (the seal already binds bytes
+ * and id). */
 int xb_content_read(struct xb_repository *repository, const struct xb_content_id *id, bool verify,
                     struct xb_buf *out, struct xb_error *err) XB_MUST_CHECK;
 
@@ -129,16 +136,24 @@ int xb_content_stat(struct xb_repository *repository, const struct xb_content_id
 
 typedef int xb_content_fn(void *context, const struct xb_content_info *info, struct xb_error *err);
 
-/* Every merged index entry whose prefix equals `prefix` (0: those without; -1: all), deleted ones too, in id order. The callback must not write. */
+/* Every merged index entry whose prefix equals `prefix` (0: those without; -1: all), deleted ones
+ * too, in id order. The callback must not write. */
 int xb_content_list(struct xb_repository *repository, int prefix, xb_content_fn *fn, void *context,
                     struct xb_error *err) XB_MUST_CHECK;
+
+/* Whether the content is there and not deleted; if so it counts as reused: a later flush makes sure
+ * that it still is. For what an incremental backup takes over from its parent without reading it.
+ */
+bool xb_content_reuse(struct xb_repository *repository, const struct xb_content_id *id);
 
 /* Marks a content deleted (used for superseded manifests). */
 int xb_content_delete(struct xb_repository *repository, const struct xb_content_id *id,
                       struct xb_error *err) XB_MUST_CHECK;
 
-/* Closes packs, makes them durable, writes one index blob by the procedure of section 8, removes the session marker. */
+/* Closes packs, makes them durable, writes one index blob by the procedure of section 8, removes
+ * the session marker. */
 int xb_repository_flush(struct xb_repository *repository, struct xb_error *err) XB_MUST_CHECK;
 
-/* Time since the last flush is over the limit of section 14 (10 min): call xb_repository_flush at the next good point. */
+/* Time since the last flush is over the limit of section 14 (10 min): call xb_repository_flush at
+ * the next good point. */
 bool xb_repository_flush_due(struct xb_repository *repository);

@@ -2,12 +2,12 @@
  *
  * snapshot.h - snapshot manifests: the records that make a tree findable, and manifests in general.
  *
- * What for:  publish, list, load and delete snapshots; put and find other manifests (maintenance, policy).
- * Ownership: returned records are freed by the caller.
- * Threads:   any.    Blocking: yes.
- * Rules:     kopia-format sections 10 and 11. A snapshot's JSON is parsed again, and its root is looked up, before it is published: kopia's content
- *            collection deletes the data of a manifest that it cannot parse. A manifest that we cannot parse is an error that names it, never skipped
- *            in silence: listing reports it in `unreadable`.
+ * What for:  publish, list, load and delete snapshots; put and find other manifests (maintenance,
+ * policy). Ownership: returned records are freed by the caller. Threads:   any.    Blocking: yes.
+ * Rules:     kopia-format sections 10 and 11. A snapshot's JSON is parsed again, and its root is
+ * looked up, before it is published: kopia's content collection deletes the data of a manifest that
+ * it cannot parse. A manifest that we cannot parse is an error that names it, never skipped in
+ * silence: listing reports it in `unreadable`.
  */
 #pragma once
 
@@ -32,7 +32,8 @@ struct xb_manifest {
     char *data; /* raw JSON */
 };
 
-/* Loads all live manifests that carry every given label ("type=snapshot"), merged by the rule of section 10. */
+/* Loads all live manifests that carry every given label ("type=snapshot"), merged by the rule of
+ * section 10. */
 int xb_manifest_find(struct xb_repository *repository, const struct xb_label *labels,
                      size_t label_count, struct xb_manifest **ret_list, size_t *ret_count,
                      struct xb_error *err) XB_MUST_CHECK;
@@ -40,10 +41,10 @@ void xb_manifest_list_free(struct xb_manifest *list, size_t count);
 
 /* Writes one; not durable before xb_repository_flush. */
 int xb_manifest_put(struct xb_repository *repository, const struct xb_label *labels,
-                    size_t label_count, const char *data,
-                    char ret_id[XB_MANIFEST_ID_TEXT_BYTES], struct xb_error *err) XB_MUST_CHECK;
-int xb_manifest_delete(struct xb_repository *repository, const char *id, struct xb_error *err)
-    XB_MUST_CHECK;
+                    size_t label_count, const char *data, char ret_id[XB_MANIFEST_ID_TEXT_BYTES],
+                    struct xb_error *err) XB_MUST_CHECK;
+int xb_manifest_delete(struct xb_repository *repository, const char *id,
+                       struct xb_error *err) XB_MUST_CHECK;
 
 struct xb_snapshot {
     char id[XB_MANIFEST_ID_TEXT_BYTES]; /* the manifest's id: PVB.status.snapshotID */
@@ -60,7 +61,8 @@ struct xb_snapshot {
     } stats;
 };
 
-/* Checks, writes the manifest and flushes; fills snapshot->id. When it returns 0 the snapshot is there for good. */
+/* Checks, writes the manifest and flushes; fills snapshot->id. When it returns 0 the snapshot is
+ * there for good. */
 int xb_snapshot_publish(struct xb_repository *repository, struct xb_snapshot *snapshot,
                         struct xb_error *err) XB_MUST_CHECK;
 
@@ -75,19 +77,21 @@ struct xb_snapshot_filter {
 struct xb_snapshot_list {
     struct xb_snapshot **items; /* oldest first by start time */
     size_t count;
-    char **unreadable; /* ids of manifests of type snapshot that cannot be parsed, with the reason */
+    char *
+        *unreadable; /* ids of manifests of type snapshot that cannot be parsed, with the reason */
     size_t unreadable_count;
 };
 int xb_snapshot_list(struct xb_repository *repository, const struct xb_snapshot_filter *filter,
                      struct xb_snapshot_list *ret, struct xb_error *err) XB_MUST_CHECK;
 void xb_snapshot_list_free(struct xb_snapshot_list *list);
 
-/* The latest complete snapshot of the source with these tags, or NULL in *ret: the parent for an incremental. */
+/* The latest complete snapshot of the source with these tags, or NULL in *ret: the parent for an
+ * incremental. */
 int xb_snapshot_latest(struct xb_repository *repository, const struct xb_snapshot_filter *filter,
                        struct xb_snapshot **ret, struct xb_error *err) XB_MUST_CHECK;
 
-int xb_snapshot_delete(struct xb_repository *repository, const char *id, struct xb_error *err)
-    XB_MUST_CHECK;
+int xb_snapshot_delete(struct xb_repository *repository, const char *id,
+                       struct xb_error *err) XB_MUST_CHECK;
 
 void xb_snapshot_free(struct xb_snapshot *snapshot);
 XB_DEFINE_CLEANUP(xb_snapshot_freep, struct xb_snapshot, xb_snapshot_free);
@@ -95,5 +99,5 @@ XB_DEFINE_CLEANUP(xb_snapshot_freep, struct xb_snapshot, xb_snapshot_free);
 /* Parses the `data` of a snapshot manifest (pure; the fuzz target). */
 int xb_snapshot_decode(const char *id, const char *data, size_t len, struct xb_snapshot **ret,
                        struct xb_error *err) XB_MUST_CHECK;
-int xb_snapshot_encode(const struct xb_snapshot *snapshot, struct xb_buf *out, struct xb_error *err)
-    XB_MUST_CHECK;
+int xb_snapshot_encode(const struct xb_snapshot *snapshot, struct xb_buf *out,
+                       struct xb_error *err) XB_MUST_CHECK;

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Making a new repository. The order of the blobs is kopia's: the format blob makes it one. */
+#include <errno.h>
+#include <string.h>
+
+#include "shared/base/random.h"
+#include "shared/codec/json.h"
+#include "shared/codec/text.h"
+#include "shared/repository/format.h"
+#include "shared/repository/snapshot.h"
+#include "shared/repository/state.h"
+
+enum { UNIQUE_ID_BYTES = 32 };
+
+#define VELERO_MARKER "udmrepo.Repository"
+
+static int refuse_item(void *context, const struct xb_store_item *item, struct xb_error *err)
+{
+    const struct xb_store *store = context;
+    bool whole = strcmp(item->name, XB_FORMAT_BLOB) == 0;
+    return xb_error_set(err, XB_ERR_CONFLICT, -EEXIST,
+                        whole ? "%s: there is a repository already (%s)"
+                              : "%s is not empty (%.100s): a repository is made only in an empty "
+                                "place; choose another one, or remove what is left there",
+                        xb_store_describe(store), item->name);
+}
+
+static int check_empty(struct xb_store *store, struct xb_error *err)
+{
+    struct xb_store_item item;
+    struct xb_error missing = XB_ERROR_INIT;
+    /* Said first, because the listing may meet another blob before. */
+    if (xb_store_stat(store, XB_FORMAT_BLOB, &item, &missing) == 0) {
+        item.name = XB_FORMAT_BLOB;
+        return refuse_item(store, &item, err);
+    }
+    return xb_store_list(store, "", refuse_item, store, err);
+}
+
+static int put_format(struct xb_store *store, const struct xb_format *format,
+                      const struct xb_format_outer *outer, const struct xb_secret *password,
+                      struct xb_error *err)
+{
+    const struct xb_store_put_options exclusive = {.exclusive = true};
+    XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(XB_FORMAT_BLOB_BYTES_MAX);
+    XB_CLEANUP(xb_buf_free) struct xb_buf config = XB_BUF_INIT(XB_FORMAT_BLOB_BYTES_MAX);
+    struct xb_format_keys keys = {.key = NULL};
+    int r = xb_format_keys_derive(outer, password, &keys, err);
+    if (r < 0) {
+        return r;
+    }
+    r = xb_format_encode(format, outer, &keys, &text, err);
+    if (r == 0) {
+        r = xb_format_encode_blobcfg(&keys, &config, err);
+    }
+    xb_format_keys_free(&keys);
+    if (r == 0) {
+        r = xb_store_put(store, XB_FORMAT_BLOBCFG, config.data, config.len, &exclusive, err);
+    }
+    return r < 0 ? r : xb_store_put(store, XB_FORMAT_BLOB, text.data, text.len, &exclusive, err);
+}
+
+static int put_maintenance(struct xb_repository *repository, const char *owner,
+                           struct xb_error *err)
+{
+    static char type[] = "type";
+    static char maintenance[] = "maintenance";
+    const struct xb_label label = {type, maintenance};
+    char id[XB_MANIFEST_ID_TEXT_BYTES];
+    XB_CLEANUP(xb_buf_free) struct xb_buf data = XB_BUF_INIT(8192);
+    int r = xb_buf_append_str(&data, "{\"owner\":", err);
+    if (r < 0 || (r = xb_json_go_string(&data, owner, strlen(owner), err)) < 0) {
+        return r;
+    }
+    r = xb_buf_append_str(&data,
+                          ",\"quick\":{\"enabled\":true,\"interval\":3600000000000},"
+                          "\"full\":{\"enabled\":true,\"interval\":86400000000000},"
+                          "\"logRetention\":{\"maxTotalSize\":1073741824,\"maxCount\":10000,"
+                          "\"maxAge\":2592000000000000},\"extendObjectLocks\":false,"
+                          "\"listParallelism\":0}",
+                          err);
+    if (r < 0 || (r = xb_manifest_put(repository, &label, 1, data.data, id, err)) < 0) {
+        return r;
+    }
+    return xb_repository_flush(repository, err);
+}
+
+static int put_velero_marker(struct xb_store *store, const struct xb_format_outer *outer,
+                             struct xb_error *err)
+{
+    XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(1024);
+    int r = xb_buf_append_str(&text, "{\"uniqueID\":\"", err);
+    if (r < 0 || (r = xb_base64_encode(outer->unique_id, outer->unique_id_len, &text, err)) < 0 ||
+        (r = xb_buf_append_str(&text, "\"}", err)) < 0) {
+        return r;
+    }
+    return xb_store_put(store, VELERO_MARKER, text.data, text.len, NULL, err);
+}
+
+/* Checks the names before anything is written. */
+static int check_algorithms(const struct xb_format *format, struct xb_error *err)
+{
+    XB_CLEANUP(xb_sealer_freep) struct xb_sealer *sealer = NULL;
+    return xb_sealer_new(format->hash, format->encryption, format->hash_secret, format->master_key,
+                         &sealer, err);
+}
+
+static int create(struct xb_store *store, const struct xb_secret *password,
+                  const struct xb_repository_create_options *options, struct xb_format *format,
+                  struct xb_error *err)
+{
+    struct xb_format_outer outer = {.unique_id_len = UNIQUE_ID_BYTES,
+                                    .key_algorithm = "scrypt-65536-8-1"};
+    const char *owner = options->owner ? options->owner : "default@default";
+    xb_random_bytes(outer.unique_id, UNIQUE_ID_BYTES);
+    int r = check_algorithms(format, err);
+    if (r < 0 || (r = check_empty(store, err)) < 0 ||
+        (r = put_format(store, format, &outer, password, err)) < 0) {
+        return r;
+    }
+    XB_CLEANUP(xb_repository_freep) struct xb_repository *repository = NULL;
+    r = xb_repository_open(xb_store_ref(store), password, NULL, &repository, err);
+    if (r < 0 || (r = put_maintenance(repository, owner, err)) < 0) {
+        return r;
+    }
+    return options->velero_marker ? put_velero_marker(store, &outer, err) : 0;
+}
+
+int xb_repository_create(struct xb_store *store, const struct xb_secret *password,
+                         const struct xb_repository_create_options *options, struct xb_error *err)
+{
+    static const struct xb_repository_create_options defaults = {.hash = NULL};
+    const struct xb_repository_create_options *use = options ? options : &defaults;
+    struct xb_format format = {.version = 0};
+    int r = xb_format_make(use->hash, use->encryption, use->splitter, &format, err);
+    if (r == 0) {
+        r = create(store, password, use, &format, err);
+        xb_format_free(&format);
+    }
+    xb_store_free(store);
+    return r < 0 ? xb_error_wrap(err, "creating the repository") : 0;
+}

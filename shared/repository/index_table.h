@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * index_table.h - the merged index of a repository, in memory.
+ *
+ * What for:  find a content among millions; list them in order. All users go through these
+ *            functions, so that a memory-mapped file can take the array's place. Internal.
+ * Ownership: reference counted; xb_index_table_ref / xb_index_table_unref. Names lent by
+ *            xb_index_table_pack live as long as the table.
+ * Threads:   a table never changes, but for its marks, which may be set and read from any thread.
+ * Blocking:  never.
+ * Memory:    one array of (key, 33 bytes) per content, and each pack's name once. While it is
+ * built, up to twice that. Source:    kopia-format section 6 (merge rule, watermark).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shared/repository/index.h"
+
+struct xb_index_table;
+
+/* Collects entries of several indexes and merges them. */
+struct xb_index_merge;
+int xb_index_merge_new(size_t hash_bytes, struct xb_index_merge **ret,
+                       struct xb_error *err) XB_MUST_CHECK;
+void xb_index_merge_free(struct xb_index_merge *merge);
+XB_DEFINE_CLEANUP(xb_index_merge_freep, struct xb_index_merge, xb_index_merge_free);
+
+/* Adds one index (plain bytes of xb_index_encode's layout). */
+int xb_index_merge_add_index(struct xb_index_merge *merge, const void *data, size_t len,
+                             struct xb_error *err) XB_MUST_CHECK;
+/* Adds entries in id order, whose packs are numbers in `packs`. */
+int xb_index_merge_add_entries(struct xb_index_merge *merge, const struct xb_index_entry *entries,
+                               size_t count, const struct xb_names *packs,
+                               struct xb_error *err) XB_MUST_CHECK;
+/* Adds a whole table. */
+int xb_index_merge_add_table(struct xb_index_merge *merge, const struct xb_index_table *table,
+                             struct xb_error *err) XB_MUST_CHECK;
+/* Merges, then drops deleted entries at or before the watermark. The merge is used up. */
+int xb_index_merge_finish(struct xb_index_merge *merge, int64_t watermark_s,
+                          struct xb_index_table **ret, struct xb_error *err) XB_MUST_CHECK;
+
+struct xb_index_table *xb_index_table_ref(struct xb_index_table *table);
+void xb_index_table_unref(struct xb_index_table *table);
+XB_DEFINE_CLEANUP(xb_index_table_unrefp, struct xb_index_table, xb_index_table_unref);
+
+size_t xb_index_table_count(const struct xb_index_table *table);
+size_t xb_index_table_pack_count(const struct xb_index_table *table);
+void xb_index_table_at(const struct xb_index_table *table, size_t i, struct xb_index_entry *ret);
+const char *xb_index_table_pack(const struct xb_index_table *table, uint32_t pack);
+
+/* Position of the id, or false. */
+bool xb_index_table_find(const struct xb_index_table *table, const struct xb_content_id *id,
+                         size_t *ret_i);
+/* Position of the first id that is not below this prefix (0 is below all letters). */
+size_t xb_index_table_lower(const struct xb_index_table *table, char prefix);
+
+/* Marks: one bit per entry, for "was reused by this writer". */
+void xb_index_table_mark(struct xb_index_table *table, size_t i);
+void xb_index_table_unmark(struct xb_index_table *table, size_t i);
+/* The marks of entries 64*word to 64*word+63. */
+uint64_t xb_index_table_marks(const struct xb_index_table *table, size_t word);

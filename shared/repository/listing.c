@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The index as it stands in the store: which blobs, and the table that they make. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/base/clock.h"
+#include "shared/repository/state.h"
+
+enum { LOAD_TRIES = 10 };
+
+static int collect_name(void *context, const struct xb_store_item *item, struct xb_error *err)
+{
+    struct xb_index_listing *listing = context;
+    if (listing->count == XB_EPOCH_NAMES_MAX) {
+        return xb_error_set(err, XB_ERR_FULL, -E2BIG, "more than %d index blobs",
+                            XB_EPOCH_NAMES_MAX);
+    }
+    if (listing->count == listing->cap) {
+        size_t cap = listing->cap ? 2 * listing->cap : 64;
+        char **names = reallocarray(listing->names, cap, sizeof *names);
+        if (!names) {
+            return xb_error_no_memory(err, "a list of index blobs");
+        }
+        listing->names = names;
+        listing->cap = cap;
+    }
+    listing->names[listing->count] = strdup(item->name);
+    if (!listing->names[listing->count]) {
+        return xb_error_no_memory(err, "a list of index blobs");
+    }
+    listing->count++;
+    return 0;
+}
+
+/* Order does not matter: the sum over names of a hash of each. */
+static uint64_t hash_set(const struct xb_epoch_set *set)
+{
+    uint64_t sum = (uint64_t)set->watermark_s * UINT64_C(0x9e3779b97f4a7c15);
+    for (size_t i = 0; i < set->active_count; i++) {
+        uint64_t hash = UINT64_C(0xcbf29ce484222325);
+        for (const char *c = set->active[i]; *c; c++) {
+            hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
+        }
+        sum += hash;
+    }
+    return sum;
+}
+
+int xb_index_listing_load(struct xb_repository *repository, struct xb_index_listing *ret,
+                          struct xb_error *err)
+{
+    struct xb_index_listing listing = {.listed_ns = xb_clock_mono_ns()};
+    int r = xb_store_list(repository->store, "x", collect_name, &listing, err);
+    if (r == 0) {
+        r = xb_epoch_compute((const char *const *)listing.names, listing.count, &listing.set, err);
+    }
+    if (r < 0) {
+        xb_index_listing_free(&listing);
+        return xb_error_wrap(err, "listing the repository's index");
+    }
+    listing.names_hash = hash_set(&listing.set);
+    *ret = listing;
+    return 0;
+}
+
+void xb_index_listing_free(struct xb_index_listing *listing)
+{
+    xb_epoch_set_free(&listing->set);
+    for (size_t i = 0; i < listing->count; i++) {
+        free(listing->names[i]);
+    }
+    free(listing->names);
+    *listing = (struct xb_index_listing){.count = 0};
+}
+
+static int add_blob(struct xb_repository *repository, const char *name,
+                    struct xb_index_merge *merge, struct xb_error *err)
+{
+    XB_CLEANUP(xb_buf_free) struct xb_buf sealed = XB_BUF_INIT(XB_INDEX_BLOB_BYTES_MAX);
+    XB_CLEANUP(xb_buf_free) struct xb_buf plain = XB_BUF_INIT(XB_INDEX_BLOB_BYTES_MAX);
+    int r = xb_store_get(repository->store, name, 0, XB_STORE_TO_END, &sealed, err);
+    if (r < 0 ||
+        (r = xb_unseal_blob(repository->sealer, name, sealed.data, sealed.len, &plain, err)) < 0) {
+        return r;
+    }
+    r = xb_index_merge_add_index(merge, plain.data, plain.len, err);
+    return r < 0 ? xb_error_wrap(err, "index blob %s", name) : 0;
+}
+
+/* What was reused stays marked when the table is replaced. */
+static void carry_marks(const struct xb_index_table *from, struct xb_index_table *to)
+{
+    size_t count = xb_index_table_count(from);
+    for (size_t word = 0; word * 64 < count; word++) {
+        uint64_t marks = xb_index_table_marks(from, word);
+        while (marks) {
+            struct xb_index_entry entry;
+            size_t found = 0;
+            xb_index_table_at(from, word * 64 + (size_t)__builtin_ctzll(marks), &entry);
+            marks &= marks - 1;
+            if (xb_index_table_find(to, &entry.id, &found)) {
+                xb_index_table_mark(to, found);
+            }
+        }
+    }
+}
+
+int xb_repository_load_table(struct xb_repository *repository,
+                             const struct xb_index_listing *listing, struct xb_error *err)
+{
+    XB_CLEANUP(xb_index_merge_freep) struct xb_index_merge *merge = NULL;
+    int r = xb_index_merge_new(xb_sealer_hash_bytes(repository->sealer), &merge, err);
+    for (size_t i = 0; r == 0 && i < listing->set.active_count; i++) {
+        r = add_blob(repository, listing->set.active[i], merge, err);
+    }
+    struct xb_index_table *table = NULL;
+    if (r < 0 || (r = xb_index_merge_finish(merge, listing->set.watermark_s, &table, err)) < 0) {
+        return r;
+    }
+    pthread_mutex_lock(&repository->lock);
+    struct xb_index_table *old = repository->table;
+    if (old) {
+        carry_marks(old, table);
+    }
+    repository->table = table;
+    repository->table_listed_ns = listing->listed_ns;
+    repository->write_epoch = listing->set.write_epoch;
+    repository->index_blobs = listing->set.active_count;
+    repository->index_names_hash = listing->names_hash;
+    pthread_mutex_unlock(&repository->lock);
+    xb_index_table_unref(old);
+    return 0;
+}
+
+int xb_repository_refresh_locked(struct xb_repository *repository, struct xb_error *err)
+{
+    for (int try = 1;; try++) {
+        struct xb_index_listing listing = {.count = 0};
+        int r = xb_index_listing_load(repository, &listing, err);
+        if (r < 0) {
+            return r;
+        }
+        pthread_mutex_lock(&repository->lock);
+        bool same = repository->table && listing.names_hash == repository->index_names_hash;
+        if (same) {
+            repository->table_listed_ns = listing.listed_ns;
+            repository->write_epoch = listing.set.write_epoch;
+        }
+        pthread_mutex_unlock(&repository->lock);
+        r = same ? 0 : xb_repository_load_table(repository, &listing, err);
+        xb_index_listing_free(&listing);
+        /* A blob that vanished while it was loaded has been compacted: list again. */
+        if (r == 0 || err->kind != XB_ERR_NOT_FOUND || try == LOAD_TRIES) {
+            return r;
+        }
+    }
+}

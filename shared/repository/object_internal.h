@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * object_internal.h - what object ids are made of; for the object_*.c files only.
+ *
+ * What for:  the writer, the reader and verification agree on ids here.
+ */
+#pragma once
+
+#include "shared/repository/object.h"
+
+struct xb_object_parts {
+    unsigned depth; /* how often indirect */
+    bool packed;    /* 'Z': compressed at object level, by old kopias */
+    struct xb_content_id content;
+};
+
+int xb_object_id_split(const struct xb_object_id *id, struct xb_object_parts *ret,
+                       struct xb_error *err) XB_MUST_CHECK;
+
+/* An indirect object's table. */
+struct xb_object_chunk {
+    uint64_t start, len;
+    struct xb_object_id id;
+};
+struct xb_object_table {
+    struct xb_object_chunk *chunks;
+    size_t count;
+    uint64_t len;
+};
+/* Pure; the fuzz target. */
+int xb_object_table_parse(const char *text, size_t len, struct xb_object_table *ret,
+                          struct xb_error *err) XB_MUST_CHECK;
+void xb_object_table_free(struct xb_object_table *table);
+/* Loads the table of an indirect object. */
+int xb_object_table_load(struct xb_repository *repository, const struct xb_object_id *id,
+                         struct xb_object_table *ret, struct xb_error *err) XB_MUST_CHECK;

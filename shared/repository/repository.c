@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shared/repository/repository.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/base/clock.h"
+#include "shared/base/random.h"
+#include "shared/codec/text.h"
+#include "shared/repository/snapshot.h"
+#include "shared/repository/state.h"
+
+static int read_outer(struct xb_store *store, struct xb_format_outer *ret, struct xb_error *err)
+{
+    XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(XB_FORMAT_BLOB_BYTES_MAX);
+    int r = xb_store_get(store, XB_FORMAT_BLOB, 0, XB_STORE_TO_END, &text, err);
+    if (r < 0) {
+        return err->kind == XB_ERR_NOT_FOUND
+                   ? xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT,
+                                  "there is no repository in %s (no %s)", xb_store_describe(store),
+                                  XB_FORMAT_BLOB)
+                   : r;
+    }
+    return xb_format_outer_parse(text.data, text.len, ret, err);
+}
+
+static void init_locks(struct xb_repository *repository)
+{
+    pthread_mutex_init(&repository->flush_lock, NULL);
+    pthread_mutex_init(&repository->lock, NULL);
+    pthread_cond_init(&repository->turn, NULL);
+    for (size_t i = 0; i < XB_PACK_KINDS; i++) {
+        pthread_mutex_init(&repository->packs[i].lock, NULL);
+    }
+}
+
+/* Owns the store at once, so that every way out frees it. */
+static int new_repository(struct xb_store *store, const struct xb_repository_open_options *options,
+                          struct xb_repository **ret, struct xb_error *err)
+{
+    struct xb_repository *repository = calloc(1, sizeof *repository);
+    if (!repository) {
+        xb_store_free(store);
+        return xb_error_no_memory(err, "a repository");
+    }
+    init_locks(repository);
+    repository->store = store;
+    repository->read_only = options && options->read_only;
+    const char *username = options && options->username ? options->username : "default";
+    const char *hostname = options && options->hostname ? options->hostname : "default";
+    repository->username = strdup(username);
+    repository->hostname = strdup(hostname);
+    if (!repository->username || !repository->hostname) {
+        xb_repository_free(repository);
+        return xb_error_no_memory(err, "a repository");
+    }
+    *ret = repository;
+    return 0;
+}
+
+static int open_keys(struct xb_repository *repository, const struct xb_secret *password,
+                     struct xb_error *err)
+{
+    struct xb_format_outer outer;
+    int r = read_outer(repository->store, &outer, err);
+    if (r < 0) {
+        return r;
+    }
+    r = xb_format_keys_derive(&outer, password, &repository->keys, err);
+    if (r == 0) {
+        r = xb_format_open(&outer, &repository->keys, xb_clock_wall_ns(), &repository->format, err);
+    }
+    if (r == 0) {
+        memcpy(repository->unique_id, outer.unique_id, outer.unique_id_len);
+        repository->unique_id_len = outer.unique_id_len;
+        repository->format_checked_ns = xb_clock_mono_ns();
+        r = xb_sealer_new(repository->format.hash, repository->format.encryption,
+                          repository->format.hash_secret, repository->format.master_key,
+                          &repository->sealer, err);
+    }
+    xb_format_outer_free(&outer);
+    return r;
+}
+
+int xb_repository_open(struct xb_store *store, const struct xb_secret *password,
+                       const struct xb_repository_open_options *options, struct xb_repository **ret,
+                       struct xb_error *err)
+{
+    XB_CLEANUP(xb_repository_freep) struct xb_repository *repository = NULL;
+    int r = new_repository(store, options, &repository, err);
+    if (r < 0) {
+        return r;
+    }
+    r = open_keys(repository, password, err);
+    if (r == 0) {
+        r = xb_repository_refresh_locked(repository, err);
+    }
+    if (r < 0) {
+        return xb_error_wrap(err, "opening the repository in %s", xb_store_describe(store));
+    }
+    *ret = XB_TAKE(repository);
+    return 0;
+}
+
+void xb_repository_free(struct xb_repository *repository)
+{
+    if (!repository) {
+        return;
+    }
+    for (size_t i = 0; i < XB_PACK_KINDS; i++) {
+        xb_pack_free(repository->packs[i].pack);
+        pthread_mutex_destroy(&repository->packs[i].lock);
+    }
+    xb_index_table_unref(repository->table);
+    xb_pending_free(&repository->pending);
+    xb_sealer_free(repository->sealer);
+    xb_format_free(&repository->format);
+    xb_format_keys_free(&repository->keys);
+    free(repository->username);
+    free(repository->hostname);
+    xb_store_free(repository->store);
+    pthread_mutex_destroy(&repository->flush_lock);
+    pthread_mutex_destroy(&repository->lock);
+    pthread_cond_destroy(&repository->turn);
+    free(repository);
+}
+
+int xb_repository_check_format(struct xb_repository *repository, struct xb_error *err)
+{
+    int64_t now = xb_clock_mono_ns();
+    if (now - repository->format_checked_ns < XB_FORMAT_AGE_NS_MAX) {
+        return 0;
+    }
+    struct xb_format_outer outer;
+    int r = read_outer(repository->store, &outer, err);
+    if (r < 0) {
+        return r;
+    }
+    struct xb_format fresh = {.version = 0};
+    if (outer.unique_id_len != repository->unique_id_len ||
+        memcmp(outer.unique_id, repository->unique_id, outer.unique_id_len) != 0) {
+        r = xb_error_set(err, XB_ERR_CONFLICT, -ESTALE,
+                         "the repository in %s was replaced by another one",
+                         xb_store_describe(repository->store));
+    } else {
+        r = xb_format_open(&outer, &repository->keys, xb_clock_wall_ns(), &fresh, err);
+    }
+    xb_format_outer_free(&outer);
+    if (r == 0) {
+        /* Only these may change; keys and algorithms never do. */
+        pthread_mutex_lock(&repository->lock);
+        repository->format.version = fresh.version;
+        repository->format.pack_bytes_max = fresh.pack_bytes_max;
+        repository->format.epoch_refresh_ns = fresh.epoch_refresh_ns;
+        pthread_mutex_unlock(&repository->lock);
+        repository->format_checked_ns = now;
+        xb_format_free(&fresh);
+    }
+    return r;
+}
+
+int xb_repository_refresh(struct xb_repository *repository, struct xb_error *err)
+{
+    pthread_mutex_lock(&repository->flush_lock);
+    int r = xb_repository_refresh_locked(repository, err);
+    pthread_mutex_unlock(&repository->flush_lock);
+    return r;
+}
+
+struct xb_index_table *xb_repository_table(struct xb_repository *repository)
+{
+    pthread_mutex_lock(&repository->lock);
+    struct xb_index_table *table = xb_index_table_ref(repository->table);
+    pthread_mutex_unlock(&repository->lock);
+    return table;
+}
+
+const char *xb_repository_splitter(const struct xb_repository *repository)
+{
+    return repository->format.splitter;
+}
+
+int xb_repository_info(struct xb_repository *repository, struct xb_repository_info *ret,
+                       struct xb_error *err)
+{
+    (void)err;
+    struct xb_repository_info info = {.hash = repository->format.hash,
+                                      .encryption = repository->format.encryption,
+                                      .splitter = repository->format.splitter,
+                                      .description = xb_store_describe(repository->store),
+                                      .format_version = repository->format.version,
+                                      .index_version = repository->format.index_version,
+                                      .pack_bytes_max = repository->format.pack_bytes_max};
+    xb_hex_encode(repository->unique_id, repository->unique_id_len, info.unique_id_hex);
+    XB_CLEANUP(xb_index_table_unrefp)
+    struct xb_index_table *table = xb_repository_table(repository);
+    info.packs = xb_index_table_pack_count(table);
+    for (size_t i = 0; i < xb_index_table_count(table); i++) {
+        struct xb_index_entry entry;
+        xb_index_table_at(table, i, &entry);
+        info.deleted_contents += entry.deleted;
+        info.contents += !entry.deleted;
+        info.packed_bytes += entry.deleted ? 0 : entry.packed_bytes;
+        info.plain_bytes += entry.deleted ? 0 : entry.plain_bytes;
+    }
+    pthread_mutex_lock(&repository->lock);
+    info.write_epoch = (int)repository->write_epoch;
+    info.index_blobs = repository->index_blobs;
+    pthread_mutex_unlock(&repository->lock);
+    *ret = info;
+    return 0;
+}
+
+static void fill_info(const struct xb_index_table *table, const struct xb_index_entry *entry,
+                      struct xb_content_info *ret)
+{
+    *ret = (struct xb_content_info){.id = entry->id,
+                                    .timestamp_s = entry->timestamp_s,
+                                    .deleted = entry->deleted,
+                                    .plain_bytes = entry->plain_bytes,
+                                    .packed_bytes = entry->packed_bytes,
+                                    .compression = entry->compression,
+                                    .pack_offset = entry->offset};
+    const char *pack = xb_index_table_pack(table, entry->pack);
+    size_t len = strnlen(pack, sizeof ret->pack - 1);
+    memcpy(ret->pack, pack, len);
+}
+
+int xb_content_stat(struct xb_repository *repository, const struct xb_content_id *id,
+                    struct xb_content_info *ret, struct xb_error *err)
+{
+    XB_CLEANUP(xb_index_table_unrefp)
+    struct xb_index_table *table = xb_repository_table(repository);
+    size_t i = 0;
+    if (!xb_index_table_find(table, id, &i)) {
+        char text[XB_CONTENT_ID_TEXT_BYTES];
+        xb_content_id_format(id, text);
+        return xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT, "content %s is not in the repository",
+                            text);
+    }
+    struct xb_index_entry entry;
+    xb_index_table_at(table, i, &entry);
+    fill_info(table, &entry, ret);
+    return 0;
+}
+
+int xb_content_list(struct xb_repository *repository, int prefix, xb_content_fn *fn, void *context,
+                    struct xb_error *err)
+{
+    XB_CLEANUP(xb_index_table_unrefp)
+    struct xb_index_table *table = xb_repository_table(repository);
+    int r = 0;
+    size_t i = prefix < 0 ? 0 : xb_index_table_lower(table, (char)prefix);
+    for (; r == 0 && i < xb_index_table_count(table); i++) {
+        struct xb_index_entry entry;
+        struct xb_content_info info;
+        xb_index_table_at(table, i, &entry);
+        if (prefix >= 0 && entry.id.prefix != (char)prefix) {
+            break;
+        }
+        fill_info(table, &entry, &info);
+        r = fn(context, &info, err);
+    }
+    return r;
+}
+
+bool xb_repository_flush_due(struct xb_repository *repository)
+{
+    pthread_mutex_lock(&repository->lock);
+    bool due = repository->first_pending_ns &&
+               (repository->pending.count >= XB_PENDING_DUE ||
+                xb_clock_mono_ns() - repository->first_pending_ns > XB_FLUSH_AGE_NS_MAX);
+    pthread_mutex_unlock(&repository->lock);
+    return due;
+}
