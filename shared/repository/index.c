@@ -75,6 +75,7 @@ struct tables {
     struct format formats[XB_INDEX_FORMATS_MAX];
     size_t format_count;
     size_t value_bytes;
+    size_t names_bytes;
 };
 
 static void tables_free(struct tables *tables)
@@ -118,12 +119,13 @@ static int check_entry(const struct xb_index_entry *entries, size_t i, const str
     return 0;
 }
 
-static int tables_add(struct tables *tables, const struct xb_index_entry *entry, bool *long_length,
-                      struct xb_error *err)
+static int tables_add(struct tables *tables, const struct xb_index_entry *entry,
+                      const struct xb_names *packs, bool *long_length, struct xb_error *err)
 {
     if (tables->pack_number[entry->pack] == UINT32_MAX) {
         tables->pack_number[entry->pack] = tables->pack_count;
         tables->packs[tables->pack_count++] = entry->pack;
+        tables->names_bytes += strlen(xb_names_at(packs, entry->pack));
     }
     size_t format = format_find(tables, entry);
     if (format == XB_INDEX_FORMATS_MAX) {
@@ -151,7 +153,7 @@ static int tables_build(struct tables *tables, const struct xb_index_entry *entr
     bool long_length = false;
     for (size_t i = 0; i < count; i++) {
         int r = check_entry(entries, i, packs, err);
-        if (r < 0 || (r = tables_add(tables, &entries[i], &long_length, err)) < 0) {
+        if (r < 0 || (r = tables_add(tables, &entries[i], packs, &long_length, err)) < 0) {
             return r;
         }
     }
@@ -227,7 +229,14 @@ int xb_index_encode(const struct xb_index_entry *entries, size_t count,
     size_t start = out->len;
     size_t key_bytes = 1 + (size_t)entries[0].id.len;
     size_t stride = key_bytes + tables.value_bytes;
-    if ((r = xb_buf_reserve(out, V2_HEADER_BYTES + count * stride, err)) < 0) {
+    size_t total = V2_HEADER_BYTES + count * stride + tables.pack_count * (size_t)V2_PACK_BYTES +
+                   tables.format_count * V2_FORMAT_BYTES + tables.names_bytes;
+    if (total > UINT32_MAX) { /* names are found by 32 bits */
+        return xb_error_set(err, XB_ERR_INVALID, -E2BIG, "%zu entries are too many for one index",
+                            count);
+    }
+    /* All at once: an index is appended whole or not at all. */
+    if ((r = xb_buf_reserve(out, total, err)) < 0) {
         return r;
     }
     unsigned char header[V2_HEADER_BYTES] = {2, (unsigned char)key_bytes};
@@ -390,6 +399,9 @@ static int decode_v2(struct reader *in, xb_index_entry_fn *fn, void *context, st
         size_t format = v[16];
         if (pack >= in->pack_count || format >= in->format_count) {
             return bad(err, "an entry names a pack or format that is not there", i);
+        }
+        if ((get_be(v + 4, 4) & ~(uint64_t)DELETED_BIT) > XB_INDEX_OFFSET_MAX) {
+            return bad(err, "an entry's offset is impossible", i);
         }
         const unsigned char *row = in->formats + format * V2_FORMAT_BYTES;
         struct xb_index_entry e = {

@@ -255,7 +255,9 @@ int xb_index_merge_add_table(struct xb_index_merge *merge, const struct xb_index
     if (!run.records) {
         return xb_error_no_memory(err, "the index");
     }
-    memcpy(run.records, table->run.records, bytes);
+    if (bytes > 0) { /* an empty table has no records at all */
+        memcpy(run.records, table->run.records, bytes);
+    }
     int r = 0;
     if (merge->packs.count == 0) {
         r = xb_names_copy(&table->packs, &merge->packs, err); /* numbers stay as they are */

@@ -59,6 +59,8 @@ int xb_object_writer_write(struct xb_object_writer *writer, const void *data, si
 /* Ends the object. The writer can then be used again for the next object of the same options. */
 int xb_object_writer_finish(struct xb_object_writer *writer, struct xb_object_id *ret_id,
                             struct xb_object_stats *ret_stats, struct xb_error *err) XB_MUST_CHECK;
+/* Gives up the object under way; the writer can then be used again. */
+void xb_object_writer_abort(struct xb_object_writer *writer);
 void xb_object_writer_free(struct xb_object_writer *writer);
 XB_DEFINE_CLEANUP(xb_object_writer_freep, struct xb_object_writer, xb_object_writer_free);
 

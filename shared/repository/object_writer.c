@@ -170,7 +170,7 @@ static int write_table(struct xb_object_writer *writer, struct xb_object_id *ret
     return 0;
 }
 
-static void reset(struct xb_object_writer *writer)
+void xb_object_writer_abort(struct xb_object_writer *writer)
 {
     xb_buf_clear(&writer->chunk);
     xb_buf_clear(&writer->table);
@@ -199,6 +199,6 @@ int xb_object_writer_finish(struct xb_object_writer *writer, struct xb_object_id
         *ret_id = id;
         *ret_stats = writer->stats;
     }
-    reset(writer);
+    xb_object_writer_abort(writer);
     return r;
 }

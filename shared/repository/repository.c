@@ -274,3 +274,18 @@ bool xb_repository_flush_due(struct xb_repository *repository)
     pthread_mutex_unlock(&repository->lock);
     return due;
 }
+
+bool xb_repository_failed(struct xb_repository *repository)
+{
+    pthread_mutex_lock(&repository->lock);
+    bool failed = repository->failed.code != 0;
+    pthread_mutex_unlock(&repository->lock);
+    return failed;
+}
+
+int xb_repository_list_packs(struct xb_repository *repository, xb_store_item_fn *fn, void *context,
+                             struct xb_error *err)
+{
+    int r = xb_store_list(repository->store, "p", fn, context, err);
+    return r < 0 ? r : xb_store_list(repository->store, "q", fn, context, err);
+}

@@ -55,6 +55,11 @@ enum xb_compression {
     XB_COMPRESSION_ZSTD_FASTEST = 0x1101
 };
 
+/* Finds out how blobs lie in a folder: under their own names, as in a bucket, or in kopia's folders
+ * (also when there is no repository yet). Owns store, also on failure; *ret takes its place. */
+int xb_repository_layout(struct xb_store *store, bool create, struct xb_store **ret,
+                         struct xb_error *err) XB_MUST_CHECK;
+
 struct xb_repository;
 
 struct xb_repository_create_options {
@@ -146,6 +151,10 @@ int xb_content_list(struct xb_repository *repository, int prefix, xb_content_fn 
  */
 bool xb_content_reuse(struct xb_repository *repository, const struct xb_content_id *id);
 
+/* Every pack in the store with its size, indexed or not. */
+int xb_repository_list_packs(struct xb_repository *repository, xb_store_item_fn *fn, void *context,
+                             struct xb_error *err) XB_MUST_CHECK;
+
 /* Marks a content deleted (used for superseded manifests). */
 int xb_content_delete(struct xb_repository *repository, const struct xb_content_id *id,
                       struct xb_error *err) XB_MUST_CHECK;
@@ -153,6 +162,9 @@ int xb_content_delete(struct xb_repository *repository, const struct xb_content_
 /* Closes packs, makes them durable, writes one index blob by the procedure of section 8, removes
  * the session marker. */
 int xb_repository_flush(struct xb_repository *repository, struct xb_error *err) XB_MUST_CHECK;
+
+/* Whether something could not be written: nothing more will be committed through this handle. */
+bool xb_repository_failed(struct xb_repository *repository);
 
 /* Time since the last flush is over the limit of section 14 (10 min): call xb_repository_flush at
  * the next good point. */

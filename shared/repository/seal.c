@@ -124,7 +124,8 @@ int xb_unseal(const struct xb_sealer *sealer, const unsigned char *iv, size_t iv
               const void *sealed, size_t len, struct xb_buf *out, struct xb_error *err)
 {
     unsigned char key[KEY_BYTES];
-    int r = xb_buf_reserve(out, len, err);
+    size_t plain_len = len < XB_SEAL_OVERHEAD_BYTES ? 0 : len - XB_SEAL_OVERHEAD_BYTES;
+    int r = xb_buf_reserve(out, plain_len, err);
     if (r < 0 || (r = xb_hash_compute(sealer->derive, iv, iv_len, key, err)) < 0) {
         return r;
     }
@@ -133,7 +134,7 @@ int xb_unseal(const struct xb_sealer *sealer, const unsigned char *iv, size_t iv
     r = xb_aead_open(sealer->aead, key, &associated, &input, (unsigned char *)out->data + out->len,
                      err);
     explicit_bzero(key, sizeof key);
-    out->len += r == 0 ? len - XB_SEAL_OVERHEAD_BYTES : 0;
+    out->len += r == 0 ? plain_len : 0;
     out->data[out->len] = '\0';
     return r;
 }

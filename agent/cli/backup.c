@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * xebec backup PATH */
+#include "agent/pipeline/backup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/cli/cli.h"
+#include "shared/base/clock.h"
+
+struct request {
+    struct xb_cli_common common;
+    const char *description, *compression, *host, *user;
+    bool full;
+    char *path;
+    int64_t threads;
+};
+
+static void show(void *context, const struct xb_backup_progress *progress)
+{
+    const struct xb_cli_amount amount = {progress->bytes_done, progress->bytes_total,
+                                         progress->files_done, progress->files_total};
+    xb_cli_progress_show(context, &amount);
+}
+
+static int fill_source(const struct request *request, struct xb_snapshot *snapshot,
+                       struct xb_error *err)
+{
+    char hostname[256] = "localhost";
+    const struct passwd *user = getpwuid(geteuid());
+    (void)gethostname(hostname, sizeof hostname - 1);
+    snapshot->host = strdup(request->host ? request->host : hostname);
+    snapshot->user = strdup(request->user ? request->user : user ? user->pw_name : "root");
+    snapshot->path = strdup(request->path);
+    snapshot->description = strdup(request->description ? request->description : "");
+    if (!snapshot->host || !snapshot->user || !snapshot->path || !snapshot->description) {
+        return xb_error_no_memory(err, "a snapshot");
+    }
+    return 0;
+}
+
+static void fill_result(struct xb_snapshot *snapshot, struct xb_backup_result *result)
+{
+    snapshot->root = result->root;
+    result->root = (struct xb_entry){.name = NULL};
+    snapshot->stats.total_bytes = result->bytes;
+    snapshot->stats.files = result->files;
+    snapshot->stats.cached_files = result->cached_files;
+    snapshot->stats.non_cached_files = result->files - result->cached_files;
+    snapshot->stats.dirs = result->dirs;
+    snapshot->stats.errors = result->failed;
+}
+
+static void add_count(xb_json *json, const char *key, uint64_t value)
+{
+    json_object_object_add(json, key, json_object_new_int64((int64_t)value));
+}
+
+static void print_json(const struct xb_snapshot *snapshot, const struct xb_backup_result *result)
+{
+    xb_json *json = json_object_new_object();
+    xb_json *messages = json_object_new_array();
+    json_object_object_add(json, "snapshot", json_object_new_string(snapshot->id));
+    json_object_object_add(json, "path", json_object_new_string(snapshot->path));
+    add_count(json, "files", result->files);
+    add_count(json, "unchangedFiles", result->cached_files);
+    add_count(json, "directories", result->dirs);
+    add_count(json, "symlinks", result->symlinks);
+    add_count(json, "specialFiles", result->special_files);
+    add_count(json, "bytes", result->bytes);
+    add_count(json, "bytesRead", result->bytes_read);
+    add_count(json, "bytesNew", result->bytes_new);
+    add_count(json, "bytesStored", result->bytes_stored);
+    add_count(json, "failed", result->failed);
+    add_count(json, "changedWhileRead", result->changed_files);
+    add_count(json, "vanished", result->vanished);
+    json_object_object_add(json, "ioUring", json_object_new_boolean(result->used_ring));
+    for (size_t i = 0; i < result->message_count; i++) {
+        xb_json *message = json_object_new_object();
+        json_object_object_add(message, "path", json_object_new_string(result->messages[i].path));
+        json_object_object_add(message, "text", json_object_new_string(result->messages[i].text));
+        json_object_array_add(messages, message);
+    }
+    json_object_object_add(json, "messages", messages);
+    xb_cli_print_json(json);
+}
+
+static void print_messages(const struct xb_backup_result *result)
+{
+    for (size_t i = 0; i < result->message_count; i++) {
+        fprintf(stderr, "  %s: %s\n", result->messages[i].path, result->messages[i].text);
+    }
+    uint64_t all = result->failed + result->changed_files + result->vanished;
+    if (all > result->message_count) {
+        fprintf(stderr, "  ... and %" PRIu64 " more\n", all - result->message_count);
+    }
+}
+
+static void print_text(const struct xb_snapshot *snapshot, const struct xb_backup_result *result,
+                       double seconds)
+{
+    char all[XB_CLI_TEXT_BYTES];
+    char fresh[XB_CLI_TEXT_BYTES];
+    char stored[XB_CLI_TEXT_BYTES];
+    print_messages(result);
+    printf("Snapshot %s\n", snapshot->id);
+    printf("  %" PRIu64 " files (%" PRIu64 " unchanged) in %" PRIu64 " folders, %s\n",
+           result->files, result->cached_files, result->dirs, xb_cli_size(result->bytes, all));
+    printf("  new data %s, stored as %s, in %.1f s\n", xb_cli_size(result->bytes_new, fresh),
+           xb_cli_size(result->bytes_stored, stored), seconds);
+    if (result->failed) {
+        printf("  NOT COMPLETE: %" PRIu64 " entries could not be read (listed above)\n",
+               result->failed);
+    }
+    if (result->changed_files || result->vanished) {
+        printf("  %" PRIu64 " files changed while they were read, %" PRIu64 " were removed\n",
+               result->changed_files, result->vanished);
+    }
+}
+
+static int run_backup(const struct request *request, struct xb_repository *repository,
+                      struct xb_snapshot *snapshot, struct xb_backup_result *result,
+                      struct xb_error *err)
+{
+    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *parent = NULL;
+    struct xb_cli_progress progress;
+    const struct xb_snapshot_filter same = {
+        .host = snapshot->host, .user = snapshot->user, .path = snapshot->path};
+    int r = request->full ? 0 : xb_snapshot_latest(repository, &same, &parent, err);
+    if (r < 0) {
+        return r;
+    }
+    XB_CLEANUP(xb_closep)
+    int fd = open(request->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return xb_error_errno(err, errno, "opening %s", request->path);
+    }
+    const char *name = strrchr(request->path, '/');
+    const struct xb_backup_options options = {
+        .root_fd = fd,
+        .root_name = name && name[1] ? name + 1 : "root",
+        .parent = parent,
+        .threads = (unsigned)request->threads,
+        .compression = request->compression && strcmp(request->compression, "none") == 0
+                           ? XB_COMPRESSION_NONE
+                           : XB_COMPRESSION_ZSTD_FASTEST,
+        .cancel = &xb_cli_cancel,
+        .progress = show,
+        .progress_context = &progress};
+    xb_cli_progress_begin(&progress, &request->common, "backing up");
+    r = xb_backup_run(repository, &options, result, err);
+    xb_cli_progress_end(&progress);
+    return r;
+}
+
+static int backup(const struct request *request)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    XB_CLEANUP(xb_repository_freep) struct xb_repository *repository = NULL;
+    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *snapshot = calloc(1, sizeof *snapshot);
+    struct xb_backup_result result = {.files = 0};
+    int64_t started_ns = xb_clock_mono_ns();
+    if (!snapshot) {
+        (void)!xb_error_no_memory(&err, "a snapshot");
+        return xb_cli_fail(&request->common, &err);
+    }
+    snapshot->start_ns = xb_clock_wall_ns();
+    int r = fill_source(request, snapshot, &err);
+    if (r < 0 || (r = xb_cli_open(&request->common, XB_CLI_WRITE, &repository, &err)) < 0 ||
+        (r = run_backup(request, repository, snapshot, &result, &err)) < 0) {
+        return xb_cli_fail(&request->common, &err);
+    }
+    fill_result(snapshot, &result);
+    snapshot->end_ns = xb_clock_wall_ns();
+    int status = result.failed ? XB_EXIT_PARTLY : XB_EXIT_OK;
+    if (xb_snapshot_publish(repository, snapshot, &err) < 0) {
+        status = xb_cli_fail(&request->common, &err);
+    } else if (request->common.json) {
+        print_json(snapshot, &result);
+    } else {
+        print_text(snapshot, &result, (double)(xb_clock_mono_ns() - started_ns) / 1e9);
+    }
+    xb_backup_result_free(&result);
+    return status;
+}
+
+int xb_cli_backup(int argc, char **argv)
+{
+    struct request request = {.full = false};
+    const char *path = NULL;
+    const struct xb_cli_option options[] = {
+        {"description", XB_CLI_TEXT, &request.description, "TEXT", "kept with the snapshot"},
+        {"compression", XB_CLI_TEXT, &request.compression, "NAME", "zstd (default) or none"},
+        {"full", XB_CLI_FLAG, &request.full, NULL, "read everything, also what seems unchanged"},
+        {"threads", XB_CLI_NUMBER, &request.threads, "N", "files read at once (2)"},
+        {"host", XB_CLI_TEXT, &request.host, "NAME", "host in the snapshot's source"},
+        {"user", XB_CLI_TEXT, &request.user, "NAME", "user in the snapshot's source"},
+        {NULL, XB_CLI_FLAG, NULL, NULL, NULL}};
+    struct xb_cli_parse parse = {.command = xb_cli_command("backup"),
+                                 .options = options,
+                                 .common = &request.common,
+                                 .positionals = &path,
+                                 .positional_max = 1,
+                                 .positional_min = 1};
+    int status = xb_cli_parse(&parse, argc, argv);
+    if (status >= 0) {
+        return status;
+    }
+    if (request.compression && strcmp(request.compression, "none") != 0 &&
+        strcmp(request.compression, "zstd") != 0) {
+        fprintf(stderr, "xebec backup: unknown compression '%s' (zstd, none)\n",
+                request.compression);
+        return XB_EXIT_USAGE;
+    }
+    request.path = realpath(path, NULL);
+    if (!request.path) {
+        struct xb_error err = XB_ERROR_INIT;
+        (void)!xb_error_errno(&err, errno, "%s", path);
+        return xb_cli_fail(&request.common, &err);
+    }
+    status = backup(&request);
+    free(request.path);
+    return status;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * xebec verify [SNAPSHOT] */
+#include "agent/restore/verify.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "agent/cli/cli.h"
+#include "shared/base/clock.h"
+
+static void show(void *context, const struct xb_verify_progress *progress)
+{
+    const struct xb_cli_amount amount = {progress->bytes_done, 0, progress->files_done,
+                                         progress->files_total};
+    xb_cli_progress_show(context, &amount);
+}
+
+static void add_count(xb_json *json, const char *key, uint64_t value)
+{
+    json_object_object_add(json, key, json_object_new_int64((int64_t)value));
+}
+
+static void print_json(const struct xb_verify_result *result)
+{
+    xb_json *json = json_object_new_object();
+    xb_json *messages = json_object_new_array();
+    json_object_object_add(json, "ok", json_object_new_boolean(result->damaged == 0));
+    add_count(json, "snapshots", result->snapshots);
+    add_count(json, "files", result->files);
+    add_count(json, "directories", result->dirs);
+    add_count(json, "contents", result->contents);
+    add_count(json, "contentsRead", result->contents_read);
+    add_count(json, "bytesRead", result->bytes_read);
+    add_count(json, "damaged", result->damaged);
+    for (size_t i = 0; i < result->message_count; i++) {
+        const struct xb_verify_message *from = &result->messages[i];
+        xb_json *message = json_object_new_object();
+        json_object_object_add(message, "snapshot", json_object_new_string(from->snapshot));
+        json_object_object_add(message, "path", json_object_new_string(from->path));
+        json_object_object_add(message, "text", json_object_new_string(from->text));
+        json_object_array_add(messages, message);
+    }
+    json_object_object_add(json, "damage", messages);
+    xb_cli_print_json(json);
+}
+
+static void print_text(const struct xb_verify_result *result, double seconds)
+{
+    char size[XB_CLI_TEXT_BYTES];
+    for (size_t i = 0; i < result->message_count; i++) {
+        const struct xb_verify_message *message = &result->messages[i];
+        printf("DAMAGED  %.12s  ", message->snapshot);
+        xb_cli_print_name(message->path[0] ? message->path : "/");
+        printf("\n         %s\n", message->text);
+    }
+    if (result->damaged > result->message_count) {
+        printf("... and %" PRIu64 " more\n", result->damaged - result->message_count);
+    }
+    printf("Verified %" PRIu64 " snapshots: %" PRIu64 " files, %" PRIu64 " folders, %" PRIu64
+           " contents; read %" PRIu64 " contents (%s) in %.1f s\n",
+           result->snapshots, result->files, result->dirs, result->contents, result->contents_read,
+           xb_cli_size(result->bytes_read, size), seconds);
+    if (result->damaged) {
+        printf("%" PRIu64 " entries are DAMAGED (listed above)\n", result->damaged);
+    } else {
+        printf("Everything can be restored.\n");
+    }
+}
+
+static int verify(const struct xb_cli_common *common, const char *snapshot_text, unsigned percent)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    XB_CLEANUP(xb_repository_freep) struct xb_repository *repository = NULL;
+    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *snapshot = NULL;
+    struct xb_verify_result result = {.files = 0};
+    struct xb_cli_progress progress;
+    int64_t started_ns = xb_clock_mono_ns();
+    const struct xb_verify_options options = {.data_percent = percent,
+                                              .cancel = &xb_cli_cancel,
+                                              .progress = show,
+                                              .progress_context = &progress};
+    if (xb_cli_open(common, XB_CLI_READ, &repository, &err) < 0 ||
+        (snapshot_text && xb_cli_find_snapshot(repository, snapshot_text, &snapshot, &err) < 0)) {
+        return xb_cli_fail(common, &err);
+    }
+    xb_cli_progress_begin(&progress, common, "verifying");
+    int r = xb_verify_run(repository, snapshot, &options, &result, &err);
+    xb_cli_progress_end(&progress);
+    if (r < 0) {
+        return xb_cli_fail(common, &err);
+    }
+    if (common->json) {
+        print_json(&result);
+    } else {
+        print_text(&result, (double)(xb_clock_mono_ns() - started_ns) / 1e9);
+    }
+    int status = result.damaged ? XB_EXIT_DAMAGED : XB_EXIT_OK;
+    xb_verify_result_free(&result);
+    return status;
+}
+
+int xb_cli_verify(int argc, char **argv)
+{
+    struct xb_cli_common common = {.repository = NULL};
+    const char *snapshot = NULL;
+    int64_t percent = 100;
+    bool quick = false;
+    const struct xb_cli_option options[] = {
+        {"data-percent", XB_CLI_NUMBER, &percent, "N", "how much of the data is read (100)"},
+        {"quick", XB_CLI_FLAG, &quick, NULL, "read no data: only that everything is there"},
+        {NULL, XB_CLI_FLAG, NULL, NULL, NULL}};
+    struct xb_cli_parse parse = {.command = xb_cli_command("verify"),
+                                 .options = options,
+                                 .common = &common,
+                                 .positionals = &snapshot,
+                                 .positional_max = 1};
+    int status = xb_cli_parse(&parse, argc, argv);
+    if (status >= 0) {
+        return status;
+    }
+    if (percent > 100) {
+        fprintf(stderr, "xebec verify: --data-percent is at most 100\n");
+        return XB_EXIT_USAGE;
+    }
+    return verify(&common, snapshot, quick ? 0 : (unsigned)percent);
+}

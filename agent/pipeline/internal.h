@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * internal.h - a running backup from within; for the files of this folder only.
+ *
+ * What for:  walk.c goes through folders, file.c reads one file, attributes.c turns what the file
+ *            system says into an entry, estimate.c counts ahead.
+ * Threads:   the walking thread and the workers share struct backup; `lock` guards the result,
+ *            the first failure and the frames' builders and counts.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+#include "agent/pipeline/backup.h"
+#include "agent/uring/reader.h"
+
+enum { XB_LANES_MAX = 16 };
+
+/* What a worker needs to read a file; as many as there are workers. */
+struct lane {
+    struct xb_reader *reader;
+    struct xb_object_writer *writer, *part_writer;
+    bool taken;
+};
+
+/* A folder whose entries are being collected. It is written when its last entry has come. */
+struct frame {
+    struct backup *backup;
+    struct frame *parent;
+    int fd;
+    char *name, *path; /* path from the root, for messages */
+    struct stat st;
+    struct xb_directory *before; /* the parent snapshot's view of it, or NULL */
+    struct xb_directory_builder *builder;
+    size_t waiting; /* entries on their way, and the listing itself */
+};
+
+struct backup {
+    struct xb_repository *repository;
+    const struct xb_backup_options *options;
+    struct xb_workers *workers;
+    struct lane lanes[XB_LANES_MAX];
+    unsigned lane_count;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct xb_backup_result result;
+    struct xb_error failure; /* the first that ends the backup */
+    atomic_bool done;
+    atomic_bool stop; /* after a failure: no more reading */
+
+    atomic_uint_least64_t bytes_done, files_done, bytes_total, files_total, bytes_new;
+};
+
+/* Ends the backup with this error, unless one came before. */
+void xb_backup_fail(struct backup *backup, const struct xb_error *err);
+bool xb_backup_stopped(const struct backup *backup);
+
+/* Lists a message of the result; what is too much is only counted. `lock` is taken. */
+void xb_backup_note(struct backup *backup, const char *path, const char *text);
+
+/* Fills everything of an entry that comes from the file system, but for object and size of data.
+ * fd is the open file or folder, or -1: then folder_fd and name say where it is. */
+struct xb_attribute_source {
+    int fd, folder_fd;
+    const char *name;
+    const struct stat *st;
+};
+int xb_entry_from_file(const struct xb_attribute_source *source, struct xb_entry *ret,
+                       struct xb_error *err) XB_MUST_CHECK;
+
+/* Reads an open regular file into an object, and its holes into the entry. */
+int xb_backup_read_file(struct backup *backup, struct lane *lane, int fd, struct xb_entry *entry,
+                        struct xb_error *err) XB_MUST_CHECK;
+
+/* Whether the parent's entry stands for the same bytes as this file. */
+bool xb_backup_unchanged(const struct xb_entry *before, const struct stat *st);
+
+/* Takes over the parent's object; false if it is not safely there any more. */
+bool xb_backup_reuse(struct backup *backup, const struct xb_entry *before, struct xb_entry *entry);
+
+void *xb_backup_estimate(void *backup); /* a thread */
+
+static inline int64_t xb_timespec_ns(const struct timespec *ts)
+{
+    return (int64_t)ts->tv_sec * 1000000000 + ts->tv_nsec;
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/restore/restore.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/restore/walk.h"
+#include "shared/base/workers.h"
+#include "shared/codec/json.h"
+
+enum { THREADS = 2, QUEUE_MAX = 256, TICK_MS = 250 };
+
+void xb_restore_fail(struct restore *restore, const struct xb_error *err)
+{
+    pthread_mutex_lock(&restore->lock);
+    if (!restore->failure.code) {
+        restore->failure = *err;
+    }
+    atomic_store(&restore->stop, true);
+    pthread_mutex_unlock(&restore->lock);
+}
+
+bool xb_restore_stopped(const struct restore *restore)
+{
+    return atomic_load(&restore->stop) ||
+           (restore->options->cancel && atomic_load(restore->options->cancel));
+}
+
+void xb_restore_note(struct restore *restore, const struct frame *frame, const char *name,
+                     const char *text)
+{
+    pthread_mutex_lock(&restore->lock);
+    struct xb_restore_result *result = &restore->result;
+    if (result->message_count < XB_RESTORE_MESSAGES_MAX) {
+        struct xb_restore_message message = {.text = strdup(text)};
+        if (asprintf(&message.path, "%s%s%s", frame->path, frame->path[0] ? "/" : "", name) < 0) {
+            message.path = NULL;
+        }
+        if (message.path && message.text) {
+            result->messages[result->message_count++] = message;
+        } else {
+            free(message.path);
+            free(message.text);
+        }
+    }
+    pthread_mutex_unlock(&restore->lock);
+}
+
+void xb_restore_note_failure(struct restore *restore, const struct frame *frame, const char *name,
+                             const struct xb_error *why)
+{
+    xb_restore_note(restore, frame, name, why->text);
+    pthread_mutex_lock(&restore->lock);
+    restore->result.failed++;
+    restore->result.damaged = restore->result.damaged || why->kind == XB_ERR_CORRUPT;
+    pthread_mutex_unlock(&restore->lock);
+}
+
+void xb_restore_note_skip(struct restore *restore, const struct frame *frame, const char *name,
+                          const char *text)
+{
+    xb_restore_note(restore, frame, name, text);
+    pthread_mutex_lock(&restore->lock);
+    restore->result.skipped++;
+    pthread_mutex_unlock(&restore->lock);
+}
+
+static int copy_entry(const struct xb_entry *from, struct xb_entry *ret, struct xb_error *err)
+{
+    XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(XB_MANIFEST_BYTES_MAX);
+    struct json_object *json = NULL;
+    int r = xb_entry_encode(from, &text, err);
+    if (r == 0) {
+        r = xb_json_parse(text.data, text.len, &json, err);
+    }
+    if (r == 0) {
+        r = xb_entry_decode(json, ret, err);
+        json_object_put(json);
+    }
+    return r;
+}
+
+static int step_down(struct xb_repository *repository, const char *name, struct xb_entry *entry,
+                     struct xb_error *err)
+{
+    XB_CLEANUP(xb_directory_freep) struct xb_directory *directory = NULL;
+    if (entry->type != XB_ENTRY_DIRECTORY) {
+        return xb_error_set(err, XB_ERR_NOT_FOUND, -ENOTDIR, "'%.200s' is no folder", entry->name);
+    }
+    int r = xb_directory_read(repository, &entry->object, &directory, err);
+    if (r < 0) {
+        return r;
+    }
+    const struct xb_entry *found = xb_directory_find(directory, name);
+    struct xb_entry copy;
+    if (!found) {
+        return xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT, "there is no '%.200s' in it", name);
+    }
+    r = copy_entry(found, &copy, err);
+    if (r == 0) {
+        xb_entry_free(entry);
+        *entry = copy;
+    }
+    return r;
+}
+
+int xb_snapshot_find_path(struct xb_repository *repository, const struct xb_snapshot *snapshot,
+                          const char *path, struct xb_entry *ret, struct xb_error *err)
+{
+    struct xb_entry entry;
+    XB_CLEANUP(xb_freep) char *copy = strdup(path ? path : "");
+    if (!copy) {
+        return xb_error_no_memory(err, "a path");
+    }
+    int r = copy_entry(&snapshot->root, &entry, err);
+    if (r < 0) {
+        return r;
+    }
+    char *rest = NULL;
+    for (char *name = strtok_r(copy, "/", &rest); r == 0 && name;
+         name = strtok_r(NULL, "/", &rest)) {
+        r = step_down(repository, name, &entry, err);
+    }
+    if (r < 0) {
+        xb_entry_free(&entry);
+        return xb_error_wrap(err, "path '%.300s' of snapshot %s", path, snapshot->id);
+    }
+    *ret = entry;
+    return 0;
+}
+
+static void report(struct restore *restore)
+{
+    const struct xb_restore_progress progress = {.bytes_done = atomic_load(&restore->bytes_done),
+                                                 .bytes_total = restore->bytes_total,
+                                                 .files_done = atomic_load(&restore->files_done),
+                                                 .files_total = restore->files_total};
+    restore->options->progress(restore->options->progress_context, &progress);
+}
+
+static void *tick(void *context)
+{
+    struct restore *restore = context;
+    pthread_mutex_lock(&restore->lock);
+    while (!restore->done) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += TICK_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
+        (void)pthread_cond_timedwait(&restore->changed, &restore->lock, &until);
+        pthread_mutex_unlock(&restore->lock);
+        report(restore);
+        pthread_mutex_lock(&restore->lock);
+    }
+    pthread_mutex_unlock(&restore->lock);
+    return NULL;
+}
+
+static void walk_with_progress(struct restore *restore, int target_fd, struct xb_entry *entry)
+{
+    pthread_t ticker;
+    bool ticks = restore->options->progress && pthread_create(&ticker, NULL, tick, restore) == 0;
+    restore->bytes_total = entry->summary ? entry->summary->size : entry->size;
+    restore->files_total = entry->summary ? entry->summary->files : 1;
+    xb_restore_walk(restore, target_fd, entry);
+    /* Without a frame the walk may end before it began. */
+    pthread_mutex_lock(&restore->lock);
+    atomic_store(&restore->done, true);
+    pthread_cond_broadcast(&restore->changed);
+    pthread_mutex_unlock(&restore->lock);
+    if (ticks) {
+        pthread_join(ticker, NULL);
+        report(restore);
+    }
+}
+
+static int run(struct restore *restore, const struct xb_snapshot *snapshot, struct xb_error *err)
+{
+    const struct xb_restore_options *options = restore->options;
+    struct xb_entry entry;
+    int r = xb_links_new(&restore->links, err);
+    if (r < 0 ||
+        (r = xb_workers_new(options->threads ? options->threads : THREADS, QUEUE_MAX,
+                            &restore->workers, err)) < 0 ||
+        (r = xb_snapshot_find_path(restore->repository, snapshot, options->path, &entry, err)) <
+            0) {
+        return r;
+    }
+    int fd = openat(options->target_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        xb_entry_free(&entry);
+        return xb_error_errno(err, errno, "opening the target");
+    }
+    walk_with_progress(restore, fd, &entry);
+    if (restore->failure.code) {
+        *err = restore->failure;
+        return err->code;
+    }
+    if (xb_restore_stopped(restore)) {
+        return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "cancelled");
+    }
+    if (syncfs(options->target_fd) < 0) {
+        return xb_error_errno(err, errno, "writing the target's data to disk");
+    }
+    return 0;
+}
+
+int xb_restore_run(struct xb_repository *repository, const struct xb_snapshot *snapshot,
+                   const struct xb_restore_options *options, struct xb_restore_result *ret,
+                   struct xb_error *err)
+{
+    struct restore *restore = calloc(1, sizeof *restore);
+    if (!restore) {
+        return xb_error_no_memory(err, "a restore");
+    }
+    restore->repository = repository;
+    restore->options = options;
+    pthread_mutex_init(&restore->lock, NULL);
+    pthread_cond_init(&restore->changed, NULL);
+    int r = run(restore, snapshot, err);
+    xb_workers_free(restore->workers);
+    xb_links_free(restore->links);
+    if (r == 0) {
+        *ret = restore->result;
+    } else {
+        xb_restore_result_free(&restore->result);
+    }
+    pthread_mutex_destroy(&restore->lock);
+    pthread_cond_destroy(&restore->changed);
+    free(restore);
+    return r;
+}
+
+void xb_restore_result_free(struct xb_restore_result *result)
+{
+    for (size_t i = 0; i < result->message_count; i++) {
+        free(result->messages[i].path);
+        free(result->messages[i].text);
+    }
+    result->message_count = 0;
+}

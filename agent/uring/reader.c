@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/uring/reader.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shared/base/log.h"
+
+enum { DEPTH = 4, BUFFER_BYTES = 256 * 1024, ALIGN_BYTES = 4096, RETRIES_MAX = 1000 };
+
+/* A slot is one buffer; slots are used round and round, so that `head` is always the oldest. */
+struct slot {
+    unsigned char *data;
+    uint64_t offset; /* in the file */
+    size_t want, got;
+    int error; /* errno of the read, or 0 */
+    bool busy; /* the kernel may write to it */
+    bool used; /* belongs to the present range */
+    bool end;  /* the file ended here */
+};
+
+struct xb_reader {
+    struct io_uring ring;
+    bool has_ring;
+    struct slot slots[XB_READER_DEPTH_MAX];
+    unsigned depth, head, tail, unsubmitted;
+    size_t buffer_bytes;
+    int fd;
+    uint64_t next_offset, left;
+    bool handed_out; /* slot `head` is with the caller */
+    unsigned retries;
+};
+
+static int open_ring(struct xb_reader *reader)
+{
+    static atomic_flag said = ATOMIC_FLAG_INIT;
+    const char *off = getenv("XEBEC_NO_URING");
+    int r = off && strcmp(off, "1") == 0 ? -ENOSYS
+                                         : io_uring_queue_init(reader->depth, &reader->ring, 0);
+    reader->has_ring = r == 0;
+    if (r < 0 && !atomic_flag_test_and_set(&said)) {
+        xb_log_warning("io_uring is not available here; reading with pread instead", "reason",
+                       strerror(-r));
+    }
+    return r;
+}
+
+int xb_reader_new(const struct xb_reader_options *options, struct xb_reader **ret,
+                  struct xb_error *err)
+{
+    XB_CLEANUP(xb_reader_freep) struct xb_reader *reader = calloc(1, sizeof *reader);
+    if (!reader) {
+        return xb_error_no_memory(err, "a reader");
+    }
+    reader->depth = options && options->depth ? options->depth : DEPTH;
+    reader->buffer_bytes = options && options->buffer_bytes ? options->buffer_bytes : BUFFER_BYTES;
+    if (reader->depth > XB_READER_DEPTH_MAX || reader->buffer_bytes > XB_READER_BUFFER_BYTES_MAX) {
+        return xb_error_set(err, XB_ERR_BUG, -EINVAL, "a reader of that size");
+    }
+    for (unsigned i = 0; i < reader->depth; i++) {
+        reader->slots[i].data = aligned_alloc(ALIGN_BYTES, reader->buffer_bytes);
+        if (!reader->slots[i].data) {
+            return xb_error_no_memory(err, "a reader");
+        }
+    }
+    reader->fd = -1;
+    (void)open_ring(reader);
+    *ret = XB_TAKE(reader);
+    return 0;
+}
+
+bool xb_reader_uses_ring(const struct xb_reader *reader)
+{
+    return reader->has_ring;
+}
+
+static void take_completion(struct io_uring_cqe *cqe)
+{
+    struct slot *slot = io_uring_cqe_get_data(cqe);
+    slot->busy = false;
+    if (cqe->res < 0) {
+        slot->error = -cqe->res;
+    } else {
+        slot->got += (size_t)cqe->res;
+        slot->end = cqe->res == 0;
+    }
+}
+
+/* Buffers may be reused or freed only after the kernel has let go of them. */
+static void drain(struct xb_reader *reader)
+{
+    for (unsigned i = 0; i < reader->depth; i++) {
+        while (reader->slots[i].busy) {
+            struct io_uring_cqe *cqe = NULL;
+            int r = io_uring_submit_and_wait(&reader->ring, 1);
+            if (r < 0 && r != -EINTR && r != -EAGAIN && r != -EBUSY) {
+                abort(); /* the kernel may still write into our memory */
+            }
+            while (io_uring_peek_cqe(&reader->ring, &cqe) == 0) {
+                take_completion(cqe);
+                io_uring_cqe_seen(&reader->ring, cqe);
+            }
+        }
+    }
+}
+
+void xb_reader_free(struct xb_reader *reader)
+{
+    if (!reader) {
+        return;
+    }
+    if (reader->has_ring) {
+        drain(reader);
+        io_uring_queue_exit(&reader->ring);
+    }
+    for (unsigned i = 0; i < reader->depth; i++) {
+        free(reader->slots[i].data);
+    }
+    free(reader);
+}
+
+/* Queues the rest of a slot's read. */
+static bool queue_slot(struct xb_reader *reader, struct slot *slot)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&reader->ring);
+    if (!sqe) {
+        return false;
+    }
+    io_uring_prep_read(sqe, reader->fd, slot->data + slot->got, (unsigned)(slot->want - slot->got),
+                       slot->offset + slot->got);
+    io_uring_sqe_set_data(sqe, slot);
+    slot->busy = true;
+    return true;
+}
+
+/* Gives every free slot the next piece of the range. */
+static void fill_slots(struct xb_reader *reader)
+{
+    while (reader->left > 0 && !reader->slots[reader->tail].used) {
+        struct slot *slot = &reader->slots[reader->tail];
+        size_t want =
+            reader->left < reader->buffer_bytes ? (size_t)reader->left : reader->buffer_bytes;
+        slot->offset = reader->next_offset;
+        slot->want = want;
+        slot->got = 0;
+        slot->error = 0;
+        slot->end = false;
+        if (reader->has_ring && !queue_slot(reader, slot)) {
+            return;
+        }
+        slot->used = true;
+        reader->next_offset += want;
+        reader->left -= want;
+        reader->tail = (reader->tail + 1) % reader->depth;
+    }
+}
+
+int xb_reader_start(struct xb_reader *reader, int fd, uint64_t offset, uint64_t len,
+                    struct xb_error *err)
+{
+    (void)err;
+    if (reader->has_ring) {
+        drain(reader);
+    }
+    for (unsigned i = 0; i < reader->depth; i++) {
+        reader->slots[i].used = false;
+    }
+    reader->head = 0;
+    reader->tail = 0;
+    reader->handed_out = false;
+    reader->retries = 0;
+    reader->fd = fd;
+    reader->next_offset = offset;
+    reader->left = len;
+    fill_slots(reader);
+    return 0;
+}
+
+static bool passing(int error)
+{
+    return error == EAGAIN || error == EINTR;
+}
+
+/* Reads what is missing of the slot, in this thread. */
+static void read_slot(struct xb_reader *reader, struct slot *slot)
+{
+    ssize_t got = pread(reader->fd, slot->data + slot->got, slot->want - slot->got,
+                        (off_t)(slot->offset + slot->got));
+    if (got < 0) {
+        slot->error = errno;
+    } else {
+        slot->got += (size_t)got;
+        slot->end = got == 0;
+    }
+}
+
+static int wait_ring(struct xb_reader *reader, struct slot *slot, struct xb_error *err)
+{
+    while (slot->busy) {
+        struct io_uring_cqe *cqe = NULL;
+        int r = io_uring_submit_and_wait(&reader->ring, 1);
+        if (r < 0 && r != -EINTR && r != -EAGAIN && r != -EBUSY) {
+            return xb_error_errno(err, -r, "io_uring");
+        }
+        while (io_uring_peek_cqe(&reader->ring, &cqe) == 0) {
+            take_completion(cqe);
+            io_uring_cqe_seen(&reader->ring, cqe);
+        }
+    }
+    return 0;
+}
+
+/* Until the slot is full, the file has ended or the read has failed for good. */
+static int complete_slot(struct xb_reader *reader, struct slot *slot, struct xb_error *err)
+{
+    while (!slot->end && slot->got < slot->want) {
+        if (slot->error && !(passing(slot->error) && reader->retries++ < RETRIES_MAX)) {
+            return xb_error_errno(err, slot->error, "reading at offset %llu",
+                                  (unsigned long long)(slot->offset + slot->got));
+        }
+        if (!reader->has_ring) {
+            slot->error = 0;
+            read_slot(reader, slot);
+            continue;
+        }
+        if (!slot->busy) {
+            slot->error = 0;
+            if (!queue_slot(reader, slot)) {
+                return xb_error_set(err, XB_ERR_BUG, -EBUSY, "the ring is full");
+            }
+        }
+        int r = wait_ring(reader, slot, err);
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+int xb_reader_next(struct xb_reader *reader, const void **ret_data, size_t *ret_len,
+                   struct xb_error *err)
+{
+    if (reader->handed_out) {
+        reader->slots[reader->head].used = false;
+        reader->head = (reader->head + 1) % reader->depth;
+        reader->handed_out = false;
+        fill_slots(reader);
+    }
+    struct slot *slot = &reader->slots[reader->head];
+    *ret_len = 0;
+    if (!slot->used) {
+        return 0;
+    }
+    int r = reader->has_ring ? wait_ring(reader, slot, err) : 0;
+    if (r == 0) {
+        r = complete_slot(reader, slot, err);
+    }
+    if (r < 0) {
+        return r;
+    }
+    if (slot->end) {
+        reader->left = 0; /* shorter than the range: nothing behind it counts */
+    }
+    reader->handed_out = slot->got > 0;
+    *ret_data = slot->data;
+    *ret_len = slot->got;
+    return 0;
+}
