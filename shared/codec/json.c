@@ -310,7 +310,7 @@ int xb_json_go_string(struct xb_buf *out, const char *text, size_t len, struct x
         if (escape) {
             r = xb_buf_append_str(out, escape, err);
         } else if (step == 0) {
-            r = xb_buf_append_str(out, "\xef\xbf\xbd", err);
+            r = xb_buf_append_str(out, "\\ufffd", err);
             step = 1;
         } else if (step == 3 && memcmp(text + i, "\xe2\x80\xa8", 3) == 0) {
             r = xb_buf_append_str(out, "\\u2028", err);

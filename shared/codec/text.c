@@ -92,7 +92,7 @@ int xb_base64_decode(const char *text, size_t len, struct xb_buf *out, struct xb
         return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "base64 text of length %zu", len);
     }
     size_t padding = len > 0 && text[len - 1] == '=' ? (text[len - 2] == '=' ? 2 : 1) : 0;
-    int r = xb_buf_reserve(out, len / 4 * 3, err);
+    int r = xb_buf_reserve(out, len / 4 * 3 - padding, err);
     for (size_t i = 0; i < len && r == 0; i += 4) {
         size_t drop = i + 4 == len ? padding : 0;
         uint32_t group = 0;
@@ -275,11 +275,13 @@ static bool duration_unit(const char **text, int64_t *ret_ns)
     return false;
 }
 
+#define FRACTION_MAX INT64_C(100000000000000) /* 2^53 has more digits */
+
 /* One "<digits>[.<digits>]<unit>" of a duration, added to *total. */
 static bool duration_part(const char **text, int64_t *total)
 {
-    int64_t whole = 0, unit = 0, part;
-    double fraction = 0, scale = 1;
+    int64_t whole = 0, fraction = 0, unit = 0, part;
+    double scale = 1;
     int digits = 0;
     for (; isdigit((unsigned char)**text); (*text)++, digits++) {
         if (__builtin_mul_overflow(whole, 10, &whole) ||
@@ -289,14 +291,18 @@ static bool duration_part(const char **text, int64_t *total)
     }
     if (**text == '.') {
         for ((*text)++; isdigit((unsigned char)**text); (*text)++, digits++) {
-            scale /= 10;
-            fraction += (**text - '0') * scale;
+            if (fraction < FRACTION_MAX) { /* digits behind these are below a nanosecond */
+                fraction = fraction * 10 + (**text - '0');
+                scale *= 10;
+            }
         }
     }
+    /* A whole number of digits times unit/scale is exact where adding up tenths is not. */
     return digits > 0 && duration_unit(text, &unit) &&
            !__builtin_mul_overflow(whole, unit, &part) &&
            !__builtin_add_overflow(*total, part, total) &&
-           !__builtin_add_overflow(*total, (int64_t)(fraction * (double)unit), total);
+           !__builtin_add_overflow(*total, (int64_t)((double)fraction * ((double)unit / scale)),
+                                   total);
 }
 
 int xb_duration_parse(const char *text, int64_t *ret_ns, struct xb_error *err)
@@ -323,19 +329,36 @@ int xb_duration_parse(const char *text, int64_t *ret_ns, struct xb_error *err)
     return 0;
 }
 
+/* ".5" for 500 of 1000, "" for none. */
+static void fraction_format(uint64_t fraction, int digits, char out[16])
+{
+    out[0] = '\0';
+    if (fraction > 0) {
+        int len = snprintf(out, 16, ".%0*llu", digits, (unsigned long long)fraction);
+        while (out[len - 1] == '0') {
+            out[--len] = '\0';
+        }
+    }
+}
+
 void xb_duration_format(int64_t ns, char out[XB_TIME_TEXT_BYTES])
 {
     const char *sign = ns < 0 ? "-" : "";
     uint64_t left = ns < 0 ? (uint64_t) - (ns + 1) + 1 : (uint64_t)ns;
     uint64_t seconds = left / (uint64_t)XB_NS_PER_S;
-    uint64_t fraction = left % (uint64_t)XB_NS_PER_S;
-    char tail[16] = "";
-    if (fraction > 0) {
-        int len = snprintf(tail, sizeof tail, ".%09llu", (unsigned long long)fraction);
-        while (tail[len - 1] == '0') {
-            tail[--len] = '\0';
-        }
+    char tail[16];
+    if (seconds == 0 && left > 0) { /* Go has smaller units for what is below a second */
+        int digits = left >= (uint64_t)XB_NS_PER_MS ? 6 : left >= 1000 ? 3 : 0;
+        uint64_t unit = digits == 6 ? (uint64_t)XB_NS_PER_MS : digits == 3 ? 1000 : 1;
+        fraction_format(left % unit, digits, tail);
+        snprintf(out, XB_TIME_TEXT_BYTES, "%s%llu%s%s", sign, (unsigned long long)(left / unit),
+                 tail,
+                 digits == 6   ? "ms"
+                 : digits == 3 ? "\xc2\xb5s"
+                               : "ns");
+        return;
     }
+    fraction_format(left % (uint64_t)XB_NS_PER_S, 9, tail);
     unsigned long long h = seconds / 3600, m = seconds / 60 % 60, s = seconds % 60;
     if (h > 0) {
         snprintf(out, XB_TIME_TEXT_BYTES, "%s%lluh%llum%llu%ss", sign, h, m, s, tail);

@@ -63,6 +63,9 @@ int xb_compress_encode(uint32_t id, const void *data, size_t len, struct xb_buf 
 static int zstd_decode(const unsigned char *data, size_t len, size_t plain_len, struct xb_buf *out,
                        struct xb_error *err)
 {
+    if (len == 0) { /* zstd takes nothing for no frames; here it is a frame that is missing */
+        return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "zstd stream: cut short");
+    }
     int r = xb_buf_reserve(out, plain_len, err);
     if (r < 0) {
         return r;

@@ -130,3 +130,12 @@ void xb_hash_free(struct xb_hash *hash)
     EVP_MAC_free(hash->mac);
     free(hash);
 }
+
+int xb_sha256(const void *data, size_t len, unsigned char out[XB_SHA256_BYTES],
+              struct xb_error *err)
+{
+    if (EVP_Digest(data, len, out, NULL, EVP_sha256(), NULL) != 1) {
+        return xb_error_set(err, XB_ERR_BUG, -EINVAL, "SHA-256 failed");
+    }
+    return 0;
+}

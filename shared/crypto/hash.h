@@ -33,5 +33,10 @@ size_t xb_hash_bytes(const struct xb_hash *hash);
 int xb_hash_compute(const struct xb_hash *hash, const void *data, size_t len, unsigned char *out,
                     struct xb_error *err) XB_MUST_CHECK;
 
+/* Plain SHA-256, no key. */
+enum { XB_SHA256_BYTES = 32 };
+int xb_sha256(const void *data, size_t len, unsigned char out[XB_SHA256_BYTES],
+              struct xb_error *err) XB_MUST_CHECK;
+
 void xb_hash_free(struct xb_hash *hash);
 XB_DEFINE_CLEANUP(xb_hash_freep, struct xb_hash, xb_hash_free);

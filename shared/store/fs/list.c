@@ -53,7 +53,7 @@ static int open_level(int parent_fd, const char *path, DIR **ret, struct xb_erro
     struct xb_error local = XB_ERROR_INIT;
     *ret = NULL;
     int fd = xb_file_open_beneath(parent_fd, path, O_RDONLY | O_DIRECTORY, 0, &local);
-    if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP) {
+    if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP || fd == -ENAMETOOLONG) {
         return 0;
     }
     if (fd < 0) {

@@ -113,7 +113,7 @@ static int listed(void *context, const struct xb_store_item *item, struct xb_err
             return 0;
         }
     }
-    if (!xb_shards_name(listing->shards, item->name, name) ||
+    if (!xb_shards_name(listing->shards, item->name, name) || !xb_store_name_valid(name) ||
         strncmp(name, listing->prefix, strlen(listing->prefix)) != 0) {
         return 0;
     }

@@ -198,7 +198,11 @@ size_t xb_shards_prefixes(const struct xb_shards *shards, const char *prefix,
         if (!starts_with(prefix, rule->prefix) && !starts_with(rule->prefix, prefix)) {
             continue;
         }
-        count += cut(rule, prefix, "", out[count]);
+        bool more = cut(rule, prefix, "", out[count]);
+        for (size_t k = 0; k < count && more; k++) {
+            more = !starts_with(out[count], out[k]); /* else it is listed already */
+        }
+        count += more;
     }
     return count;
 }
