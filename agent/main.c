@@ -3,5 +3,5 @@
 
 int main(int argc, char **argv)
 {
-    return xb_cli_main(argc, argv);
+    return xb_cli_finish(xb_cli_main(argc, argv));
 }

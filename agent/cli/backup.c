@@ -95,7 +95,7 @@ static void print_json(const struct xb_snapshot *snapshot, const struct xb_backu
 static void print_messages(const struct xb_backup_result *result)
 {
     for (size_t i = 0; i < result->message_count; i++) {
-        fprintf(stderr, "  %s: %s\n", result->messages[i].path, result->messages[i].text);
+        xb_cli_print_message(result->messages[i].path, result->messages[i].text);
     }
     uint64_t all = result->failed + result->changed_files + result->vanished;
     if (all > result->message_count) {

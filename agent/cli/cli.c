@@ -21,6 +21,7 @@ static const struct xb_cli_command commands[] = {
     {"restore", "SNAPSHOT TARGET", "Restores a snapshot, or a part of it, into a folder.",
      xb_cli_restore},
     {"verify", "[SNAPSHOT]", "Proves that everything can be restored.", xb_cli_verify},
+    {"agent", "[flags]", "Runs the daemon of a Kubernetes node.", xb_cli_agent},
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

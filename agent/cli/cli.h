@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "shared/codec/json.h"
 #include "shared/repository/snapshot.h"
@@ -78,6 +79,7 @@ int xb_cli_ls(int argc, char **argv);
 int xb_cli_cat(int argc, char **argv);
 int xb_cli_restore(int argc, char **argv);
 int xb_cli_verify(int argc, char **argv);
+int xb_cli_agent(int argc, char **argv);
 
 const struct xb_cli_command *xb_cli_command(const char *name);
 
@@ -109,7 +111,12 @@ const char *xb_cli_size(uint64_t bytes, char out[XB_CLI_TEXT_BYTES]);
 /* "2026-11-23 21:35:33" in local time */
 const char *xb_cli_time(int64_t ns, char out[XB_CLI_TEXT_BYTES]);
 /* A name that cannot disturb the terminal: control bytes and bad UTF-8 as \xNN. */
-void xb_cli_print_name(const char *name);
+void xb_cli_print_name(FILE *out, const char *name);
+/* A line on stderr about one path. */
+void xb_cli_print_message(const char *path, const char *text);
+/* The exit status, once everything that was printed has arrived: a list that is cut short would
+ * look whole. */
+int xb_cli_finish(int status);
 
 /* Progress on stderr: a line that is written over at a terminal, a plain one every ten seconds
  * elsewhere, nothing if it is not wanted. */

@@ -30,15 +30,52 @@ int xb_cli_fail(const struct xb_cli_common *common, const struct xb_error *err)
         json_object_object_add(json, "error", error);
         xb_cli_print_json(json);
     }
-    fprintf(stderr, "xebec: %s\n", err->kind == XB_ERR_CANCELLED ? "interrupted" : err->text);
+    fprintf(stderr, "xebec: ");
+    xb_cli_print_name(stderr, err->kind == XB_ERR_CANCELLED ? "interrupted" : err->text);
+    fprintf(stderr, "\n");
     return exit_status(err);
+}
+
+int xb_cli_finish(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout)) {
+        return status;
+    }
+    fprintf(stderr, "xebec: standard output did not take the whole answer\n");
+    return status == XB_EXIT_OK ? XB_EXIT_FAILED : status;
+}
+
+/* How many of the next few bytes are UTF-8. */
+static size_t valid_bytes(const char *text)
+{
+    size_t len = strnlen(text, 4);
+    while (len > 0 && !xb_utf8_valid(text, len)) {
+        len--;
+    }
+    return len;
 }
 
 void xb_cli_print_json(xb_json *json)
 {
-    printf("%s\n", json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY |
-                                                            JSON_C_TO_STRING_NOSLASHESCAPE));
+    /* A name may be any bytes, JSON may not: what is no text becomes U+FFFD. */
+    for (const char *text = json_object_to_json_string_ext(
+             json, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
+         *text;) {
+        size_t len = valid_bytes(text);
+        printf("%.*s", len ? (int)len : 6, len ? text : "\\ufffd");
+        text += len ? len : 1;
+    }
+    printf("\n");
     json_object_put(json);
+}
+
+void xb_cli_print_message(const char *path, const char *text)
+{
+    fprintf(stderr, "  ");
+    xb_cli_print_name(stderr, path);
+    fprintf(stderr, ": ");
+    xb_cli_print_name(stderr, text);
+    fprintf(stderr, "\n");
 }
 
 const char *xb_cli_size(uint64_t bytes, char out[XB_CLI_TEXT_BYTES])
@@ -66,16 +103,16 @@ const char *xb_cli_time(int64_t ns, char out[XB_CLI_TEXT_BYTES])
     return out;
 }
 
-void xb_cli_print_name(const char *name)
+void xb_cli_print_name(FILE *out, const char *name)
 {
     size_t len = strlen(name);
     bool text = xb_utf8_valid(name, len);
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)name[i];
         if (c < 32 || c == 127 || c == '\\' || (c >= 128 && !text)) {
-            printf("\\x%02x", c);
+            fprintf(out, "\\x%02x", c);
         } else {
-            putchar(c);
+            putc(c, out);
         }
     }
 }

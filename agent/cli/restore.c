@@ -60,7 +60,7 @@ static void print_text(const struct request *request, const struct xb_snapshot *
 {
     char size[XB_CLI_TEXT_BYTES];
     for (size_t i = 0; i < result->message_count; i++) {
-        fprintf(stderr, "  %s: %s\n", result->messages[i].path, result->messages[i].text);
+        xb_cli_print_message(result->messages[i].path, result->messages[i].text);
     }
     printf("Restored snapshot %s into %s\n", snapshot->id, request->words[1]);
     printf("  %" PRIu64 " files, %" PRIu64 " folders, %" PRIu64 " symbolic links, %" PRIu64

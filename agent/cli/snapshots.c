@@ -65,11 +65,11 @@ static void print_snapshots(const struct xb_snapshot_list *list)
         printf("%.*s  %-19s  %9" PRIu64 "  %10s  ", SHORT_ID, snapshot->id,
                xb_cli_time(snapshot->start_ns, taken), summary ? summary->files : 1,
                xb_cli_size(summary ? summary->size : snapshot->root.size, size));
-        xb_cli_print_name(snapshot->user);
+        xb_cli_print_name(stdout, snapshot->user);
         putchar('@');
-        xb_cli_print_name(snapshot->host);
+        xb_cli_print_name(stdout, snapshot->host);
         putchar(':');
-        xb_cli_print_name(snapshot->path);
+        xb_cli_print_name(stdout, snapshot->path);
         if (snapshot->incomplete) {
             printf("  (incomplete: %s)", snapshot->incomplete);
         }
@@ -153,7 +153,7 @@ static void print_entry(const struct xb_entry *entry, const char *path)
     char taken[XB_CLI_TEXT_BYTES];
     printf("%s %6u %6u %14" PRIu64 "  %s  ", mode_text(entry, mode), entry->uid, entry->gid,
            entry_size(entry), xb_cli_time(entry->mtime_ns, taken));
-    xb_cli_print_name(path);
+    xb_cli_print_name(stdout, path);
     printf("%s\n", entry->type == XB_ENTRY_DIRECTORY ? "/" : "");
 }
 

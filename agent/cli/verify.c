@@ -51,7 +51,7 @@ static void print_text(const struct xb_verify_result *result, double seconds)
     for (size_t i = 0; i < result->message_count; i++) {
         const struct xb_verify_message *message = &result->messages[i];
         printf("DAMAGED  %.12s  ", message->snapshot);
-        xb_cli_print_name(message->path[0] ? message->path : "/");
+        xb_cli_print_name(stdout, message->path[0] ? message->path : "/");
         printf("\n         %s\n", message->text);
     }
     if (result->damaged > result->message_count) {

@@ -176,7 +176,39 @@ static bool link_to_first(struct frame *frame, const struct xb_entry *entry, con
     return true;
 }
 
-/* The first of several names is written at once, so that the others can be linked to it. */
+/* ---- what is no folder; false if it is not there afterwards ---- */
+
+static bool add_symlink(struct frame *frame, const struct xb_entry *entry)
+{
+    struct restore *restore = frame->restore;
+    struct xb_error err = XB_ERROR_INIT;
+    if (xb_restore_write_link(restore, frame, entry, &err) < 0) {
+        entry_failed(frame, entry, &err);
+        return false;
+    }
+    count(restore, &restore->result.symlinks, 1);
+    return true;
+}
+
+static bool add_node(struct frame *frame, const struct xb_entry *entry)
+{
+    struct restore *restore = frame->restore;
+    struct xb_error err = XB_ERROR_INIT;
+    if ((entry->node == 'b' || entry->node == 'c') && !restore->options->devices) {
+        xb_restore_note_skip(restore, frame, entry->name,
+                             "is a device; devices are restored only when that is switched on");
+        return false;
+    }
+    if (xb_restore_write_node(restore, frame, entry, &err) < 0) {
+        entry_failed(frame, entry, &err);
+        return false;
+    }
+    atomic_fetch_add(&restore->files_done, 1);
+    count(restore, &restore->result.special_files, 1);
+    return true;
+}
+
+/* The first of several names is made at once, so that the others can be linked to it. */
 static void add_linked(struct frame *frame, struct xb_entry *entry)
 {
     struct restore *restore = frame->restore;
@@ -184,42 +216,16 @@ static void add_linked(struct frame *frame, struct xb_entry *entry)
     if (first && link_to_first(frame, entry, first)) {
         return;
     }
-    bool written = write_file(frame, entry);
+    bool made = entry->type == XB_ENTRY_SYMLINK ? add_symlink(frame, entry)
+                : entry->node                   ? add_node(frame, entry)
+                                                : write_file(frame, entry);
     XB_CLEANUP(xb_freep) char *path = child_path(frame, entry->name);
-    if (!first && path && written) {
+    if (!first && path && made) {
         xb_links_add(restore->links, entry->link, path);
     }
 }
 
 /* ---- the walk ---- */
-
-static void add_symlink(struct frame *frame, const struct xb_entry *entry)
-{
-    struct restore *restore = frame->restore;
-    struct xb_error err = XB_ERROR_INIT;
-    if (xb_restore_write_link(restore, frame, entry, &err) < 0) {
-        entry_failed(frame, entry, &err);
-        return;
-    }
-    count(restore, &restore->result.symlinks, 1);
-}
-
-static void add_node(struct frame *frame, const struct xb_entry *entry)
-{
-    struct restore *restore = frame->restore;
-    struct xb_error err = XB_ERROR_INIT;
-    if ((entry->node == 'b' || entry->node == 'c') && !restore->options->devices) {
-        xb_restore_note_skip(restore, frame, entry->name,
-                             "is a device; devices are restored only when that is switched on");
-        return;
-    }
-    if (xb_restore_write_node(restore, frame, entry, &err) < 0) {
-        entry_failed(frame, entry, &err);
-        return;
-    }
-    atomic_fetch_add(&restore->files_done, 1);
-    count(restore, &restore->result.special_files, 1);
-}
 
 static int open_folder(const struct frame *frame, const char *name)
 {
@@ -273,12 +279,12 @@ static void add_entry(struct frame *frame, struct xb_entry *entry, unsigned dept
 {
     if (entry->type == XB_ENTRY_DIRECTORY) {
         add_folder(frame, entry, depth);
-    } else if (entry->type == XB_ENTRY_SYMLINK) {
-        add_symlink(frame, entry);
-    } else if (entry->node) {
-        add_node(frame, entry);
     } else if (entry->link) {
         add_linked(frame, entry);
+    } else if (entry->type == XB_ENTRY_SYMLINK) {
+        (void)add_symlink(frame, entry);
+    } else if (entry->node) {
+        (void)add_node(frame, entry);
     } else {
         submit(frame, entry);
     }

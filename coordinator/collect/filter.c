@@ -159,6 +159,15 @@ size_t xb_filter_named_count(const struct xb_filter *filter)
     return count;
 }
 
+bool xb_filter_only_named(const struct xb_filter *filter)
+{
+    size_t count = 0;
+    while (list_text(filter->spec, "includedNamespaces", count)) {
+        count++;
+    }
+    return count > 0 && count == xb_filter_named_count(filter);
+}
+
 const char *xb_filter_named(const struct xb_filter *filter, size_t index)
 {
     const char *text;

@@ -38,6 +38,8 @@ bool xb_filter_takes_namespace(const struct xb_filter *filter, const char *names
 bool xb_filter_takes_all_namespaces(const struct xb_filter *filter);
 /* Namespaces named without a wildcard, for "named but missing". */
 size_t xb_filter_named_count(const struct xb_filter *filter);
+/* Whether every included namespace is named so, and there is one. */
+bool xb_filter_only_named(const struct xb_filter *filter);
 const char *xb_filter_named(const struct xb_filter *filter, size_t index);
 
 /* Whether objects of this kind are listed at all. Cluster-scoped kinds follow

@@ -175,6 +175,9 @@ static int parse_member(struct scan *scan, struct xb_directory *directory, bool 
     if (summary) {
         XB_CLEANUP(xb_json_putp) xb_json *json = NULL;
         int r = parse_span(value, scan, &json, err);
+        if (r == 0 && json && !json_object_is_type(json, json_type_object)) {
+            r = malformed(scan, err);
+        }
         if (r == 0) {
             xb_summary_clear(&directory->summary);
             r = xb_summary_decode(json, &directory->summary, err);

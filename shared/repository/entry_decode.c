@@ -166,10 +166,10 @@ static int decode_name(xb_json *json, struct xb_entry *entry, struct xb_error *e
     if (r < 0 || (r = xb_json_need_str(json, "x-name", false, &raw, err)) < 0) {
         return r;
     }
-    struct xb_buf name = XB_BUF_INIT(XB_ENTRY_NAME_BYTES_MAX);
-    xb_json *text = xb_json_get(json, "name");
-    r = raw ? xb_base64_decode(raw, strlen(raw), &name, err)
-            : xb_buf_append(&name, stored, (size_t)json_object_get_string_len(text), err);
+    xb_json *text = xb_json_get(json, raw ? "x-name" : "name");
+    size_t len = (size_t)json_object_get_string_len(text);
+    struct xb_buf name = XB_BUF_INIT(len);
+    r = raw ? xb_base64_decode(raw, len, &name, err) : xb_buf_append(&name, stored, len, err);
     if (r == 0 && (!name.data || !xb_entry_name_valid(name.data, name.len))) {
         r = xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG,
                          "an entry's name is empty, '.', '..', too long or holds '/'");
@@ -240,11 +240,15 @@ static int decode_numbers(xb_json *json, struct xb_entry *entry, struct xb_error
 static int decode_xattr(const char *name, xb_json *value, struct xb_xattr *xattr,
                         struct xb_error *err)
 {
-    struct xb_buf bytes = XB_BUF_INIT(XB_ENTRY_XATTR_BYTES_MAX);
     const char *text =
         json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
-    int r = text ? xb_base64_decode(text, strlen(text), &bytes, err)
+    size_t len = text ? strlen(text) : 0;
+    struct xb_buf bytes = XB_BUF_INIT(len);
+    int r = text ? xb_base64_decode(text, len, &bytes, err)
                  : xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "not a string");
+    if (r == 0 && bytes.len > XB_ENTRY_XATTR_BYTES_MAX) {
+        r = xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "%zu bytes long", bytes.len);
+    }
     if (r == 0 && (xattr->name = strdup(name)) == NULL) {
         r = xb_error_no_memory(err, "an attribute");
     }

@@ -171,6 +171,9 @@ static int read_content(struct xb_repository *repository, const struct xb_conten
         (r = xb_json_need_array(json, "entries", false, &list, err)) < 0) {
         return r;
     }
+    if (!json_object_is_type(json, json_type_object)) {
+        return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "not an object with entries");
+    }
     size_t count = list ? json_object_array_length(list) : 0;
     for (size_t i = 0; r == 0 && i < count; i++) {
         r = add_record(records, json_object_array_get_idx(list, i), err);

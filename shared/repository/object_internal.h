@@ -31,6 +31,11 @@ struct xb_object_table {
 int xb_object_table_parse(const char *text, size_t len, struct xb_object_table *ret,
                           struct xb_error *err) XB_MUST_CHECK;
 void xb_object_table_free(struct xb_object_table *table);
-/* Loads the table of an indirect object. */
+/* Loads the table of an indirect object. `level`: how many objects the caller is inside of; beyond
+ * XB_OBJECT_DEPTH_MAX it is CORRUPT, so that no chain of objects uses up the stack. */
 int xb_object_table_load(struct xb_repository *repository, const struct xb_object_id *id,
-                         struct xb_object_table *ret, struct xb_error *err) XB_MUST_CHECK;
+                         unsigned level, struct xb_object_table *ret,
+                         struct xb_error *err) XB_MUST_CHECK;
+/* xb_object_read_all within others. */
+int xb_object_read_level(struct xb_repository *repository, const struct xb_object_id *id,
+                         unsigned level, struct xb_buf *out, struct xb_error *err) XB_MUST_CHECK;

@@ -73,7 +73,7 @@ static int open_level(struct xb_repository *repository, const struct xb_object_i
     reader->repository = repository;
     reader->level = level;
     reader->chunk.max = XB_CONTENT_BYTES_MAX;
-    r = parts.depth ? xb_object_table_load(repository, id, &reader->table, err)
+    r = parts.depth ? xb_object_table_load(repository, id, level, &reader->table, err)
                     : open_direct(reader, id, &parts, err);
     if (r < 0) {
         return r;
@@ -203,11 +203,11 @@ int xb_object_reader_seek(struct xb_object_reader *reader, uint64_t offset, stru
     return 0;
 }
 
-int xb_object_read_all(struct xb_repository *repository, const struct xb_object_id *id,
-                       struct xb_buf *out, struct xb_error *err)
+int xb_object_read_level(struct xb_repository *repository, const struct xb_object_id *id,
+                         unsigned level, struct xb_buf *out, struct xb_error *err)
 {
     XB_CLEANUP(xb_object_reader_freep) struct xb_object_reader *reader = NULL;
-    int r = xb_object_reader_open(repository, id, &reader, err);
+    int r = open_level(repository, id, level, &reader, err);
     const void *data = NULL;
     size_t len = 1;
     while (r == 0 && len > 0) {
@@ -217,6 +217,12 @@ int xb_object_read_all(struct xb_repository *repository, const struct xb_object_
         }
     }
     return r;
+}
+
+int xb_object_read_all(struct xb_repository *repository, const struct xb_object_id *id,
+                       struct xb_buf *out, struct xb_error *err)
+{
+    return xb_object_read_level(repository, id, 0, out, err);
 }
 
 /* ---- verification ---- */
@@ -267,7 +273,7 @@ static int verify_level(const struct verify *verify, const struct xb_object_id *
     inner.text[sizeof inner.text - 1] = '\0';
     r = verify_level(verify, &inner, level + 1, &len, err);
     if (r == 0) {
-        r = xb_object_table_load(verify->repository, id, &table, err);
+        r = xb_object_table_load(verify->repository, id, level, &table, err);
     }
     for (size_t i = 0; r == 0 && i < table.count; i++) {
         r = verify_level(verify, &table.chunks[i].id, level + 1, &len, err);

@@ -78,13 +78,13 @@ void xb_object_table_free(struct xb_object_table *table)
 }
 
 int xb_object_table_load(struct xb_repository *repository, const struct xb_object_id *id,
-                         struct xb_object_table *ret, struct xb_error *err)
+                         unsigned level, struct xb_object_table *ret, struct xb_error *err)
 {
     struct xb_object_id inner;
     XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(XB_OBJECT_INDEX_BYTES_MAX);
     memcpy(inner.text, id->text + 1, sizeof inner.text - 1);
     inner.text[sizeof inner.text - 1] = '\0';
-    int r = xb_object_read_all(repository, &inner, &text, err);
+    int r = xb_object_read_level(repository, &inner, level + 1, &text, err);
     if (r == 0) {
         r = xb_object_table_parse(text.data, text.len, ret, err);
     }

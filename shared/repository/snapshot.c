@@ -51,6 +51,14 @@ static int put_manifest(struct xb_repository *repository, struct xb_snapshot *sn
         if (count == XB_MANIFEST_LABELS_MAX) {
             return xb_error_set(err, XB_ERR_INVALID, -E2BIG, "too many tags");
         }
+        /* A tag in the place of 'type' would hide the snapshot from kopia's content collection. */
+        for (size_t k = 0; k < count; k++) {
+            if (strcmp(labels[k].key, snapshot->tags[i].key) == 0) {
+                return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                                    "a tag may not be called '%.60s', or be there twice",
+                                    labels[k].key);
+            }
+        }
         labels[count++] = snapshot->tags[i];
     }
     return xb_manifest_put(repository, labels, count, data, snapshot->id, err);

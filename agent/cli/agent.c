@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * xebec agent: the daemon of a node. Accepts the flags of `velero node-agent server`. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/cli/cli.h"
+#include "agent/job/job.h"
+#include "shared/base/log.h"
+#include "shared/velero/flags.h"
+
+int xb_cli_agent(int argc, char **argv)
+{
+    const char *level = "info";
+    const char *jobs = "1";
+    struct xb_agent_options options = {.node = getenv("NODE_NAME"),
+                                       .namespace = getenv("VELERO_NAMESPACE"),
+                                       .pod_name = getenv("POD_NAME"),
+                                       .pods_root = "/host_pods"};
+    const struct xb_flag flags[] = {{"node", &options.node},
+                                    {"namespace", &options.namespace},
+                                    {"kubeconfig", &options.kubeconfig},
+                                    {"host-pods", &options.pods_root},
+                                    {"log-level", &level},
+                                    {"volumes-at-once", &jobs},
+                                    {NULL, NULL}};
+    enum xb_log_level log_level = XB_LOG_INFO;
+    xb_flags_parse(flags, argc, argv);
+    (void)xb_log_level_parse(level, &log_level);
+    xb_log_setup("agent", log_level, XB_LOG_JSON);
+    xb_flags_report(flags, argc, argv);
+    if (!options.node || !options.node[0]) {
+        fprintf(stderr, "xebec agent: which node? set NODE_NAME or use --node\n");
+        return XB_EXIT_USAGE;
+    }
+    options.namespace = options.namespace && options.namespace[0] ? options.namespace : "velero";
+    long count = strtol(jobs, NULL, 10);
+    options.jobs_max = count > 0 && count <= 8 ? (unsigned)count : 1;
+    struct xb_error err = XB_ERROR_INIT;
+    if (xb_agent_run(&options, &err) < 0) {
+        xb_log_error(&err, "the agent cannot go on");
+        return XB_EXIT_FAILED;
+    }
+    return XB_EXIT_OK;
+}

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Wiring and planning: what is watched, and which order is next. */
+#include "agent/job/job.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/job/internal.h"
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "shared/base/workers.h"
+#include "shared/codec/text.h"
+#include "shared/kube/config.h"
+#include "shared/kube/informer.h"
+#include "shared/runtime/control.h"
+#include "shared/runtime/loop.h"
+#include "shared/velero/velero.h"
+
+enum { STORES_EVERY_MS = 10 * 1000, SIGN_AGAIN_S = 30, STORES_WORKERS = 1 };
+
+#define STORES_KEY "stores"
+
+struct daemon {
+    struct xb_agent agent;
+    struct xb_loop *loop;
+    struct xb_workers *workers;
+    struct xb_kube_informer *pvbs, *pvrs, *pods, *locations;
+    struct xb_control *backups, *restores, *stores;
+    struct xb_timer *timer;
+    int64_t stores_reported_ns; /* wall; 0: never */
+    struct xb_order *running[2 * XB_AGENT_JOBS_MAX];
+};
+
+/* ---- orders under way ---- */
+
+static void remember(struct daemon *daemon, struct xb_order *order, bool running)
+{
+    for (size_t i = 0; i < sizeof daemon->running / sizeof daemon->running[0]; i++) {
+        if (daemon->running[i] == (running ? NULL : order)) {
+            daemon->running[i] = running ? order : NULL;
+            return;
+        }
+    }
+}
+
+/* The object changed: a cancel that came meanwhile must reach the engine. */
+static void tell_running(struct daemon *daemon, const char *key, xb_json *object)
+{
+    for (size_t i = 0; i < sizeof daemon->running / sizeof daemon->running[0]; i++) {
+        struct xb_order *order = daemon->running[i];
+        if (order && strcmp(order->key, key) == 0 &&
+            (!object || xb_json_bool(object, "spec.cancel", false))) {
+            atomic_store(&order->cancel, true);
+        }
+    }
+}
+
+static void free_order(void *work)
+{
+    struct xb_order *order = work;
+    if (order) {
+        json_object_put(order->object);
+        free(order->key);
+        free(order);
+    }
+}
+
+static void order_done(void *context, const char *key, void *work, const struct xb_error *err)
+{
+    (void)key;
+    (void)err; /* logged by the frame */
+    remember(context, work, false);
+}
+
+static enum xb_plan act_on(struct daemon *daemon, const struct xb_kube_resource *resource,
+                           const char *key, xb_json *object, struct xb_action *ret)
+{
+    struct xb_order *order = calloc(1, sizeof *order);
+    if (!order || !(order->key = strdup(key))) {
+        free(order);
+        return XB_PLAN_NONE; /* planned again when the object changes or the timer marks it */
+    }
+    order->agent = &daemon->agent;
+    order->resource = resource;
+    order->object = json_object_get(object);
+    remember(daemon, order, true);
+    *ret = (struct xb_action){.work = order, .done = order_done, .free = free_order};
+    return XB_PLAN_ACT;
+}
+
+/* ---- plans ---- */
+
+static enum xb_plan plan_backup(void *context, const char *key, int64_t now_ns,
+                                struct xb_action *ret)
+{
+    struct daemon *daemon = context;
+    xb_json *object = xb_kube_informer_get(daemon->pvbs, key);
+    (void)now_ns;
+    if (!object || strcmp(xb_json_str(object, "spec.node", ""), daemon->agent.options->node) != 0 ||
+        xb_velero_data_phase_final(xb_json_str(object, "status.phase", ""))) {
+        return XB_PLAN_NONE;
+    }
+    enum xb_plan plan = act_on(daemon, &xb_velero_pvbs, key, object, ret);
+    ret->run = xb_order_backup;
+    return plan;
+}
+
+/* The pod of a restore, if it is on this node and the one that is meant. */
+static xb_json *pod_of(struct daemon *daemon, xb_json *object)
+{
+    char key[2 * XB_VELERO_NAME_BYTES];
+    snprintf(key, sizeof key, "%s/%s", xb_json_str(object, "spec.pod.namespace", ""),
+             xb_json_str(object, "spec.pod.name", ""));
+    xb_json *pod = xb_kube_informer_get(daemon->pods, key);
+    return pod && strcmp(xb_json_str(pod, "metadata.uid", ""),
+                         xb_json_str(object, "spec.pod.uid", "?")) == 0
+               ? pod
+               : NULL;
+}
+
+static bool waits_for_restore(xb_json *pod)
+{
+    xb_json *statuses = xb_json_get(pod, "status.initContainerStatuses");
+    size_t count =
+        json_object_is_type(statuses, json_type_array) ? json_object_array_length(statuses) : 0;
+    for (size_t i = 0; i < count; i++) {
+        xb_json *status = json_object_array_get_idx(statuses, i);
+        if (strcmp(xb_json_str(status, "name", ""), "restore-wait") == 0) {
+            return xb_json_get(status, "state.running") != NULL;
+        }
+    }
+    return false;
+}
+
+/* An order that has ended, while its pod still waits: the agent died between the two. */
+static enum xb_plan plan_sign(struct daemon *daemon, const char *key, xb_json *object,
+                              int64_t now_ns, struct xb_action *ret)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    int64_t ended_ns = 0;
+    if (strcmp(xb_json_str(object, "status.phase", ""), "Completed") != 0 ||
+        xb_time_parse(xb_json_str(object, "status.completionTimestamp", ""), &ended_ns, &err) < 0) {
+        return XB_PLAN_NONE;
+    }
+    int64_t due_ns = ended_ns + SIGN_AGAIN_S * XB_NS_PER_S;
+    if (now_ns < due_ns) {
+        ret->at_ns = due_ns;
+        return XB_PLAN_AT;
+    }
+    enum xb_plan plan = act_on(daemon, &xb_velero_pvrs, key, object, ret);
+    ret->run = xb_order_sign;
+    return plan;
+}
+
+static enum xb_plan plan_restore(void *context, const char *key, int64_t now_ns,
+                                 struct xb_action *ret)
+{
+    struct daemon *daemon = context;
+    xb_json *object = xb_kube_informer_get(daemon->pvrs, key);
+    xb_json *pod = object ? pod_of(daemon, object) : NULL;
+    if (!pod || !waits_for_restore(pod)) {
+        return XB_PLAN_NONE;
+    }
+    if (xb_velero_data_phase_final(xb_json_str(object, "status.phase", ""))) {
+        return plan_sign(daemon, key, object, now_ns, ret);
+    }
+    enum xb_plan plan = act_on(daemon, &xb_velero_pvrs, key, object, ret);
+    ret->run = xb_order_restore;
+    return plan;
+}
+
+static bool add_location(void *context, const char *key, xb_json *object)
+{
+    (void)key;
+    json_object_array_add(context, json_object_get(object));
+    return true;
+}
+
+static void free_stores(void *work)
+{
+    struct xb_stores_work *stores = work;
+    if (stores) {
+        json_object_put(stores->locations);
+        free(stores);
+    }
+}
+
+static void stores_done(void *context, const char *key, void *work, const struct xb_error *err)
+{
+    struct daemon *daemon = context;
+    (void)key;
+    (void)work;
+    if (!err) {
+        daemon->stores_reported_ns = xb_clock_wall_ns();
+    }
+}
+
+static enum xb_plan plan_stores(void *context, const char *key, int64_t now_ns,
+                                struct xb_action *ret)
+{
+    struct daemon *daemon = context;
+    (void)key;
+    int64_t due_ns = daemon->stores_reported_ns + STORES_EVERY_MS * XB_NS_PER_MS;
+    if (!xb_kube_informer_synced(daemon->locations)) {
+        return XB_PLAN_NONE;
+    }
+    if (now_ns < due_ns && due_ns - now_ns <= STORES_EVERY_MS * XB_NS_PER_MS) {
+        ret->at_ns = due_ns;
+        return XB_PLAN_AT;
+    }
+    struct xb_stores_work *work = calloc(1, sizeof *work);
+    if (!work) {
+        return XB_PLAN_NONE;
+    }
+    *work = (struct xb_stores_work){&daemon->agent, json_object_new_array()};
+    xb_kube_informer_each(daemon->locations, add_location, work->locations);
+    *ret = (struct xb_action){
+        .work = work, .run = xb_stores_report, .done = stores_done, .free = free_stores};
+    return XB_PLAN_ACT;
+}
+
+/* ---- changes ---- */
+
+static void on_backup(void *context, const char *key, xb_json *object)
+{
+    struct daemon *daemon = context;
+    tell_running(daemon, key, object);
+    xb_control_dirty(daemon->backups, key);
+}
+
+static void on_restore(void *context, const char *key, xb_json *object)
+{
+    struct daemon *daemon = context;
+    tell_running(daemon, key, object);
+    xb_control_dirty(daemon->restores, key);
+}
+
+static bool mark_restore(void *context, const char *key, xb_json *object)
+{
+    struct daemon *daemon = context;
+    (void)object;
+    xb_control_dirty(daemon->restores, key);
+    return true;
+}
+
+/* A pod changed: a restore may wait for just that. There are few restores at a time. */
+static void on_pod(void *context, const char *key, xb_json *object)
+{
+    struct daemon *daemon = context;
+    (void)key;
+    (void)object;
+    xb_kube_informer_each(daemon->pvrs, mark_restore, daemon);
+}
+
+static void on_location(void *context, const char *key, xb_json *object)
+{
+    struct daemon *daemon = context;
+    (void)key;
+    (void)object;
+    daemon->stores_reported_ns = 0;
+    xb_control_dirty(daemon->stores, STORES_KEY);
+}
+
+static bool mark_backup(void *context, const char *key, xb_json *object)
+{
+    struct daemon *daemon = context;
+    (void)object;
+    xb_control_dirty(daemon->backups, key);
+    return true;
+}
+
+/* Nothing may be forgotten because one event was lost or one plan found no memory. */
+static void on_timer(void *context)
+{
+    struct daemon *daemon = context;
+    xb_kube_informer_each(daemon->pvbs, mark_backup, daemon);
+    xb_kube_informer_each(daemon->pvrs, mark_restore, daemon);
+    xb_control_dirty(daemon->stores, STORES_KEY);
+}
+
+static void on_signal(void *context, int signal_number)
+{
+    struct daemon *daemon = context;
+    (void)signal_number;
+    xb_log_info("ending: orders under way are left for the next start");
+    xb_control_stop(daemon->backups);
+    xb_control_stop(daemon->restores);
+    for (size_t i = 0; i < sizeof daemon->running / sizeof daemon->running[0]; i++) {
+        if (daemon->running[i]) {
+            atomic_store(&daemon->running[i]->cancel, true);
+        }
+    }
+    xb_loop_stop(daemon->loop);
+}
+
+/* A pod's spec is large, and only a few fields of it are looked at. */
+static void trim_pod(void *context, xb_json *object)
+{
+    xb_kube_trim_managed_fields(context, object);
+    json_object_object_del(object, "spec");
+}
+
+/* ---- wiring ---- */
+
+static int make_controls(struct daemon *daemon, struct xb_error *err)
+{
+    unsigned jobs = daemon->agent.options->jobs_max ? daemon->agent.options->jobs_max : 1;
+    struct xb_control_options options = {
+        .loop = daemon->loop, .workers = daemon->workers, .context = daemon, .actions_max = jobs};
+    options.name = "pod-volume-backup";
+    options.plan = plan_backup;
+    int r = xb_control_new(&options, &daemon->backups, err);
+    if (r < 0) {
+        return r;
+    }
+    options.name = "pod-volume-restore";
+    options.plan = plan_restore;
+    r = xb_control_new(&options, &daemon->restores, err);
+    if (r < 0) {
+        return r;
+    }
+    options.name = "stores";
+    options.plan = plan_stores;
+    options.actions_max = 1;
+    return xb_control_new(&options, &daemon->stores, err);
+}
+
+static int make_informers(struct daemon *daemon, struct xb_error *err)
+{
+    char on_node[XB_VELERO_NAME_BYTES + 32];
+    struct xb_kube_informer_options options = {.loop = daemon->loop,
+                                               .client = daemon->agent.client,
+                                               .namespace = daemon->agent.options->namespace,
+                                               .trim = xb_kube_trim_managed_fields,
+                                               .context = daemon};
+    options.resource = &xb_velero_locations;
+    options.on_change = on_location;
+    int r = xb_kube_informer_new(&options, &daemon->locations, err);
+    if (r < 0) {
+        return r;
+    }
+    options.resource = &xb_velero_pvbs;
+    options.on_change = on_backup;
+    r = xb_kube_informer_new(&options, &daemon->pvbs, err);
+    if (r < 0) {
+        return r;
+    }
+    options.resource = &xb_velero_pvrs;
+    options.on_change = on_restore;
+    r = xb_kube_informer_new(&options, &daemon->pvrs, err);
+    if (r < 0) {
+        return r;
+    }
+    snprintf(on_node, sizeof on_node, "spec.nodeName=%s", daemon->agent.options->node);
+    options.resource = &xb_core_pods;
+    options.namespace = NULL;
+    options.field_selector = on_node;
+    options.trim = trim_pod;
+    options.on_change = on_pod;
+    return xb_kube_informer_new(&options, &daemon->pods, err);
+}
+
+static int start(struct daemon *daemon, struct xb_error *err)
+{
+    const struct xb_agent_options *options = daemon->agent.options;
+    unsigned jobs = options->jobs_max ? options->jobs_max : 1;
+    struct xb_kube_config *config = NULL;
+    int r = xb_kube_config_detect(options->kubeconfig, NULL, &config, err);
+    if (r < 0) {
+        return r;
+    }
+    r = xb_kube_client_new(config, NULL, &daemon->agent.client, err);
+    xb_kube_config_free(config);
+    if (r < 0 || (r = xb_loop_new(&daemon->loop, err)) < 0 ||
+        (r = xb_workers_new(2 * jobs + STORES_WORKERS, 256, &daemon->workers, err)) < 0 ||
+        (r = make_controls(daemon, err)) < 0 || (r = make_informers(daemon, err)) < 0 ||
+        (r = xb_timer_new(daemon->loop, on_timer, daemon, &daemon->timer, err)) < 0) {
+        return r;
+    }
+    xb_timer_start(daemon->timer, STORES_EVERY_MS, STORES_EVERY_MS);
+    return xb_loop_signals(daemon->loop, on_signal, daemon, err);
+}
+
+static void stop(struct daemon *daemon)
+{
+    xb_control_free(daemon->backups);
+    xb_control_free(daemon->restores);
+    xb_control_free(daemon->stores);
+    xb_kube_informer_free(daemon->pvbs);
+    xb_kube_informer_free(daemon->pvrs);
+    xb_kube_informer_free(daemon->pods);
+    xb_kube_informer_free(daemon->locations);
+    xb_timer_free(daemon->timer);
+    xb_workers_free(daemon->workers);
+    xb_loop_free(daemon->loop);
+    xb_kube_client_free(daemon->agent.client);
+}
+
+int xb_agent_run(const struct xb_agent_options *options, struct xb_error *err)
+{
+    struct daemon daemon = {.agent = {.options = options}};
+    if (options->jobs_max > XB_AGENT_JOBS_MAX) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "at most %d volumes at once",
+                            XB_AGENT_JOBS_MAX);
+    }
+    int r = start(&daemon, err);
+    if (r == 0) {
+        xb_log_info("agent started", "node", options->node, "version", XB_VERSION);
+        r = xb_loop_run(daemon.loop, err);
+    }
+    stop(&daemon);
+    return r;
+}

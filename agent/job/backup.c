@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A PodVolumeBackup, from Accepted to its end. */
+#include "agent/pipeline/backup.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/job/internal.h"
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "shared/velero/velero.h"
+
+#define REQUESTER "snapshot-pod-volume"
+
+static const char *text(const struct xb_order *order, const char *path)
+{
+    return xb_json_str(order->object, path, "");
+}
+
+static void show(void *context, const struct xb_backup_progress *progress)
+{
+    xb_order_progress(context, progress->bytes_done, progress->bytes_total);
+}
+
+static char *copy(const char *value)
+{
+    return strdup(value);
+}
+
+/* Who the snapshot is of, in the words that Velero looks for. */
+static int fill_source(const struct xb_order *order, struct xb_snapshot *snapshot,
+                       struct xb_error *err)
+{
+    snapshot->host = copy("default");
+    snapshot->user = copy("default");
+    snapshot->description = copy("Kopia Uploader");
+    snapshot->tags = calloc(2, sizeof *snapshot->tags);
+    snapshot->pins = calloc(1, sizeof *snapshot->pins);
+    if (asprintf(&snapshot->path, REQUESTER "/kopia/%s/%s/%s", text(order, "spec.pod.namespace"),
+                 text(order, "spec.pod.name"), text(order, "spec.volume")) < 0) {
+        snapshot->path = NULL;
+    }
+    if (snapshot->tags && snapshot->pins) {
+        snapshot->tags[0] = (struct xb_label){copy("snapshot-requester"), copy(REQUESTER)};
+        snapshot->tags[1] = (struct xb_label){copy("snapshot-uploader"), copy("kopia")};
+        snapshot->tag_count = 2;
+        snapshot->pins[0] = copy("velero-pin");
+        snapshot->pin_count = 1;
+    }
+    if (!snapshot->host || !snapshot->user || !snapshot->description || !snapshot->path ||
+        !snapshot->tags || !snapshot->pins || !snapshot->tags[0].key || !snapshot->tags[0].value ||
+        !snapshot->tags[1].key || !snapshot->tags[1].value || !snapshot->pins[0]) {
+        return xb_error_no_memory(err, "a snapshot");
+    }
+    return 0;
+}
+
+static int run_engine(struct xb_order *order, struct xb_order_place *place,
+                      const struct xb_snapshot *snapshot, struct xb_backup_result *result,
+                      struct xb_error *err)
+{
+    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *parent = NULL;
+    const struct xb_snapshot_filter same = {.host = snapshot->host,
+                                            .user = snapshot->user,
+                                            .path = snapshot->path,
+                                            .tags = snapshot->tags,
+                                            .tag_count = snapshot->tag_count};
+    int r = xb_snapshot_latest(place->repository, &same, &parent, err);
+    if (r < 0) {
+        return r;
+    }
+    const struct xb_backup_options options = {.root_fd = place->volume.fd,
+                                              .root_name = text(order, "metadata.uid"),
+                                              .parent = parent,
+                                              .compression = XB_COMPRESSION_ZSTD_FASTEST,
+                                              .cancel = &order->cancel,
+                                              .progress = show,
+                                              .progress_context = order};
+    return xb_backup_run(place->repository, &options, result, err);
+}
+
+static int publish(struct xb_order_place *place, struct xb_snapshot *snapshot,
+                   struct xb_backup_result *result, struct xb_error *err)
+{
+    snapshot->root = result->root;
+    result->root = (struct xb_entry){.name = NULL};
+    snapshot->end_ns = xb_clock_wall_ns();
+    snapshot->stats.total_bytes = result->bytes;
+    snapshot->stats.files = result->files;
+    snapshot->stats.cached_files = result->cached_files;
+    snapshot->stats.non_cached_files = result->files - result->cached_files;
+    snapshot->stats.dirs = result->dirs;
+    snapshot->stats.errors = result->failed;
+    return xb_snapshot_publish(place->repository, snapshot, err);
+}
+
+static int complete(struct xb_order *order, const struct xb_order_place *place,
+                    const struct xb_snapshot *snapshot, const struct xb_backup_result *result,
+                    struct xb_error *err)
+{
+    xb_json *status = json_object_new_object();
+    xb_json *progress = json_object_new_object();
+    json_object_object_add(progress, "bytesDone", json_object_new_int64((int64_t)result->bytes));
+    json_object_object_add(progress, "totalBytes", json_object_new_int64((int64_t)result->bytes));
+    json_object_object_add(status, "progress", progress);
+    json_object_object_add(status, "incrementalBytes",
+                           json_object_new_int64((int64_t)result->bytes_new));
+    json_object_object_add(status, "snapshotID", json_object_new_string(snapshot->id));
+    json_object_object_add(status, "path", json_object_new_string(place->volume.path));
+    json_object_object_add(status, "completionTimestamp", xb_velero_now());
+    /* Data that is missing is no Completed; what could be read is kept all the same. */
+    json_object_object_add(status, "phase",
+                           json_object_new_string(result->failed ? "Failed" : "Completed"));
+    if (result->failed) {
+        char message[XB_ORDER_MESSAGE_BYTES];
+        snprintf(message, sizeof message,
+                 "%" PRIu64 " entries could not be read, the first: %s: %s (the rest is in "
+                 "snapshot %s)",
+                 result->failed, result->message_count ? result->messages[0].path : "?",
+                 result->message_count ? result->messages[0].text : "?", snapshot->id);
+        json_object_object_add(status, "message", json_object_new_string(message));
+    }
+    xb_log_info("order ended", "order", order->key, "phase",
+                result->failed ? "Failed" : "Completed", "snapshot", snapshot->id);
+    return xb_order_patch(order, status, err);
+}
+
+static int carry_out(struct xb_order *order, struct xb_error *err)
+{
+    struct xb_order_place place;
+    struct xb_backup_result result = {.files = 0};
+    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *snapshot = calloc(1, sizeof *snapshot);
+    if (!snapshot) {
+        return xb_error_no_memory(err, "a snapshot");
+    }
+    snapshot->start_ns = xb_clock_wall_ns();
+    int r = fill_source(order, snapshot, err);
+    if (r < 0 ||
+        (r = xb_order_open(order, text(order, "spec.pod.namespace"), false, &place, err)) < 0) {
+        return r;
+    }
+    r = run_engine(order, &place, snapshot, &result, err);
+    if (r == 0) {
+        /* A pod that was deleted meanwhile takes its files with it: what was read is a part. */
+        XB_CLEANUP(xb_json_putp) xb_json *pod = NULL;
+        r = xb_order_get_pod(order, &pod, err);
+        if (r == 0) {
+            r = xb_volume_still_there(&place.where, &place.volume, err);
+        }
+    }
+    if (r == 0) {
+        r = publish(&place, snapshot, &result, err);
+    }
+    if (r == 0) {
+        r = complete(order, &place, snapshot, &result, err);
+    }
+    xb_backup_result_free(&result);
+    xb_order_close(&place);
+    return r;
+}
+
+static int begin(struct xb_order *order, struct xb_error *err)
+{
+    xb_json *status = json_object_new_object();
+    json_object_object_add(status, "phase", json_object_new_string("InProgress"));
+    if (!text(order, "status.startTimestamp")[0]) {
+        json_object_object_add(status, "acceptedTimestamp", xb_velero_now());
+        json_object_object_add(status, "startTimestamp", xb_velero_now());
+    }
+    return xb_order_patch(order, status, err);
+}
+
+int xb_order_backup(void *work, const atomic_bool *stop, struct xb_error *err)
+{
+    struct xb_order *order = work;
+    order->stop = stop;
+    int r = xb_order_refresh(order, err);
+    if (r < 0) {
+        return err->kind == XB_ERR_NOT_FOUND ? 0 : r;
+    }
+    if (xb_velero_data_phase_final(text(order, "status.phase"))) {
+        return 0;
+    }
+    if (xb_json_bool(order->object, "spec.cancel", false)) {
+        return xb_order_end(order, "Canceled", "cancelled before it began", err);
+    }
+    xb_log_info("backing a volume up", "order", order->key, "pod", text(order, "spec.pod.name"),
+                "volume", text(order, "spec.volume"));
+    r = xb_order_check_owner(order, "Backup", err);
+    if (r == 0 && (r = begin(order, err)) == 0) {
+        r = carry_out(order, err);
+    }
+    if (r == 0) {
+        return 0;
+    }
+    if (atomic_load(stop) || err->kind == XB_ERR_RETRY) {
+        return r; /* the daemon ends, or a server is away: the order is taken up again */
+    }
+    struct xb_error why = *err;
+    bool cancelled = why.kind == XB_ERR_CANCELLED;
+    return xb_order_end(order, cancelled ? "Canceled" : "Failed",
+                        cancelled ? "cancelled on request" : why.text, err);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * internal.h - a running agent from within; for the files of this folder only.
+ *
+ * What for:  agent.c wires and plans, order.c checks what an order claims, backup.c and restore.c
+ *            carry orders out on a worker, stores.c tells the coordinator which stores this node
+ *            sees.
+ * Threads:   the client and the options may be used by any; a running order's cancel flag is set
+ *            by the loop thread and read by the worker.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "agent/job/job.h"
+#include "agent/volume/volume.h"
+#include "shared/kube/client.h"
+#include "shared/repository/snapshot.h"
+
+enum { XB_AGENT_JOBS_MAX = 8, XB_ORDER_MESSAGE_BYTES = 1000 };
+
+struct xb_agent {
+    const struct xb_agent_options *options;
+    struct xb_kube_client *client;
+};
+
+/* An order while it is carried out. `object` is a copy of its own. */
+struct xb_order {
+    struct xb_agent *agent;
+    const struct xb_kube_resource *resource;
+    xb_json *object;
+    char *key;               /* "namespace/name" */
+    atomic_bool cancel;      /* spec.cancel was set, or the daemon ends */
+    const atomic_bool *stop; /* the daemon ends: leave the order as it is */
+    int64_t patched_ns;      /* monotonic, of the last progress */
+};
+
+/* Where the data is and goes, checked. */
+struct xb_order_place {
+    xb_json *pod;
+    struct xb_volume volume;
+    struct xb_volume_place where;
+    char *folder;
+    struct xb_repository *repository;
+};
+
+/* Merge-patches status; `status` is taken over. */
+int xb_order_patch(struct xb_order *order, xb_json *status, struct xb_error *err) XB_MUST_CHECK;
+/* Reads the order anew into order->object. */
+int xb_order_refresh(struct xb_order *order, struct xb_error *err) XB_MUST_CHECK;
+/* Ends it: "Failed" with the error's text, or "Canceled". */
+int xb_order_end(struct xb_order *order, const char *phase, const char *message,
+                 struct xb_error *err) XB_MUST_CHECK;
+/* At most once a second. */
+void xb_order_progress(struct xb_order *order, uint64_t done, uint64_t total);
+
+/* The owner of that kind must exist with the same uid and not be finished. */
+int xb_order_check_owner(struct xb_order *order, const char *kind,
+                         struct xb_error *err) XB_MUST_CHECK;
+/* Gets the pod and checks its uid and node. */
+int xb_order_get_pod(struct xb_order *order, xb_json **ret, struct xb_error *err) XB_MUST_CHECK;
+/* Opens volume and repository. `repository_namespace`: whose repository. */
+int xb_order_open(struct xb_order *order, const char *repository_namespace, bool read_only,
+                  struct xb_order_place *ret, struct xb_error *err) XB_MUST_CHECK;
+/* The pod and its volume only. */
+int xb_order_open_volume(struct xb_order *order, struct xb_order_place *ret,
+                         struct xb_error *err) XB_MUST_CHECK;
+void xb_order_close(struct xb_order_place *place);
+
+/* Actions (struct xb_action.run). 0: the order has ended. */
+int xb_order_backup(void *order, const atomic_bool *stop, struct xb_error *err);
+int xb_order_restore(void *order, const atomic_bool *stop, struct xb_error *err);
+int xb_order_sign(void *order, const atomic_bool *stop, struct xb_error *err);
+
+/* Writes what this node sees of the given locations (an array of objects) into its Lease. */
+struct xb_stores_work {
+    struct xb_agent *agent;
+    xb_json *locations;
+};
+int xb_stores_report(void *work, const atomic_bool *stop, struct xb_error *err);

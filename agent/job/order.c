@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/job/internal.h"
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "shared/codec/text.h"
+#include "shared/velero/location.h"
+#include "shared/velero/velero.h"
+
+static const char *text(const struct xb_order *order, const char *path)
+{
+    return xb_json_str(order->object, path, "");
+}
+
+static struct xb_kube_ref own_ref(const struct xb_order *order)
+{
+    return (struct xb_kube_ref){.resource = order->resource,
+                                .namespace = text(order, "metadata.namespace"),
+                                .name = text(order, "metadata.name")};
+}
+
+int xb_order_patch(struct xb_order *order, xb_json *status, struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *patch = json_object_new_object();
+    const struct xb_kube_ref ref = own_ref(order);
+    json_object_object_add(patch, "status", status);
+    return xb_kube_merge_patch(order->agent->client, &ref, patch, NULL, err);
+}
+
+int xb_order_refresh(struct xb_order *order, struct xb_error *err)
+{
+    const struct xb_kube_ref ref = own_ref(order);
+    xb_json *fresh = NULL;
+    int r = xb_kube_get(order->agent->client, &ref, &fresh, err);
+    if (r < 0) {
+        return r;
+    }
+    if (strcmp(xb_json_str(fresh, "metadata.uid", ""), text(order, "metadata.uid")) != 0) {
+        json_object_put(fresh);
+        return xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT, "it was replaced by another one");
+    }
+    json_object_put(order->object);
+    order->object = fresh;
+    return 0;
+}
+
+int xb_order_end(struct xb_order *order, const char *phase, const char *message,
+                 struct xb_error *err)
+{
+    xb_json *status = json_object_new_object();
+    char cut[XB_ORDER_MESSAGE_BYTES];
+    snprintf(cut, sizeof cut, "%s", message);
+    json_object_object_add(status, "phase", json_object_new_string(phase));
+    json_object_object_add(status, "message", json_object_new_string(cut));
+    json_object_object_add(status, "completionTimestamp", xb_velero_now());
+    xb_log_info("order ended", "order", order->key, "phase", phase, "message", cut);
+    return xb_order_patch(order, status, err);
+}
+
+void xb_order_progress(struct xb_order *order, uint64_t done, uint64_t total)
+{
+    int64_t now = xb_clock_mono_ns();
+    struct xb_error err = XB_ERROR_INIT;
+    if (now - order->patched_ns < XB_NS_PER_S) {
+        return;
+    }
+    order->patched_ns = now;
+    xb_json *status = json_object_new_object();
+    xb_json *progress = json_object_new_object();
+    json_object_object_add(progress, "bytesDone", json_object_new_int64((int64_t)done));
+    json_object_object_add(progress, "totalBytes",
+                           json_object_new_int64((int64_t)(total > done ? total : done)));
+    json_object_object_add(status, "progress", progress);
+    if (xb_order_patch(order, status, &err) < 0) {
+        xb_log_warning("progress could not be told", "order", order->key, "error", err.text);
+    }
+}
+
+int xb_order_check_owner(struct xb_order *order, const char *kind, struct xb_error *err)
+{
+    const struct xb_kube_resource *resource =
+        strcmp(kind, "Backup") == 0 ? &xb_velero_backups : &xb_velero_restores;
+    xb_json *owner = xb_velero_owner(order->object, kind);
+    const char *name = xb_json_str(owner, "name", "");
+    XB_CLEANUP(xb_json_putp) xb_json *found = NULL;
+    if (!owner || !xb_velero_name_valid(name)) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "it has no owner of kind %s", kind);
+    }
+    const struct xb_kube_ref ref = {
+        .resource = resource, .namespace = text(order, "metadata.namespace"), .name = name};
+    int r = xb_kube_get(order->agent->client, &ref, &found, err);
+    if (r < 0) {
+        return err->kind == XB_ERR_NOT_FOUND
+                   ? xb_error_set(err, XB_ERR_INVALID, -ENOENT, "its owner, %s %s, does not exist",
+                                  kind, name)
+                   : r;
+    }
+    if (strcmp(xb_json_str(found, "metadata.uid", ""), xb_json_str(owner, "uid", "?")) != 0) {
+        return xb_error_set(err, XB_ERR_INVALID, -ENOENT,
+                            "its owner, %s %s, is another one than that of today", kind, name);
+    }
+    const char *phase = xb_json_str(found, "status.phase", "");
+    if (xb_velero_backup_phase_final(phase)) {
+        return xb_error_set(err, XB_ERR_INVALID, -ESTALE, "its owner, %s %s, has ended (%s)", kind,
+                            name, phase);
+    }
+    return 0;
+}
+
+int xb_order_get_pod(struct xb_order *order, xb_json **ret, struct xb_error *err)
+{
+    const char *namespace = text(order, "spec.pod.namespace");
+    const char *name = text(order, "spec.pod.name");
+    const char *uid = text(order, "spec.pod.uid");
+    XB_CLEANUP(xb_json_putp) xb_json *pod = NULL;
+    if (!xb_velero_name_valid(namespace) || !xb_velero_name_valid(name)) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "spec.pod names no pod");
+    }
+    const struct xb_kube_ref ref = {
+        .resource = &xb_core_pods, .namespace = namespace, .name = name};
+    int r = xb_kube_get(order->agent->client, &ref, &pod, err);
+    if (r < 0) {
+        return err->kind == XB_ERR_NOT_FOUND
+                   ? xb_error_set(err, XB_ERR_INVALID, -ENOENT, "pod %s/%s does not exist",
+                                  namespace, name)
+                   : r;
+    }
+    if (strcmp(xb_json_str(pod, "metadata.uid", ""), uid) != 0) {
+        return xb_error_set(err, XB_ERR_INVALID, -ESTALE,
+                            "pod %s/%s is another one now (its uid is not %.40s)", namespace, name,
+                            uid);
+    }
+    if (strcmp(xb_json_str(pod, "spec.nodeName", ""), order->agent->options->node) != 0) {
+        return xb_error_set(err, XB_ERR_INVALID, -EXDEV, "pod %s/%s is not on node %s", namespace,
+                            name, order->agent->options->node);
+    }
+    *ret = XB_TAKE(pod);
+    return 0;
+}
+
+/* ---- the volume ---- */
+
+/* The name of the folder below the plugin's: the volume's own, or its PersistentVolume's. */
+static int volume_folder(struct xb_order *order, const struct xb_volume_source *source,
+                         struct xb_order_place *place, struct xb_error *err)
+{
+    struct xb_kube_client *client = order->agent->client;
+    if (!source->claim) {
+        place->folder = strdup(text(order, "spec.volume"));
+        place->where.csi = source->csi;
+        return place->folder ? 0 : xb_error_no_memory(err, "a volume");
+    }
+    XB_CLEANUP(xb_json_putp) xb_json *claim = NULL;
+    XB_CLEANUP(xb_json_putp) xb_json *volume = NULL;
+    const struct xb_kube_ref claim_ref = {.resource = &xb_core_pvcs,
+                                          .namespace = text(order, "spec.pod.namespace"),
+                                          .name = source->claim};
+    int r = xb_kube_get(client, &claim_ref, &claim, err);
+    if (r < 0) {
+        return r;
+    }
+    const char *name = xb_json_str(claim, "spec.volumeName", "");
+    if (!xb_velero_name_valid(name)) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "claim %s is not bound to a volume",
+                            source->claim);
+    }
+    const struct xb_kube_ref volume_ref = {.resource = &xb_core_pvs, .name = name};
+    r = xb_kube_get(client, &volume_ref, &volume, err);
+    if (r < 0) {
+        return r;
+    }
+    place->folder = strdup(name);
+    place->where.csi = xb_volume_is_csi(volume);
+    return place->folder ? 0 : xb_error_no_memory(err, "a volume");
+}
+
+static int open_volume(struct xb_order *order, struct xb_order_place *place, struct xb_error *err)
+{
+    struct xb_volume_source source;
+    const char *volume = text(order, "spec.volume");
+    int r = xb_volume_source(place->pod, volume, &source, err);
+    if (r == 0 && source.refused) {
+        r = xb_error_set(err, XB_ERR_INVALID, -ENOTSUP, "volume %s: %s", volume, source.refused);
+    }
+    if (r == 0) {
+        r = volume_folder(order, &source, place, err);
+    }
+    if (r < 0) {
+        return r;
+    }
+    place->where.pods_root = order->agent->options->pods_root;
+    place->where.pod_uid = xb_json_str(place->pod, "metadata.uid", "");
+    place->where.folder = place->folder;
+    r = xb_volume_open(&place->where, &place->volume, err);
+    return r < 0 ? xb_error_wrap(err, "volume %s", volume) : 0;
+}
+
+/* ---- the repository ---- */
+
+static int get_password(struct xb_order *order, struct xb_secret **ret, struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *secret = NULL;
+    const struct xb_kube_ref ref = {.resource = &xb_core_secrets,
+                                    .namespace = text(order, "metadata.namespace"),
+                                    .name = "velero-repo-credentials"};
+    int r = xb_kube_get(order->agent->client, &ref, &secret, err);
+    if (r < 0) {
+        return r;
+    }
+    const char *encoded = xb_json_str(secret, "data.repository-password", "");
+    struct xb_buf plain = XB_BUF_INIT(XB_SECRET_BYTES_MAX);
+    r = xb_base64_decode(encoded, strlen(encoded), &plain, err);
+    while (r == 0 && plain.len > 0 && strchr(" \t\r\n", plain.data[plain.len - 1])) {
+        plain.len--;
+    }
+    if (r == 0 && plain.len == 0) {
+        r = xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                         "secret velero-repo-credentials has no repository-password");
+    }
+    if (r == 0) {
+        r = xb_secret_new(plain.data, plain.len, ret, err);
+    }
+    xb_buf_wipe(&plain);
+    return r;
+}
+
+/* The store that the coordinator saw, and no other folder that happens to be mounted here. */
+static int check_identity(struct xb_order *order, struct xb_store *store, struct xb_error *err)
+{
+    char seen[XB_STORE_IDENTITY_BYTES];
+    xb_json *annotations = xb_json_get(order->object, "metadata.annotations");
+    xb_json *wanted = NULL;
+    (void)json_object_object_get_ex(annotations, XB_STORE_IDENTITY_ANNOTATION, &wanted);
+    int r = xb_location_identity(store, seen, err);
+    if (r == 0 && wanted && strcmp(json_object_get_string(wanted), seen) != 0) {
+        r = xb_error_set(err, XB_ERR_INVALID, -EXDEV,
+                         "this node sees another store at %s than the coordinator: nothing was "
+                         "written",
+                         xb_store_describe(store));
+    }
+    return r;
+}
+
+static int open_store(struct xb_order *order, bool read_only, struct xb_store **ret,
+                      struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *location = NULL;
+    const char *name = text(order, "spec.backupStorageLocation");
+    const struct xb_kube_ref ref = {.resource = &xb_velero_locations,
+                                    .namespace = text(order, "metadata.namespace"),
+                                    .name = name};
+    if (!xb_velero_name_valid(name)) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "spec.backupStorageLocation is empty");
+    }
+    int r = xb_kube_get(order->agent->client, &ref, &location, err);
+    if (r == 0) {
+        r = xb_location_open(location, read_only, ret, err);
+    }
+    return r < 0 ? xb_error_wrap(err, "storage location %s", name) : 0;
+}
+
+static int open_repository(struct xb_order *order, const char *namespace, bool read_only,
+                           struct xb_order_place *place, struct xb_error *err)
+{
+    XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
+    XB_CLEANUP(xb_secret_freep) struct xb_secret *password = NULL;
+    struct xb_store *below = NULL;
+    int r = open_store(order, read_only, &store, err);
+    if (r < 0 || (r = check_identity(order, store, err)) < 0 ||
+        (r = get_password(order, &password, err)) < 0 ||
+        (r = xb_location_repository_store(store, namespace, false, &below, err)) < 0) {
+        return r;
+    }
+    /* As every Velero does, so that either may go on where the other left off. */
+    const struct xb_repository_open_options options = {
+        .read_only = read_only, .username = "default", .hostname = "default"};
+    return xb_repository_open(below, password, &options, &place->repository, err);
+}
+
+int xb_order_open_volume(struct xb_order *order, struct xb_order_place *ret, struct xb_error *err)
+{
+    struct xb_order_place place = {.volume = {.fd = -1}};
+    int r = xb_order_get_pod(order, &place.pod, err);
+    if (r < 0 || (r = open_volume(order, &place, err)) < 0) {
+        xb_order_close(&place);
+        return r;
+    }
+    *ret = place;
+    return 0;
+}
+
+int xb_order_open(struct xb_order *order, const char *repository_namespace, bool read_only,
+                  struct xb_order_place *ret, struct xb_error *err)
+{
+    struct xb_order_place place;
+    int r = xb_order_open_volume(order, &place, err);
+    if (r < 0) {
+        return r;
+    }
+    if ((r = open_repository(order, repository_namespace, read_only, &place, err)) < 0) {
+        xb_order_close(&place);
+        return r;
+    }
+    *ret = place;
+    return 0;
+}
+
+void xb_order_close(struct xb_order_place *place)
+{
+    xb_volume_close(&place->volume);
+    xb_repository_free(place->repository);
+    if (place->pod) {
+        json_object_put(place->pod);
+    }
+    free(place->folder);
+    *place = (struct xb_order_place){.volume = {.fd = -1}};
+}

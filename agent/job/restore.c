@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A PodVolumeRestore, from Accepted to its end. */
+#include "agent/restore/restore.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/job/internal.h"
+#include "shared/base/log.h"
+#include "shared/velero/velero.h"
+
+#define DONE_FOLDER ".velero"
+
+static const char *text(const struct xb_order *order, const char *path)
+{
+    return xb_json_str(order->object, path, "");
+}
+
+static void show(void *context, const struct xb_restore_progress *progress)
+{
+    xb_order_progress(context, progress->bytes_done, progress->bytes_total);
+}
+
+/* ---- the sign for the waiting pod ---- */
+
+static int open_done_folder(int volume_fd, struct xb_error *err)
+{
+    if (mkdirat(volume_fd, DONE_FOLDER, 0755) < 0 && errno != EEXIST) {
+        return xb_error_errno(err, errno, "creating " DONE_FOLDER);
+    }
+    int fd = openat(volume_fd, DONE_FOLDER, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? xb_error_errno(err, errno, "opening " DONE_FOLDER) : fd;
+}
+
+/* A .velero that came with the data would let a pod start too early; what is in it must go. */
+static int clear_done_folder(int volume_fd, struct xb_error *err)
+{
+    int fd = openat(volume_fd, DONE_FOLDER, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) {
+        if (errno == ENOENT) {
+            return 0;
+        }
+        return unlinkat(volume_fd, DONE_FOLDER, 0) < 0
+                   ? xb_error_errno(err, errno, "removing what stands for " DONE_FOLDER)
+                   : 0;
+    }
+    XB_CLEANUP(xb_closedirp) DIR *dir = fdopendir(fd);
+    if (!dir) {
+        close(fd);
+        return xb_error_errno(err, errno, "listing " DONE_FOLDER);
+    }
+    const struct dirent *entry = NULL;
+    while ((entry = readdir(dir))) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+            unlinkat(dirfd(dir), entry->d_name, 0) < 0 && errno != ENOENT) {
+            return xb_error_errno(err, errno, "emptying " DONE_FOLDER);
+        }
+    }
+    return 0;
+}
+
+static int sign_done(const struct xb_order *order, int volume_fd, struct xb_error *err)
+{
+    const char *uid = xb_json_str(xb_velero_owner(order->object, "Restore"), "uid", "");
+    if (strlen(uid) != 36 || strspn(uid, "0123456789abcdef-") != 36) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "its owner has no uid");
+    }
+    XB_CLEANUP(xb_closep) int folder = open_done_folder(volume_fd, err);
+    if (folder < 0) {
+        return folder;
+    }
+    XB_CLEANUP(xb_closep)
+    int file = openat(folder, uid, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (file < 0 || fsync(folder) < 0) {
+        return xb_error_errno(err, errno, "telling the pod that its volume is back");
+    }
+    return 0;
+}
+
+/* ---- the restore ---- */
+
+static bool wants_sparse(const struct xb_order *order)
+{
+    return strcmp(text(order, "spec.uploaderSettings.WriteSparseFiles"), "true") == 0;
+}
+
+static int run_engine(struct xb_order *order, struct xb_order_place *place,
+                      struct xb_restore_result *result, struct xb_error *err)
+{
+    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *snapshot = NULL;
+    const struct xb_restore_options options = {.target_fd = place->volume.fd,
+                                               .sparse = wants_sparse(order),
+                                               .cancel = &order->cancel,
+                                               .progress = show,
+                                               .progress_context = order};
+    int r = clear_done_folder(place->volume.fd, err);
+    if (r < 0 ||
+        (r = xb_snapshot_load(place->repository, text(order, "spec.snapshotID"), &snapshot, err)) <
+            0 ||
+        (r = xb_restore_run(place->repository, snapshot, &options, result, err)) < 0) {
+        return r;
+    }
+    return clear_done_folder(place->volume.fd, err);
+}
+
+static int check_result(const struct xb_restore_result *result, struct xb_error *err)
+{
+    for (size_t i = 0; i < result->message_count; i++) {
+        xb_log_warning("restoring", "path", result->messages[i].path, "text",
+                       result->messages[i].text);
+    }
+    if (result->failed == 0) {
+        return 0;
+    }
+    return xb_error_set(err, XB_ERR_IO, -EIO,
+                        "%" PRIu64 " entries are missing or not as they were, the first: %.200s: "
+                        "%.300s",
+                        result->failed, result->message_count ? result->messages[0].path : "?",
+                        result->message_count ? result->messages[0].text : "?");
+}
+
+static int complete(struct xb_order *order, const struct xb_restore_result *result,
+                    struct xb_error *err)
+{
+    xb_json *status = json_object_new_object();
+    xb_json *progress = json_object_new_object();
+    json_object_object_add(progress, "bytesDone", json_object_new_int64((int64_t)result->bytes));
+    json_object_object_add(progress, "totalBytes", json_object_new_int64((int64_t)result->bytes));
+    json_object_object_add(status, "progress", progress);
+    json_object_object_add(status, "phase", json_object_new_string("Completed"));
+    json_object_object_add(status, "completionTimestamp", xb_velero_now());
+    if (result->skipped) {
+        char message[XB_ORDER_MESSAGE_BYTES];
+        snprintf(message, sizeof message,
+                 "%" PRIu64 " devices or privileged attributes were left out by rule",
+                 result->skipped);
+        json_object_object_add(status, "message", json_object_new_string(message));
+    }
+    xb_log_info("order ended", "order", order->key, "phase", "Completed");
+    return xb_order_patch(order, status, err);
+}
+
+static int carry_out(struct xb_order *order, struct xb_error *err)
+{
+    struct xb_order_place place;
+    struct xb_restore_result result = {.files = 0};
+    const char *namespace = text(order, "spec.sourceNamespace");
+    int r = xb_order_open(order, namespace[0] ? namespace : text(order, "spec.pod.namespace"), true,
+                          &place, err);
+    if (r < 0) {
+        return r;
+    }
+    r = run_engine(order, &place, &result, err);
+    if (r == 0 && (r = check_result(&result, err)) == 0 &&
+        (r = xb_volume_still_there(&place.where, &place.volume, err)) == 0) {
+        /* Completed before the sign: a pod that runs proves that its order has ended. */
+        r = complete(order, &result, err);
+        if (r == 0) {
+            r = sign_done(order, place.volume.fd, err);
+        }
+    }
+    xb_restore_result_free(&result);
+    xb_order_close(&place);
+    return r;
+}
+
+static int begin(struct xb_order *order, struct xb_error *err)
+{
+    xb_json *status = json_object_new_object();
+    json_object_object_add(status, "phase", json_object_new_string("InProgress"));
+    json_object_object_add(status, "node", json_object_new_string(order->agent->options->node));
+    if (!text(order, "status.startTimestamp")[0]) {
+        json_object_object_add(status, "acceptedTimestamp", xb_velero_now());
+        json_object_object_add(status, "startTimestamp", xb_velero_now());
+    }
+    return xb_order_patch(order, status, err);
+}
+
+/* For an order that ended just before this agent could tell its pod. */
+int xb_order_sign(void *work, const atomic_bool *stop, struct xb_error *err)
+{
+    struct xb_order *order = work;
+    struct xb_order_place place = {.volume = {.fd = -1}};
+    order->stop = stop;
+    int r = xb_order_check_owner(order, "Restore", err);
+    if (r == 0) {
+        r = xb_order_open_volume(order, &place, err);
+    }
+    if (r == 0) {
+        r = sign_done(order, place.volume.fd, err);
+    }
+    xb_order_close(&place);
+    return r;
+}
+
+int xb_order_restore(void *work, const atomic_bool *stop, struct xb_error *err)
+{
+    struct xb_order *order = work;
+    order->stop = stop;
+    int r = xb_order_refresh(order, err);
+    if (r < 0) {
+        return err->kind == XB_ERR_NOT_FOUND ? 0 : r;
+    }
+    if (xb_velero_data_phase_final(text(order, "status.phase"))) {
+        return 0;
+    }
+    if (xb_json_bool(order->object, "spec.cancel", false)) {
+        return xb_order_end(order, "Canceled", "cancelled before it began", err);
+    }
+    xb_log_info("restoring a volume", "order", order->key, "pod", text(order, "spec.pod.name"),
+                "volume", text(order, "spec.volume"));
+    r = xb_order_check_owner(order, "Restore", err);
+    if (r == 0 && (r = begin(order, err)) == 0) {
+        r = carry_out(order, err);
+    }
+    if (r == 0 || atomic_load(stop) || err->kind == XB_ERR_RETRY) {
+        return r;
+    }
+    struct xb_error why = *err;
+    bool cancelled = why.kind == XB_ERR_CANCELLED;
+    return xb_order_end(order, cancelled ? "Canceled" : "Failed",
+                        cancelled ? "cancelled on request" : why.text, err);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * volume.h - where a pod's volume is on this node.
+ *
+ * What for:  from a pod and a volume's name to an open descriptor of its folder. Only folders below
+ *            the pods' root (/host_pods) are ever opened, and no link is followed on the way.
+ * Ownership: the caller closes the descriptor and frees the path.
+ * Threads:   any.    Blocking: yes (file system; API requests are the caller's).
+ * Errors:    NOT_FOUND: no such volume in the pod, or its folder is not there; INVALID: a volume of
+ *            a type that cannot be backed up, or a hostile name; CONFLICT: more than one folder
+ *            fits.
+ * Source:    velero-contract section 3, "Finding the data on the node".
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "shared/codec/json.h"
+
+/* What the API says of a volume. */
+struct xb_volume_source {
+    const char *claim;   /* name of its PVC; NULL: inline. Lent by the pod */
+    bool csi;            /* an inline CSI volume */
+    const char *refused; /* why it cannot be backed up; NULL: it can */
+};
+
+/* Finds the volume in the pod's spec (pure). */
+int xb_volume_source(xb_json *pod, const char *volume, struct xb_volume_source *ret,
+                     struct xb_error *err) XB_MUST_CHECK;
+
+/* Whether a PersistentVolume's folder has "/mount" below it (pure; `migrated` when an annotation
+ * names an installed CSI driver). */
+bool xb_volume_is_csi(xb_json *persistent_volume);
+
+struct xb_volume_place {
+    const char *pods_root; /* "/host_pods" */
+    const char *pod_uid;
+    const char *folder; /* name of the volume, or of the PV */
+    bool csi;
+};
+
+struct xb_volume {
+    int fd;
+    char *path; /* for status and messages */
+    struct stat st;
+};
+
+int xb_volume_open(const struct xb_volume_place *place, struct xb_volume *ret,
+                   struct xb_error *err) XB_MUST_CHECK;
+void xb_volume_close(struct xb_volume *volume);
+
+/* Whether the same folder is still there: a deleted pod's volume is gone or another one. */
+int xb_volume_still_there(const struct xb_volume_place *place, const struct xb_volume *volume,
+                          struct xb_error *err) XB_MUST_CHECK;

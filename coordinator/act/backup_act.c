@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A backup's steps up to its volumes' orders. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/act/backup_publish.h"
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "shared/codec/text.h"
+
+static const char *text(const struct xb_step_work *work, const char *path)
+{
+    return xb_json_str(work->object, path, "");
+}
+
+static int patch_phase(struct xb_step_work *work, const char *phase, int64_t position,
+                       struct xb_error *err)
+{
+    xb_json *status = json_object_new_object();
+    xb_json_put_text(status, "phase", phase);
+    json_object_object_add(status, "queuePosition", json_object_new_int64(position));
+    return xb_act_patch_status(work->coordinator, &xb_velero_backups, work->object, status, err);
+}
+
+/* ---- start ---- */
+
+static void add_problem(xb_json *problems, const char *what)
+{
+    json_object_array_add(problems, json_object_new_string(what));
+}
+
+/* What this version cannot do must be said, not left out. */
+static void check_supported(xb_json *backup, xb_json *problems)
+{
+    xb_json *hooks = xb_json_get(backup, "spec.hooks.resources");
+    if (json_object_is_type(hooks, json_type_array) && json_object_array_length(hooks) > 0) {
+        add_problem(problems, "hooks are not supported by this version of Xebec");
+    }
+    if (xb_json_get(backup, "spec.resourcePolicy")) {
+        add_problem(problems, "resource policies are not supported by this version of Xebec");
+    }
+    if (xb_json_bool(backup, "spec.snapshotMoveData", false)) {
+        add_problem(problems, "CSI snapshot data movement is not supported by this version of "
+                              "Xebec");
+    }
+    xb_json *ordered = xb_json_get(backup, "spec.orderedResources");
+    if (json_object_is_type(ordered, json_type_object) && json_object_object_length(ordered) > 0) {
+        add_problem(problems, "ordered resources are not supported by this version of Xebec");
+    }
+}
+
+static int check_spec(struct xb_step_work *work, xb_json *problems, struct xb_error *err)
+{
+    XB_CLEANUP(xb_filter_freep) struct xb_filter *filter = NULL;
+    int r = xb_filter_new(xb_json_get(work->object, "spec"), &filter, err);
+    for (size_t i = 0; r == 0 && i < xb_filter_problem_count(filter); i++) {
+        add_problem(problems, xb_filter_problem(filter, i));
+    }
+    check_supported(work->object, problems);
+    return r;
+}
+
+/* The location that the backup goes to: its own, or the default one. */
+static int location_name(struct xb_step_work *work, char out[XB_VELERO_NAME_BYTES],
+                         struct xb_error *err)
+{
+    const char *own = text(work, "spec.storageLocation");
+    (void)err;
+    snprintf(out, XB_VELERO_NAME_BYTES, "%s",
+             own[0] ? own : work->coordinator->options->default_location);
+    return 0;
+}
+
+static int check_location(struct xb_step_work *work, const char *name, xb_json *problems,
+                          struct xb_error *err)
+{
+    XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
+    char identity[XB_STORE_IDENTITY_BYTES];
+    struct xb_error why = XB_ERROR_INIT;
+    if (xb_open_location(work->coordinator, name, false, &store, identity, &why) < 0) {
+        if (why.kind == XB_ERR_RETRY) {
+            *err = why;
+            return why.code;
+        }
+        add_problem(problems, why.text);
+    }
+    return 0;
+}
+
+static int refuse(struct xb_step_work *work, xb_json *problems, struct xb_error *err)
+{
+    xb_json *status = json_object_new_object();
+    xb_json_put_text(status, "phase", "FailedValidation");
+    json_object_object_add(status, "validationErrors", json_object_get(problems));
+    json_object_object_add(status, "version", json_object_new_int64(1));
+    xb_json_put_text(status, "formatVersion", "1.1.0");
+    xb_log_info("backup refused", "backup", text(work, "metadata.name"), "why",
+                json_object_to_json_string_ext(problems, JSON_C_TO_STRING_PLAIN));
+    return xb_act_patch_status(work->coordinator, &xb_velero_backups, work->object, status, err);
+}
+
+static void put_expiration(struct xb_step_work *work, xb_json *spec, xb_json *status)
+{
+    char when[XB_TIME_TEXT_BYTES];
+    char duration[XB_TIME_TEXT_BYTES];
+    struct xb_error err = XB_ERROR_INIT;
+    int64_t ttl_ns = 0;
+    const char *ttl = text(work, "spec.ttl");
+    if (!ttl[0] || xb_duration_parse(ttl, &ttl_ns, &err) < 0 || ttl_ns <= 0) {
+        ttl_ns = work->coordinator->options->default_ttl_ns;
+        xb_duration_format(ttl_ns, duration);
+        xb_json_put_text(spec, "ttl", duration);
+    }
+    xb_time_format_seconds(xb_clock_wall_ns() + ttl_ns, when);
+    xb_json_put_text(status, "expiration", when);
+}
+
+static void put_versions(struct xb_step_work *work, xb_json *annotations)
+{
+    XB_CLEANUP(xb_buf_free) struct xb_buf body = XB_BUF_INIT(65536);
+    XB_CLEANUP(xb_json_putp) xb_json *version = NULL;
+    struct xb_error err = XB_ERROR_INIT;
+    if (xb_kube_raw_get(work->coordinator->client, "/version", &body, &err) < 0 ||
+        xb_json_parse(body.data, body.len, &version, &err) < 0) {
+        return;
+    }
+    xb_json_put_text(annotations, "velero.io/source-cluster-k8s-gitversion",
+                     xb_json_str(version, "gitVersion", ""));
+    xb_json_put_text(annotations, "velero.io/source-cluster-k8s-major-version",
+                     xb_json_str(version, "major", ""));
+    xb_json_put_text(annotations, "velero.io/source-cluster-k8s-minor-version",
+                     xb_json_str(version, "minor", ""));
+}
+
+static int begin(struct xb_step_work *work, const char *location, struct xb_error *err)
+{
+    char label[XB_VELERO_LABEL_BYTES];
+    int r = xb_velero_label(location, label, err);
+    if (r < 0) {
+        return r;
+    }
+    xb_json *patch = json_object_new_object();
+    xb_json *metadata = json_object_new_object();
+    xb_json *labels = json_object_new_object();
+    xb_json *annotations = json_object_new_object();
+    xb_json *spec = json_object_new_object();
+    xb_json *status = json_object_new_object();
+    xb_json_put_text(labels, "velero.io/storage-location", label);
+    put_versions(work, annotations);
+    json_object_object_add(metadata, "labels", labels);
+    json_object_object_add(metadata, "annotations", annotations);
+    xb_json_put_text(spec, "storageLocation", location);
+    put_expiration(work, spec, status);
+    if (!xb_json_get(work->object, "spec.defaultVolumesToFsBackup")) {
+        json_object_object_add(
+            spec, "defaultVolumesToFsBackup",
+            json_object_new_boolean(work->coordinator->options->default_fs_backup));
+    }
+    xb_json_put_text(status, "phase", "InProgress");
+    json_object_object_add(status, "version", json_object_new_int64(1));
+    xb_json_put_text(status, "formatVersion", "1.1.0");
+    json_object_object_add(status, "startTimestamp", xb_velero_now());
+    json_object_object_add(patch, "metadata", metadata);
+    json_object_object_add(patch, "spec", spec);
+    json_object_object_add(patch, "status", status);
+    return xb_act_patch(work->coordinator, &xb_velero_backups, work->object, patch, err);
+}
+
+static int start(struct xb_step_work *work, struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *problems = json_object_new_array();
+    char location[XB_VELERO_NAME_BYTES];
+    int r = location_name(work, location, err);
+    if (r < 0 || (r = check_spec(work, problems, err)) < 0 ||
+        (r = check_location(work, location, problems, err)) < 0) {
+        return r;
+    }
+    return json_object_array_length(problems) > 0 ? refuse(work, problems, err)
+                                                  : begin(work, location, err);
+}
+
+/* ---- work: items, then orders ---- */
+
+struct progress {
+    struct xb_step_work *work;
+    int64_t patched_ns;
+};
+
+static void show(void *context, uint64_t items)
+{
+    struct progress *progress = context;
+    int64_t now = xb_clock_mono_ns();
+    struct xb_error err = XB_ERROR_INIT;
+    if (now - progress->patched_ns < XB_NS_PER_S) {
+        return;
+    }
+    progress->patched_ns = now;
+    xb_json *status = json_object_new_object();
+    xb_json *counts = json_object_new_object();
+    json_object_object_add(counts, "itemsBackedUp", json_object_new_int64((int64_t)items));
+    json_object_object_add(counts, "totalItems", json_object_new_int64((int64_t)items));
+    json_object_object_add(status, "progress", counts);
+    (void)!xb_act_patch_status(progress->work->coordinator, &xb_velero_backups,
+                               progress->work->object, status, &err);
+}
+
+static int collect(struct xb_step_work *work, const atomic_bool *cancel, struct xb_error *err)
+{
+    struct xb_run *run = work->run;
+    struct progress progress = {work, xb_clock_mono_ns()};
+    XB_CLEANUP(xb_filter_freep) struct xb_filter *filter = NULL;
+    XB_CLEANUP(xb_tarball_writer_freep) struct xb_tarball_writer *writer = NULL;
+    int r = xb_filter_new(xb_json_get(work->object, "spec"), &filter, err);
+    if (r < 0 || (r = xb_tarball_writer_new(run->tarball, &writer, err)) < 0) {
+        return r;
+    }
+    const struct xb_collect_options options = {.client = work->coordinator->client,
+                                               .backup = work->object,
+                                               .filter = filter,
+                                               .writer = writer,
+                                               .log = run->log,
+                                               .cancel = cancel,
+                                               .progress = show,
+                                               .context = &progress};
+    r = xb_collect(&options, &run->collected, err);
+    if (r == 0) {
+        r = xb_tarball_writer_finish(writer, err);
+    }
+    run->items = run->collected.items;
+    return r;
+}
+
+static bool node_has_agent(const struct xb_step_work *work, const char *node)
+{
+    for (size_t i = 0; i < json_object_array_length(work->extra); i++) {
+        xb_json *lease = json_object_array_get_idx(work->extra, i);
+        if (strcmp(xb_json_str(lease, "spec.holderIdentity", ""), node) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static xb_json *make_order(struct xb_step_work *work, const struct xb_collected_volume *volume,
+                           const char *name, const char *identity)
+{
+    xb_json *order = json_object_new_object();
+    xb_json *spec = json_object_new_object();
+    xb_json *pod = json_object_new_object();
+    xb_json *tags = json_object_new_object();
+    xb_json *annotations = json_object_new_object();
+    xb_json *metadata = xb_order_metadata(work->object, "Backup", name);
+    if (volume->claim) {
+        json_object_object_add(xb_json_get(metadata, "labels"), "velero.io/pvc-uid",
+                               json_object_new_string(volume->claim_uid ? volume->claim_uid : ""));
+        xb_json_put_text(annotations, "velero.io/pvc-name", volume->claim);
+        xb_json_put_text(tags, "pvc-uid", volume->claim_uid ? volume->claim_uid : "");
+    }
+    xb_json_put_text(annotations, XB_STORE_IDENTITY_ANNOTATION, identity);
+    json_object_object_add(metadata, "annotations", annotations);
+    xb_json_put_text(pod, "kind", "Pod");
+    xb_json_put_text(pod, "namespace", volume->pod_namespace);
+    xb_json_put_text(pod, "name", volume->pod);
+    xb_json_put_text(pod, "uid", volume->pod_uid);
+    xb_json_put_text(tags, "backup", text(work, "metadata.name"));
+    xb_json_put_text(tags, "backup-uid", text(work, "metadata.uid"));
+    xb_json_put_text(tags, "pod", volume->pod);
+    xb_json_put_text(tags, "pod-uid", volume->pod_uid);
+    xb_json_put_text(tags, "ns", volume->pod_namespace);
+    xb_json_put_text(tags, "volume", volume->volume);
+    xb_json_put_text(spec, "node", volume->node);
+    json_object_object_add(spec, "pod", pod);
+    xb_json_put_text(spec, "volume", volume->volume);
+    xb_json_put_text(spec, "backupStorageLocation", text(work, "spec.storageLocation"));
+    xb_json_put_text(spec, "repoIdentifier", "");
+    xb_json_put_text(spec, "uploaderType", "kopia");
+    json_object_object_add(spec, "tags", tags);
+    xb_json_put_text(order, "apiVersion", "velero.io/v1");
+    xb_json_put_text(order, "kind", "PodVolumeBackup");
+    json_object_object_add(order, "metadata", metadata);
+    json_object_object_add(order, "spec", spec);
+    return order;
+}
+
+/* The name is made from what the order is about: after a restart the same order has the same name,
+ * and what an agent has done for it counts. */
+static int create_order(struct xb_step_work *work, const struct xb_collected_volume *volume,
+                        const char *identity, struct xb_error *err)
+{
+    char name[XB_VELERO_NAME_BYTES];
+    const char *parts[] = {text(work, "metadata.uid"), volume->pod_uid, volume->volume, NULL};
+    int r = xb_velero_derived_name(text(work, "metadata.name"), parts, name, err);
+    if (r < 0) {
+        return r;
+    }
+    XB_CLEANUP(xb_json_putp) xb_json *order = make_order(work, volume, name, identity);
+    const struct xb_kube_ref ref = {.resource = &xb_velero_pvbs,
+                                    .namespace = text(work, "metadata.namespace")};
+    r = xb_kube_create(work->coordinator->client, &ref, order, NULL, err);
+    if (r < 0 && err->kind != XB_ERR_CONFLICT) {
+        return r;
+    }
+    json_object_array_add(work->run->orders, json_object_new_string(name));
+    return 0;
+}
+
+/* One volume's order; what keeps it from being made is an error of this volume. */
+static int order_volume(struct xb_step_work *work, struct xb_collected_volume *volume,
+                        struct xb_store *store, const char *identity, struct xb_error *err)
+{
+    const struct xb_repository_place place = {.store = store,
+                                              .location = text(work, "spec.storageLocation"),
+                                              .namespace = volume->pod_namespace};
+    struct xb_error why = XB_ERROR_INIT;
+    int r = node_has_agent(work, volume->node)
+                ? xb_ensure_repository(work->coordinator, &place, &why)
+                : xb_error_set(&why, XB_ERR_NOT_FOUND, -ENOENT,
+                               "no agent of Xebec is running on node %s", volume->node);
+    if (r == 0) {
+        r = create_order(work, volume, identity, &why);
+    }
+    if (r == 0) {
+        return 0;
+    }
+    if (why.kind == XB_ERR_RETRY || why.kind == XB_ERR_CANCELLED) {
+        *err = why;
+        return r;
+    }
+    xb_record_log_line(work->run->log, XB_RECORD_ERROR, volume->pod_namespace,
+                       "volume %s of pod %s is not backed up: %s", volume->volume, volume->pod,
+                       why.text);
+    volume->skipped = strdup(why.text);
+    return volume->skipped ? 0 : xb_error_no_memory(err, "a volume");
+}
+
+static int order_volumes(struct xb_step_work *work, struct xb_error *err)
+{
+    XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
+    char identity[XB_STORE_IDENTITY_BYTES];
+    struct xb_run *run = work->run;
+    int r = xb_open_location(work->coordinator, text(work, "spec.storageLocation"), false, &store,
+                             identity, err);
+    for (size_t i = 0; r == 0 && i < run->collected.volume_count; i++) {
+        struct xb_collected_volume *volume = &run->collected.volumes[i];
+        if (!volume->skipped) {
+            r = order_volume(work, volume, store, identity, err);
+        }
+    }
+    return r;
+}
+
+static int64_t volumes_timeout(const struct xb_step_work *work)
+{
+    xb_json *annotations = xb_json_get(work->object, "metadata.annotations");
+    xb_json *own = NULL;
+    int64_t timeout_ns = 0;
+    struct xb_error err = XB_ERROR_INIT;
+    if (annotations &&
+        json_object_object_get_ex(annotations, "velero.io/pod-volume-timeout", &own) &&
+        xb_duration_parse(json_object_get_string(own), &timeout_ns, &err) == 0 && timeout_ns > 0) {
+        return timeout_ns;
+    }
+    return work->coordinator->options->volumes_timeout_ns;
+}
+
+static int do_work(struct xb_step_work *work, const atomic_bool *cancel, struct xb_error *err)
+{
+    struct xb_run *run = work->run;
+    int r = xb_run_begin(work->coordinator, run, "backup", err);
+    if (r < 0) {
+        return r;
+    }
+    xb_record_log_line(run->log, XB_RECORD_INFO, NULL, "backup %s begins (Xebec %s)",
+                       text(work, "metadata.name"), XB_VERSION);
+    r = collect(work, cancel, err);
+    if (r < 0 || (r = order_volumes(work, err)) < 0) {
+        return r;
+    }
+    xb_record_log_line(run->log, XB_RECORD_INFO, NULL, "%llu items collected, %zu volumes ordered",
+                       (unsigned long long)run->items, json_object_array_length(run->orders));
+    run->made_ns = xb_clock_wall_ns();
+    run->deadline_ns = run->made_ns + volumes_timeout(work);
+    run->worked = true;
+    return 0;
+}
+
+int xb_act_backup(void *context, const atomic_bool *cancel, struct xb_error *err)
+{
+    struct xb_step_work *work = context;
+    int r = 0;
+    if (work->step == XB_STEP_QUEUE) {
+        return patch_phase(work, "Queued", work->position, err);
+    }
+    if (work->step == XB_STEP_READY) {
+        return patch_phase(work, "ReadyToStart", 0, err);
+    }
+    if (work->step == XB_STEP_START) {
+        return start(work, err);
+    }
+    r = work->step == XB_STEP_WORK ? do_work(work, cancel, err) : xb_backup_publish(work, err);
+    if (r == 0 || err->kind == XB_ERR_RETRY || err->kind == XB_ERR_CANCELLED) {
+        return r;
+    }
+    struct xb_error why = *err;
+    *err = (struct xb_error)XB_ERROR_INIT;
+    return xb_backup_fail(work, why.text, err);
+}

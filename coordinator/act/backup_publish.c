@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/act/backup_publish.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "coordinator/record/upload.h"
+#include "shared/base/log.h"
+
+static const char *text(const struct xb_step_work *work, const char *path)
+{
+    return xb_json_str(work->object, path, "");
+}
+
+/* ---- merging ---- */
+
+static xb_json *find_order(const struct xb_step_work *work,
+                           const struct xb_collected_volume *volume)
+{
+    for (size_t i = 0; i < json_object_array_length(work->extra); i++) {
+        xb_json *order = json_object_array_get_idx(work->extra, i);
+        if (strcmp(xb_json_str(order, "spec.pod.uid", ""), volume->pod_uid) == 0 &&
+            strcmp(xb_json_str(order, "spec.volume", ""), volume->volume) == 0) {
+            return order;
+        }
+    }
+    return NULL;
+}
+
+static void note_volume(struct xb_step_work *work, const struct xb_collected_volume *volume,
+                        xb_json *order)
+{
+    const char *phase = order ? xb_json_str(order, "status.phase", "New") : "deleted";
+    if (strcmp(phase, "Completed") == 0) {
+        xb_record_log_line(work->run->log, XB_RECORD_INFO, volume->pod_namespace,
+                           "volume %s of pod %s is in snapshot %s (%lld bytes)", volume->volume,
+                           volume->pod, xb_json_str(order, "status.snapshotID", ""),
+                           (long long)xb_json_int(order, "status.progress.totalBytes", 0));
+        return;
+    }
+    xb_record_log_line(work->run->log, XB_RECORD_ERROR, volume->pod_namespace,
+                       "volume %s of pod %s: pod volume backup %s: %s%s", volume->volume,
+                       volume->pod, phase, work->timed_out && order ? "timed out; " : "",
+                       order ? xb_json_str(order, "status.message", "no reason was given")
+                             : "it was deleted before it had ended");
+}
+
+static xb_json *pvb_info(const struct xb_collected_volume *volume, xb_json *order)
+{
+    xb_json *info = json_object_new_object();
+    xb_json_put_text(info, "snapshotHandle", xb_json_str(order, "status.snapshotID", ""));
+    json_object_object_add(
+        info, "size", json_object_new_int64(xb_json_int(order, "status.progress.totalBytes", 0)));
+    json_object_object_add(info, "incrementalSize",
+                           json_object_new_int64(xb_json_int(order, "status.incrementalBytes", 0)));
+    xb_json_put_text(info, "uploaderType", "kopia");
+    xb_json_put_text(info, "volumeName", volume->volume);
+    xb_json_put_text(info, "podName", volume->pod);
+    xb_json_put_text(info, "podNamespace", volume->pod_namespace);
+    xb_json_put_text(info, "nodeName", volume->node);
+    xb_json_put_text(info, "Phase", xb_json_str(order, "status.phase", ""));
+    return info;
+}
+
+static xb_json *volume_info(const struct xb_collected_volume *volume, xb_json *order)
+{
+    xb_json *info = json_object_new_object();
+    if (volume->claim) {
+        xb_json_put_text(info, "pvcName", volume->claim);
+        xb_json_put_text(info, "pvcNamespace", volume->pod_namespace);
+        xb_json_put_text(info, "pvName",
+                         volume->persistent_volume ? volume->persistent_volume : "");
+    }
+    xb_json_put_text(info, "backupMethod", "PodVolumeBackup");
+    json_object_object_add(info, "snapshotDataMoved", json_object_new_boolean(false));
+    json_object_object_add(info, "skipped", json_object_new_boolean(volume->skipped != NULL));
+    if (volume->skipped) {
+        xb_json_put_text(info, "skippedReason", volume->skipped);
+        return info;
+    }
+    if (order) {
+        bool good = strcmp(xb_json_str(order, "status.phase", ""), "Completed") == 0;
+        xb_json_put_text(info, "result", good ? "succeeded" : "failed");
+        const char *start = xb_json_str(order, "status.startTimestamp", "");
+        const char *end = xb_json_str(order, "status.completionTimestamp", "");
+        if (start[0]) {
+            xb_json_put_text(info, "startTimestamp", start);
+        }
+        if (end[0]) {
+            xb_json_put_text(info, "completionTimestamp", end);
+        }
+        json_object_object_add(info, "pvbInfo", pvb_info(volume, order));
+    } else {
+        xb_json_put_text(info, "result", "failed");
+    }
+    return info;
+}
+
+static xb_json *merge_volumes(struct xb_step_work *work)
+{
+    xb_json *infos = json_object_new_array();
+    for (size_t i = 0; i < work->run->collected.volume_count; i++) {
+        const struct xb_collected_volume *volume = &work->run->collected.volumes[i];
+        xb_json *order = volume->skipped ? NULL : find_order(work, volume);
+        if (!volume->skipped) {
+            note_volume(work, volume, order);
+        }
+        json_object_array_add(infos, volume_info(volume, order));
+    }
+    return infos;
+}
+
+/* Orders that were still open when their time was over must not go on. */
+static void cancel_open(struct xb_step_work *work)
+{
+    for (size_t i = 0; work->timed_out && i < json_object_array_length(work->extra); i++) {
+        xb_json *order = json_object_array_get_idx(work->extra, i);
+        struct xb_error err = XB_ERROR_INIT;
+        if (xb_velero_data_phase_final(xb_json_str(order, "status.phase", ""))) {
+            continue;
+        }
+        xb_json *patch = json_object_new_object();
+        xb_json *spec = json_object_new_object();
+        json_object_object_add(spec, "cancel", json_object_new_boolean(true));
+        json_object_object_add(patch, "spec", spec);
+        if (xb_act_patch(work->coordinator, &xb_velero_pvbs, order, patch, &err) < 0) {
+            xb_log_error(&err, "an order could not be cancelled");
+        }
+    }
+}
+
+/* ---- the record ---- */
+
+static int put_json(struct xb_step_work *work, struct xb_store *store, const char *suffix,
+                    xb_json *json, struct xb_error *err)
+{
+    char key[XB_VELERO_KEY_BYTES];
+    int r = xb_velero_backup_key(text(work, "metadata.name"), suffix, key, err);
+    if (r == 0) {
+        r = xb_upload_json_gz(store, key, json, err);
+    }
+    if (json) {
+        json_object_put(json);
+    }
+    return r;
+}
+
+static int put_file(struct xb_step_work *work, struct xb_store *store, const char *suffix,
+                    const char *path, struct xb_error *err)
+{
+    char key[XB_VELERO_KEY_BYTES];
+    int r = xb_velero_backup_key(text(work, "metadata.name"), suffix, key, err);
+    return r < 0 ? r : xb_upload_file(store, key, path, strcmp(suffix, ".tar.gz") != 0, err);
+}
+
+static int put_files(struct xb_step_work *work, struct xb_store *store, xb_json *infos,
+                     struct xb_error *err)
+{
+    struct xb_run *run = work->run;
+    xb_json *list = NULL;
+    int r = xb_resource_list_json(&run->collected.list, &list, err);
+    if (r < 0) {
+        return r;
+    }
+    if ((r = put_json(work, store, "-resource-list.json.gz", list, err)) < 0 ||
+        (r = put_file(work, store, ".tar.gz", run->tarball, err)) < 0 ||
+        (r = put_json(work, store, "-podvolumebackups.json.gz", json_object_get(work->extra),
+                      err)) < 0 ||
+        (r = put_json(work, store, "-volumesnapshots.json.gz", NULL, err)) < 0 ||
+        (r = put_json(work, store, "-itemoperations.json.gz", json_object_new_array(), err)) < 0 ||
+        (r = put_json(work, store, "-volumeinfo.json.gz", json_object_get(infos), err)) < 0 ||
+        (r = put_json(work, store, "-results.gz", xb_record_log_results(run->log), err)) < 0 ||
+        (r = xb_record_log_finish(run->log, err)) < 0) {
+        return r;
+    }
+    return put_file(work, store, "-logs.gz", xb_record_log_path(run->log), err);
+}
+
+static xb_json *final_status(struct xb_step_work *work)
+{
+    struct xb_run *run = work->run;
+    xb_json *status = json_object_new_object();
+    xb_json *progress = json_object_new_object();
+    uint64_t errors = xb_record_log_errors(run->log);
+    json_object_object_add(progress, "totalItems", json_object_new_int64((int64_t)run->items));
+    json_object_object_add(progress, "itemsBackedUp", json_object_new_int64((int64_t)run->items));
+    xb_json_put_text(status, "phase", errors ? "PartiallyFailed" : "Completed");
+    json_object_object_add(status, "completionTimestamp", xb_velero_now());
+    json_object_object_add(status, "progress", progress);
+    if (errors) {
+        json_object_object_add(status, "errors", json_object_new_int64((int64_t)errors));
+    }
+    uint64_t warnings = xb_record_log_warnings(run->log);
+    if (warnings) {
+        json_object_object_add(status, "warnings", json_object_new_int64((int64_t)warnings));
+    }
+    return status;
+}
+
+/* The marker's text: the object as it will be. */
+static int marker_text(struct xb_step_work *work, xb_json *status, struct xb_buf *out,
+                       struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *copy = NULL;
+    XB_CLEANUP(xb_buf_free) struct xb_buf plain = XB_BUF_INIT(XB_KUBE_OBJECT_BYTES_MAX);
+    int r = xb_json_write(work->object, &plain, err);
+    if (r < 0 || (r = xb_json_parse(plain.data, plain.len, &copy, err)) < 0) {
+        return r;
+    }
+    xb_json *target = xb_json_get(copy, "status");
+    if (!target) {
+        target = json_object_new_object();
+        json_object_object_add(copy, "status", target);
+    }
+    json_object_object_foreach(status, key, value)
+    {
+        json_object_object_add(target, key, json_object_get(value));
+    }
+    json_object_object_del(xb_json_get(copy, "metadata"), "managedFields");
+    xb_json_put_text(copy, "apiVersion", "velero.io/v1");
+    xb_json_put_text(copy, "kind", "Backup");
+    return xb_json_write_pretty(copy, out, err);
+}
+
+/* Puts the marker, if nobody has. One of this very backup, of an attempt before a crash, is as
+ * good: its status then is what counts. */
+static int put_marker(struct xb_step_work *work, struct xb_store *store, xb_json **status,
+                      struct xb_error *err)
+{
+    const struct xb_store_put_options exclusive = {.exclusive = true};
+    XB_CLEANUP(xb_buf_free) struct xb_buf marker = XB_BUF_INIT(XB_KUBE_OBJECT_BYTES_MAX);
+    char key[XB_VELERO_KEY_BYTES];
+    int r = xb_velero_marker_key(text(work, "metadata.name"), key, err);
+    if (r < 0 || (r = marker_text(work, *status, &marker, err)) < 0 ||
+        (r = xb_check_leading(work->coordinator, err)) < 0) {
+        return r;
+    }
+    return xb_store_put(store, key, marker.data, marker.len, &exclusive, err);
+}
+
+/* 1: this backup's marker is there already, *ret is its status; 0: none; CONFLICT: another's. */
+static int look_for_marker(struct xb_step_work *work, struct xb_store *store, xb_json **ret,
+                           struct xb_error *err)
+{
+    XB_CLEANUP(xb_buf_free) struct xb_buf marker = XB_BUF_INIT(XB_KUBE_OBJECT_BYTES_MAX);
+    XB_CLEANUP(xb_json_putp) xb_json *json = NULL;
+    char key[XB_VELERO_KEY_BYTES];
+    int r = xb_velero_marker_key(text(work, "metadata.name"), key, err);
+    if (r < 0) {
+        return r;
+    }
+    struct xb_error missing = XB_ERROR_INIT;
+    if (xb_store_get(store, key, 0, XB_STORE_TO_END, &marker, &missing) < 0) {
+        if (missing.kind == XB_ERR_NOT_FOUND) {
+            return 0;
+        }
+        *err = missing;
+        return err->code;
+    }
+    r = xb_json_parse(marker.data ? marker.data : "", marker.len, &json, err);
+    if (r < 0 || strcmp(xb_json_str(json, "metadata.uid", ""), text(work, "metadata.uid")) != 0) {
+        return xb_error_set(err, XB_ERR_CONFLICT, -EEXIST,
+                            "backup already exists in object storage: %s is another backup's", key);
+    }
+    *ret = json_object_get(xb_json_get(json, "status"));
+    return 1;
+}
+
+static int publish(struct xb_step_work *work, struct xb_store *store, struct xb_error *err)
+{
+    xb_json *status = NULL;
+    int r = look_for_marker(work, store, &status, err);
+    if (r < 0) {
+        return r;
+    }
+    if (r == 0) {
+        XB_CLEANUP(xb_json_putp) xb_json *infos = merge_volumes(work);
+        cancel_open(work);
+        r = xb_check_leading(work->coordinator, err);
+        if (r < 0 || (r = put_files(work, store, infos, err)) < 0) {
+            return r;
+        }
+        status = final_status(work);
+        r = put_marker(work, store, &status, err);
+        if (r < 0) {
+            json_object_put(status);
+            return r;
+        }
+    }
+    xb_log_info("backup ended", "backup", text(work, "metadata.name"), "phase",
+                xb_json_str(status, "phase", "?"));
+    return xb_act_patch_status(work->coordinator, &xb_velero_backups, work->object, status, err);
+}
+
+int xb_backup_publish(struct xb_step_work *work, struct xb_error *err)
+{
+    XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
+    char identity[XB_STORE_IDENTITY_BYTES];
+    int r = xb_open_location(work->coordinator, text(work, "spec.storageLocation"), false, &store,
+                             identity, err);
+    return r < 0 ? r : publish(work, store, err);
+}
+
+int xb_backup_fail(struct xb_step_work *work, const char *reason, struct xb_error *err)
+{
+    xb_json *status = json_object_new_object();
+    xb_json_put_text(status, "phase", "Failed");
+    xb_json_put_text(status, "failureReason", reason);
+    json_object_object_add(status, "completionTimestamp", xb_velero_now());
+    work->timed_out = true;
+    cancel_open(work);
+    xb_log_info("backup failed", "backup", text(work, "metadata.name"), "why", reason);
+    return xb_act_patch_status(work->coordinator, &xb_velero_backups, work->object, status, err);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * coordinator.h - the coordinator daemon.
+ *
+ * What for:  `xebec-coordinator`: storage locations, backups, restores, downloads, status requests.
+ * Ownership: xb_coordinator_run keeps nothing after it returns.
+ * Threads:   one loop thread that plans, a worker pool that acts, the download server's own.
+ * Blocking:  xb_coordinator_run until SIGTERM or SIGINT.
+ * Rules:     only the holder of the lease acts. What is found in progress is taken up again.
+ * Source:    velero-contract; design decisions 4 to 9.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shared/base/error.h"
+
+struct xb_coordinator_options {
+    const char *namespace;    /* VELERO_NAMESPACE */
+    const char *kubeconfig;   /* NULL: the pod's account */
+    const char *pod_name;     /* POD_NAME */
+    const char *pod_ip;       /* POD_IP: where downloads are served when nothing else is said */
+    const char *scratch;      /* VELERO_SCRATCH_DIR */
+    const char *helper_image; /* NULL: the coordinator's own image */
+    const char *default_location;
+    int64_t volumes_timeout_ns, validation_ns, default_ttl_ns;
+    uint16_t downloads_port;
+    unsigned backups_max;
+    bool default_fs_backup; /* volumes are backed up unless a Backup says otherwise */
+};
+
+int xb_coordinator_run(const struct xb_coordinator_options *options,
+                       struct xb_error *err) XB_MUST_CHECK;

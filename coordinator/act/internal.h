@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * internal.h - a running coordinator from within; for the files of this folder only.
+ *
+ * What for:  coordinator.c wires and watches; backups.c and restores.c plan and keep what a run
+ *            knows (struct xb_run); the action files do one step each on a worker.
+ * Threads:   the loop thread owns struct xb_coordinator. A run belongs to the action in flight for
+ *            its key, or to the loop thread when none is: the frame lets one action per key run.
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "coordinator/act/coordinator.h"
+#include "coordinator/collect/collect.h"
+#include "coordinator/plan/plan.h"
+#include "coordinator/serve/certificate.h"
+#include "coordinator/serve/server.h"
+#include "shared/kube/informer.h"
+#include "shared/kube/lease.h"
+#include "shared/runtime/control.h"
+#include "shared/runtime/loop.h"
+#include "shared/velero/location.h"
+#include "shared/velero/velero.h"
+
+enum { XB_RUNS_MAX = 10000, XB_PATH_BYTES = 1024, XB_NODE_REPORT_S = 60 };
+
+/* What a backup or restore under way knows; lost with the process, and made again. */
+struct xb_run {
+    struct xb_run *next;
+    char key[2 * XB_VELERO_NAME_BYTES];
+    char uid[64];
+    bool worked;
+    char folder[XB_PATH_BYTES], tarball[XB_PATH_BYTES];
+    struct xb_record_log *log;
+    struct xb_collected collected; /* backups */
+    struct xb_resource_list list;  /* restores */
+    xb_json *orders;               /* array of PVB or PVR names */
+    xb_json *volumes;              /* restores: array of volume infos */
+    uint64_t items, items_total;
+    uint64_t generation;          /* locations: of the nodes' reports that were judged */
+    int64_t made_ns, deadline_ns; /* wall: when the orders were made, when they must have ended */
+};
+
+struct xb_coordinator {
+    const struct xb_coordinator_options *options;
+    struct xb_kube_client *client;
+    struct xb_loop *loop;
+    struct xb_workers *workers;
+    struct xb_kube_lease *lease;
+    struct xb_timer *timer;
+    char identity[XB_VELERO_NAME_BYTES + 16];
+    struct xb_kube_informer *backups, *restores, *locations, *pvbs, *pvrs, *downloads,
+        *status_requests, *leases;
+    struct xb_control *backup_control, *restore_control, *location_control, *download_control,
+        *status_control;
+    struct xb_run *backup_runs, *restore_runs, *location_runs;
+    uint64_t stores_generation; /* grows when some node reports another view of the stores */
+    xb_json *nodes_seen;        /* node: last report's text */
+    /* Downloads; made once at the start, read-only afterwards. */
+    struct xb_server *server;
+    struct xb_secret *link_key;
+    struct xb_certificate *ca;
+    char *helper_image;
+};
+
+/* ---- actions ---- */
+
+/* One step of one object, with copies of what the loop thread knew. */
+struct xb_step_work {
+    struct xb_coordinator *coordinator;
+    struct xb_run *run; /* NULL where there is none */
+    enum xb_step step;
+    int64_t position;
+    xb_json *object; /* the backup, restore, location, request */
+    xb_json *extra;  /* array: nodes' leases, PVBs, PVRs */
+    uint64_t generation;
+    bool timed_out;
+};
+struct xb_step_work *xb_step_work_new(struct xb_coordinator *coordinator, xb_json *object);
+void xb_step_work_free(void *work);
+
+/* Merge-patches an object; `patch` is taken over. */
+int xb_act_patch(struct xb_coordinator *coordinator, const struct xb_kube_resource *resource,
+                 xb_json *object, xb_json *patch, struct xb_error *err) XB_MUST_CHECK;
+/* The same for its status only. */
+int xb_act_patch_status(struct xb_coordinator *coordinator, const struct xb_kube_resource *resource,
+                        xb_json *object, xb_json *status, struct xb_error *err) XB_MUST_CHECK;
+
+int xb_act_location(void *work, const atomic_bool *cancel, struct xb_error *err);
+int xb_act_download(void *work, const atomic_bool *cancel, struct xb_error *err);
+int xb_act_status_request(void *work, const atomic_bool *cancel, struct xb_error *err);
+int xb_act_backup(void *work, const atomic_bool *cancel, struct xb_error *err);
+int xb_act_restore(void *work, const atomic_bool *cancel, struct xb_error *err);
+
+/* ---- for the actions ---- */
+
+int xb_get_location(struct xb_coordinator *coordinator, const char *name, xb_json **ret,
+                    struct xb_error *err) XB_MUST_CHECK;
+/* Opens a location that is Available, and reads its identity. */
+int xb_open_location(struct xb_coordinator *coordinator, const char *name, bool read_only,
+                     struct xb_store **ret, char identity[XB_STORE_IDENTITY_BYTES],
+                     struct xb_error *err) XB_MUST_CHECK;
+
+/* Makes the namespace's repository at a location, its Secret and its BackupRepository, if they are
+ * not there. */
+struct xb_repository_place {
+    struct xb_store *store;
+    const char *location, *namespace;
+};
+int xb_ensure_repository(struct xb_coordinator *coordinator,
+                         const struct xb_repository_place *place,
+                         struct xb_error *err) XB_MUST_CHECK;
+
+/* An order's owner reference. */
+xb_json *xb_owner_reference(xb_json *owner, const char *kind);
+/* metadata for an order: name, namespace, owner, labels of backup or restore. */
+xb_json *xb_order_metadata(xb_json *owner, const char *kind, const char *name);
+void xb_json_put_text(xb_json *object, const char *key, const char *value);
+
+/* Whether this process may still write: asked right before something is published. */
+int xb_check_leading(struct xb_coordinator *coordinator, struct xb_error *err) XB_MUST_CHECK;
+
+/* ---- runs ---- */
+
+/* The run of an object, made if there is none; NULL without memory. */
+struct xb_run *xb_run_of(struct xb_run **list, const char *key, xb_json *object);
+/* Forgets what a run knows, with its scratch files. */
+void xb_run_reset(struct xb_run *run);
+void xb_run_drop(struct xb_run **list, const char *key);
+/* Makes its folder and log on scratch. */
+int xb_run_begin(struct xb_coordinator *coordinator, struct xb_run *run, const char *kind,
+                 struct xb_error *err) XB_MUST_CHECK;
+
+/* ---- plans ---- */
+
+enum xb_plan xb_plan_backups(void *coordinator, const char *key, int64_t now_ns,
+                             struct xb_action *ret);
+enum xb_plan xb_plan_restores(void *coordinator, const char *key, int64_t now_ns,
+                              struct xb_action *ret);
+enum xb_plan xb_plan_locations(void *coordinator, const char *key, int64_t now_ns,
+                               struct xb_action *ret);
+enum xb_plan xb_plan_downloads(void *coordinator, const char *key, int64_t now_ns,
+                               struct xb_action *ret);
+enum xb_plan xb_plan_status_requests(void *coordinator, const char *key, int64_t now_ns,
+                                     struct xb_action *ret);
+void xb_location_done(void *coordinator, const char *key, void *work, const struct xb_error *err);
+void xb_step_done(void *coordinator, const char *key, void *work, const struct xb_error *err);
+
+/* ---- downloads ---- */
+
+int xb_downloads_start(struct xb_coordinator *coordinator, struct xb_error *err) XB_MUST_CHECK;
+void xb_downloads_stop(struct xb_coordinator *coordinator);

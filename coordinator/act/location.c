@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Storage locations: are they there, and do all nodes see the same one? */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/act/internal.h"
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "shared/codec/text.h"
+
+enum { MESSAGE_BYTES = 1000 };
+
+int xb_get_location(struct xb_coordinator *coordinator, const char *name, xb_json **ret,
+                    struct xb_error *err)
+{
+    const struct xb_kube_ref ref = {.resource = &xb_velero_locations,
+                                    .namespace = coordinator->options->namespace,
+                                    .name = name};
+    if (!xb_velero_name_valid(name)) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "no storage location is named");
+    }
+    int r = xb_kube_get(coordinator->client, &ref, ret, err);
+    return r < 0 && err->kind == XB_ERR_NOT_FOUND
+               ? xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT,
+                              "an existing backup storage location wasn't specified: '%s' does not "
+                              "exist",
+                              name)
+               : r;
+}
+
+int xb_open_location(struct xb_coordinator *coordinator, const char *name, bool read_only,
+                     struct xb_store **ret, char identity[XB_STORE_IDENTITY_BYTES],
+                     struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *location = NULL;
+    XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
+    int r = xb_get_location(coordinator, name, &location, err);
+    if (r < 0) {
+        return r;
+    }
+    if (strcmp(xb_json_str(location, "status.phase", ""), "Available") != 0) {
+        return xb_error_set(err, XB_ERR_INVALID, -ENODEV,
+                            "backup storage location '%s' is unavailable: %s", name,
+                            xb_json_str(location, "status.message", "it was not validated yet"));
+    }
+    if (!read_only &&
+        strcmp(xb_json_str(location, "spec.accessMode", "ReadWrite"), "ReadOnly") == 0) {
+        return xb_error_set(err, XB_ERR_INVALID, -EROFS,
+                            "backup can't be created because backup storage location %s is "
+                            "currently in read-only mode",
+                            name);
+    }
+    r = xb_location_open(location, read_only, &store, err);
+    if (r < 0 || (r = xb_location_identity(store, identity, err)) < 0) {
+        return xb_error_wrap(err, "storage location %s", name);
+    }
+    *ret = XB_TAKE(store);
+    return 0;
+}
+
+/* A node that has told nothing for a while is gone, or its agent is: no statement about the store.
+ */
+static bool recent(xb_json *lease)
+{
+    int64_t renewed_ns = 0;
+    struct xb_error err = XB_ERROR_INIT;
+    if (xb_time_parse(xb_json_str(lease, "spec.renewTime", ""), &renewed_ns, &err) < 0) {
+        return false;
+    }
+    return xb_clock_wall_ns() - renewed_ns < XB_NODE_REPORT_S * XB_NS_PER_S;
+}
+
+static int compare_node(xb_json *lease, const char *location, const char *identity,
+                        struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *report = NULL;
+    struct xb_error ignored = XB_ERROR_INIT;
+    xb_json *annotations = xb_json_get(lease, "metadata.annotations");
+    xb_json *text = NULL;
+    const char *node = xb_json_str(lease, "spec.holderIdentity", "?");
+    if (!recent(lease) || !annotations ||
+        !json_object_object_get_ex(annotations, XB_STORES_SEEN_ANNOTATION, &text) ||
+        xb_json_parse(json_object_get_string(text), strlen(json_object_get_string(text)), &report,
+                      &ignored) < 0) {
+        return 0;
+    }
+    xb_json *seen = NULL;
+    if (!json_object_object_get_ex(report, location, &seen)) {
+        return 0; /* it has not looked yet */
+    }
+    const char *id = xb_json_str(seen, "id", "");
+    if (strcmp(id, identity) == 0) {
+        return 0;
+    }
+    return xb_error_set(err, XB_ERR_INVALID, -EXDEV,
+                        "node %s does not see this store: %s. Mount the same file system at the "
+                        "same path on every node",
+                        node,
+                        id[0] ? "it sees another one at the same path"
+                              : xb_json_str(seen, "error", "no reason was given"));
+}
+
+static int validate(struct xb_step_work *work, struct xb_error *err)
+{
+    XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
+    char identity[XB_STORE_IDENTITY_BYTES];
+    xb_json *location = work->object;
+    bool read_only = strcmp(xb_json_str(location, "spec.accessMode", ""), "ReadOnly") == 0;
+    int r = xb_location_open(location, read_only, &store, err);
+    if (r < 0 || (r = xb_location_check_folders(store, err)) < 0) {
+        return r;
+    }
+    r = read_only ? xb_location_identity(store, identity, err)
+                  : xb_location_make_identity(store, identity, err);
+    for (size_t i = 0; r == 0 && i < json_object_array_length(work->extra); i++) {
+        r = compare_node(json_object_array_get_idx(work->extra, i),
+                         xb_json_str(location, "metadata.name", ""), identity, err);
+    }
+    return r;
+}
+
+/* The command line trusts what stands in the location: our authority must be there for it to fetch
+ * logs from us. */
+static void offer_ca(struct xb_step_work *work, xb_json *patch)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(XB_CERTIFICATE_PEM_BYTES_MAX * 2);
+    const struct xb_certificate *ca = work->coordinator->ca;
+    if (!ca || xb_json_get(work->object, "spec.objectStorage.caCertRef") ||
+        xb_base64_encode(ca->pem, strlen(ca->pem), &text, &err) < 0 ||
+        strcmp(xb_json_str(work->object, "spec.objectStorage.caCert", ""), text.data) == 0) {
+        return;
+    }
+    (void)!xb_json_set_str(patch, "spec.objectStorage.caCert", text.data, &err);
+}
+
+int xb_act_location(void *context, const atomic_bool *cancel, struct xb_error *err)
+{
+    struct xb_step_work *work = context;
+    struct xb_error why = XB_ERROR_INIT;
+    char message[MESSAGE_BYTES];
+    (void)cancel;
+    int r = validate(work, &why);
+    const char *phase = r == 0 ? "Available" : "Unavailable";
+    snprintf(message, sizeof message, "%.*s", MESSAGE_BYTES - 1, r == 0 ? "" : why.text);
+    if (strcmp(phase, xb_json_str(work->object, "status.phase", "")) != 0 ||
+        strcmp(message, xb_json_str(work->object, "status.message", "")) != 0) {
+        xb_log_info("storage location", "location", xb_json_str(work->object, "metadata.name", ""),
+                    "phase", phase, "message", message);
+    }
+    xb_json *patch = json_object_new_object();
+    xb_json *status = json_object_new_object();
+    xb_json_put_text(status, "phase", phase);
+    xb_json_put_text(status, "message", message);
+    json_object_object_add(status, "lastValidationTime", xb_velero_now());
+    json_object_object_add(patch, "status", status);
+    if (r == 0) {
+        offer_ca(work, patch);
+    }
+    return xb_act_patch(work->coordinator, &xb_velero_locations, work->object, patch, err);
+}
+
+/* ---- plan ---- */
+
+static bool add_lease(void *context, const char *key, xb_json *lease)
+{
+    (void)key;
+    json_object_array_add(context, json_object_get(lease));
+    return true;
+}
+
+enum xb_plan xb_plan_locations(void *context, const char *key, int64_t now_ns,
+                               struct xb_action *ret)
+{
+    struct xb_coordinator *coordinator = context;
+    xb_json *location = xb_kube_informer_get(coordinator->locations, key);
+    struct xb_error err = XB_ERROR_INIT;
+    int64_t last_ns = 0;
+    int64_t every_ns = coordinator->options->validation_ns;
+    if (!location) {
+        return XB_PLAN_NONE;
+    }
+    const char *frequency = xb_json_str(location, "spec.validationFrequency", NULL);
+    if (frequency &&
+        (xb_duration_parse(frequency, &every_ns, &err) < 0 || every_ns < XB_NS_PER_S)) {
+        every_ns = coordinator->options->validation_ns;
+    }
+    struct xb_run *run = xb_run_of(&coordinator->location_runs, key, location);
+    bool validated =
+        xb_time_parse(xb_json_str(location, "status.lastValidationTime", ""), &last_ns, &err) == 0;
+    bool same = run && run->worked && run->generation == coordinator->stores_generation;
+    if (validated && same && now_ns < last_ns + every_ns && last_ns <= now_ns + every_ns) {
+        ret->at_ns = last_ns + every_ns;
+        return XB_PLAN_AT;
+    }
+    struct xb_step_work *work = run ? xb_step_work_new(coordinator, location) : NULL;
+    if (!work) {
+        return XB_PLAN_NONE;
+    }
+    work->run = run;
+    work->generation = coordinator->stores_generation;
+    work->extra = json_object_new_array();
+    xb_kube_informer_each(coordinator->leases, add_lease, work->extra);
+    *ret = (struct xb_action){
+        .work = work, .run = xb_act_location, .done = xb_location_done, .free = xb_step_work_free};
+    return XB_PLAN_ACT;
+}
+
+void xb_location_done(void *context, const char *key, void *work, const struct xb_error *err)
+{
+    struct xb_step_work *step = work;
+    (void)context;
+    (void)key;
+    if (!err) {
+        step->run->worked = true;
+        step->run->generation = step->generation;
+    }
+}

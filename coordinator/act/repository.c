@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The repository of a namespace's volumes: made by the coordinator, so that no two agents do. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/act/internal.h"
+#include "shared/base/log.h"
+#include "shared/codec/text.h"
+#include "shared/repository/repository.h"
+
+#define PASSWORD_SECRET "velero-repo-credentials"
+#define PASSWORD_KEY "repository-password"
+/* Velero's own, and public: whoever wants another one makes the Secret before the first backup. */
+#define PASSWORD_DEFAULT "static-passw0rd"
+
+static int make_password(struct xb_coordinator *coordinator, struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *secret = json_object_new_object();
+    xb_json *metadata = json_object_new_object();
+    xb_json *data = json_object_new_object();
+    const struct xb_kube_ref ref = {.resource = &xb_core_secrets,
+                                    .namespace = coordinator->options->namespace};
+    xb_json_put_text(metadata, "name", PASSWORD_SECRET);
+    xb_json_put_text(data, PASSWORD_KEY, PASSWORD_DEFAULT);
+    xb_json_put_text(secret, "apiVersion", "v1");
+    xb_json_put_text(secret, "kind", "Secret");
+    xb_json_put_text(secret, "type", "Opaque");
+    json_object_object_add(secret, "metadata", metadata);
+    json_object_object_add(secret, "stringData", data);
+    int r = xb_kube_create(coordinator->client, &ref, secret, NULL, err);
+    return r < 0 && err->kind == XB_ERR_CONFLICT ? 0 : r;
+}
+
+static int decode_password(xb_json *secret, struct xb_secret **ret, struct xb_error *err)
+{
+    const char *encoded = xb_json_str(secret, "data." PASSWORD_KEY, "");
+    struct xb_buf plain = XB_BUF_INIT(XB_SECRET_BYTES_MAX);
+    int r = xb_base64_decode(encoded, strlen(encoded), &plain, err);
+    while (r == 0 && plain.len > 0 && strchr(" \t\r\n", plain.data[plain.len - 1])) {
+        plain.len--;
+    }
+    if (r == 0 && plain.len == 0) {
+        r = xb_error_set(err, XB_ERR_INVALID, -EINVAL, "secret %s has no %s", PASSWORD_SECRET,
+                         PASSWORD_KEY);
+    }
+    if (r == 0) {
+        r = xb_secret_new(plain.data, plain.len, ret, err);
+    }
+    xb_buf_wipe(&plain);
+    return r;
+}
+
+static int get_password(struct xb_coordinator *coordinator, struct xb_secret **ret,
+                        struct xb_error *err)
+{
+    const struct xb_kube_ref ref = {.resource = &xb_core_secrets,
+                                    .namespace = coordinator->options->namespace,
+                                    .name = PASSWORD_SECRET};
+    XB_CLEANUP(xb_json_putp) xb_json *secret = NULL;
+    int r = xb_kube_get(coordinator->client, &ref, &secret, err);
+    if (r < 0 && err->kind == XB_ERR_NOT_FOUND) {
+        r = make_password(coordinator, err);
+        if (r == 0) {
+            r = xb_kube_get(coordinator->client, &ref, &secret, err);
+        }
+    }
+    return r < 0 ? r : decode_password(secret, ret, err);
+}
+
+/* Makes it, or opens what is there, which proves that the password fits. */
+static int make_repository(const struct xb_repository_place *place,
+                           const struct xb_secret *password, struct xb_error *err)
+{
+    const struct xb_repository_create_options create = {.velero_marker = true};
+    const struct xb_repository_open_options open = {.read_only = true};
+    XB_CLEANUP(xb_repository_freep) struct xb_repository *repository = NULL;
+    struct xb_store *store = NULL;
+    int r = xb_location_repository_store(place->store, place->namespace, true, &store, err);
+    if (r < 0) {
+        return r;
+    }
+    struct xb_error missing = XB_ERROR_INIT;
+    r = xb_repository_open(xb_store_ref(store), password, &open, &repository, &missing);
+    if (r < 0 && missing.kind == XB_ERR_NOT_FOUND) {
+        return xb_repository_create(store, password, &create, err);
+    }
+    xb_store_free(store);
+    if (r < 0) {
+        *err = missing;
+    }
+    return r;
+}
+
+static int put_object(struct xb_coordinator *coordinator, const struct xb_repository_place *place,
+                      const char *problem, struct xb_error *err)
+{
+    char name[2 * XB_VELERO_NAME_BYTES];
+    snprintf(name, sizeof name, "%s-%s-kopia", place->namespace, place->location);
+    XB_CLEANUP(xb_json_putp) xb_json *object = json_object_new_object();
+    xb_json *metadata = json_object_new_object();
+    xb_json *labels = json_object_new_object();
+    xb_json *spec = json_object_new_object();
+    xb_json *status = json_object_new_object();
+    xb_json_put_text(labels, "velero.io/volume-namespace", place->namespace);
+    xb_json_put_text(labels, "velero.io/storage-location", place->location);
+    xb_json_put_text(labels, "velero.io/repository-type", "kopia");
+    xb_json_put_text(metadata, "name", name);
+    json_object_object_add(metadata, "labels", labels);
+    xb_json_put_text(spec, "volumeNamespace", place->namespace);
+    xb_json_put_text(spec, "backupStorageLocation", place->location);
+    xb_json_put_text(spec, "repositoryType", "kopia");
+    xb_json_put_text(spec, "maintenanceFrequency", "1h0m0s");
+    xb_json_put_text(spec, "resticIdentifier", "");
+    xb_json_put_text(status, "phase", problem ? "NotReady" : "Ready");
+    xb_json_put_text(status, "message", problem ? problem : "");
+    xb_json_put_text(object, "apiVersion", "velero.io/v1");
+    xb_json_put_text(object, "kind", "BackupRepository");
+    json_object_object_add(object, "metadata", metadata);
+    json_object_object_add(object, "spec", spec);
+    json_object_object_add(object, "status", status);
+    struct xb_kube_ref ref = {.resource = &xb_velero_repositories,
+                              .namespace = coordinator->options->namespace,
+                              .name = name};
+    XB_CLEANUP(xb_json_putp) xb_json *patch = json_object_new_object();
+    json_object_object_add(patch, "status", json_object_get(status));
+    int r = xb_kube_merge_patch(coordinator->client, &ref, patch, NULL, err);
+    if (r < 0 && err->kind == XB_ERR_NOT_FOUND) {
+        ref.name = NULL;
+        r = xb_kube_create(coordinator->client, &ref, object, NULL, err);
+    }
+    return r;
+}
+
+int xb_ensure_repository(struct xb_coordinator *coordinator,
+                         const struct xb_repository_place *place, struct xb_error *err)
+{
+    XB_CLEANUP(xb_secret_freep) struct xb_secret *password = NULL;
+    struct xb_error told = XB_ERROR_INIT;
+    int r = get_password(coordinator, &password, err);
+    if (r == 0) {
+        r = make_repository(place, password, err);
+    }
+    if (put_object(coordinator, place, r < 0 ? err->text : NULL, &told) < 0) {
+        xb_log_error(&told, "the BackupRepository could not be written", "namespace",
+                     place->namespace);
+    }
+    return r < 0 ? xb_error_wrap(err, "repository of namespace %s", place->namespace) : 0;
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What all actions and plans share: work items, patches, runs. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "coordinator/act/internal.h"
+
+struct xb_step_work *xb_step_work_new(struct xb_coordinator *coordinator, xb_json *object)
+{
+    struct xb_step_work *work = calloc(1, sizeof *work);
+    if (work) {
+        work->coordinator = coordinator;
+        work->object = json_object_get(object);
+    }
+    return work;
+}
+
+void xb_step_work_free(void *context)
+{
+    struct xb_step_work *work = context;
+    if (work) {
+        json_object_put(work->object);
+        if (work->extra) {
+            json_object_put(work->extra);
+        }
+        free(work);
+    }
+}
+
+int xb_act_patch(struct xb_coordinator *coordinator, const struct xb_kube_resource *resource,
+                 xb_json *object, xb_json *patch, struct xb_error *err)
+{
+    const struct xb_kube_ref ref = {.resource = resource,
+                                    .namespace = xb_json_str(object, "metadata.namespace", NULL),
+                                    .name = xb_json_str(object, "metadata.name", "")};
+    int r = xb_kube_merge_patch(coordinator->client, &ref, patch, NULL, err);
+    json_object_put(patch);
+    return r;
+}
+
+int xb_act_patch_status(struct xb_coordinator *coordinator, const struct xb_kube_resource *resource,
+                        xb_json *object, xb_json *status, struct xb_error *err)
+{
+    xb_json *patch = json_object_new_object();
+    json_object_object_add(patch, "status", status);
+    return xb_act_patch(coordinator, resource, object, patch, err);
+}
+
+void xb_json_put_text(xb_json *object, const char *key, const char *value)
+{
+    json_object_object_add(object, key, json_object_new_string(value));
+}
+
+xb_json *xb_owner_reference(xb_json *owner, const char *kind)
+{
+    xb_json *reference = json_object_new_object();
+    xb_json_put_text(reference, "apiVersion", "velero.io/v1");
+    xb_json_put_text(reference, "kind", kind);
+    xb_json_put_text(reference, "name", xb_json_str(owner, "metadata.name", ""));
+    xb_json_put_text(reference, "uid", xb_json_str(owner, "metadata.uid", ""));
+    json_object_object_add(reference, "controller", json_object_new_boolean(true));
+    return reference;
+}
+
+xb_json *xb_order_metadata(xb_json *owner, const char *kind, const char *name)
+{
+    bool backup = strcmp(kind, "Backup") == 0;
+    char label[XB_VELERO_LABEL_BYTES] = "";
+    struct xb_error err = XB_ERROR_INIT;
+    xb_json *metadata = json_object_new_object();
+    xb_json *labels = json_object_new_object();
+    xb_json *owners = json_object_new_array();
+    (void)!xb_velero_label(xb_json_str(owner, "metadata.name", ""), label, &err);
+    xb_json_put_text(labels, backup ? "velero.io/backup-name" : "velero.io/restore-name", label);
+    xb_json_put_text(labels, backup ? "velero.io/backup-uid" : "velero.io/restore-uid",
+                     xb_json_str(owner, "metadata.uid", ""));
+    json_object_array_add(owners, xb_owner_reference(owner, kind));
+    xb_json_put_text(metadata, "name", name);
+    xb_json_put_text(metadata, "namespace", xb_json_str(owner, "metadata.namespace", ""));
+    json_object_object_add(metadata, "labels", labels);
+    json_object_object_add(metadata, "ownerReferences", owners);
+    return metadata;
+}
+
+int xb_check_leading(struct xb_coordinator *coordinator, struct xb_error *err)
+{
+    return xb_kube_lease_held(coordinator->lease)
+               ? 0
+               : xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED,
+                              "another coordinator leads now; nothing was published");
+}
+
+/* ---- runs ---- */
+
+struct xb_run *xb_run_of(struct xb_run **list, const char *key, xb_json *object)
+{
+    const char *uid = xb_json_str(object, "metadata.uid", "");
+    size_t count = 0;
+    for (struct xb_run *run = *list; run; run = run->next, count++) {
+        if (strcmp(run->key, key) != 0) {
+            continue;
+        }
+        if (strcmp(run->uid, uid) != 0) {
+            xb_run_reset(run); /* another object of that name */
+            snprintf(run->uid, sizeof run->uid, "%.63s", uid);
+        }
+        return run;
+    }
+    struct xb_run *run = count < XB_RUNS_MAX ? calloc(1, sizeof *run) : NULL;
+    if (run) {
+        snprintf(run->key, sizeof run->key, "%s", key);
+        snprintf(run->uid, sizeof run->uid, "%.63s", uid);
+        run->next = *list;
+        *list = run;
+    }
+    return run;
+}
+
+/* Removes a folder that this process made: flat, but for the spool's one folder below. */
+static void remove_folder(const char *path, unsigned depth)
+{
+    XB_CLEANUP(xb_closedirp) DIR *dir = opendir(path);
+    const struct dirent *entry = NULL;
+    while (dir && (entry = readdir(dir))) {
+        char below[XB_PATH_BYTES + NAME_MAX];
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
+            continue;
+        }
+        if (unlinkat(dirfd(dir), entry->d_name, 0) < 0 && depth < 3) {
+            snprintf(below, sizeof below, "%s/%s", path, entry->d_name);
+            remove_folder(below, depth + 1);
+        }
+    }
+    (void)rmdir(path);
+}
+
+void xb_run_reset(struct xb_run *run)
+{
+    xb_record_log_free(run->log);
+    run->log = NULL;
+    xb_collected_free(&run->collected);
+    xb_resource_list_free(&run->list);
+    if (run->orders) {
+        json_object_put(run->orders);
+        run->orders = NULL;
+    }
+    if (run->volumes) {
+        json_object_put(run->volumes);
+        run->volumes = NULL;
+    }
+    if (run->folder[0]) {
+        remove_folder(run->folder, 0);
+        run->folder[0] = '\0';
+    }
+    run->worked = false;
+    run->items = 0;
+    run->items_total = 0;
+}
+
+void xb_run_drop(struct xb_run **list, const char *key)
+{
+    for (struct xb_run **at = list; *at; at = &(*at)->next) {
+        if (strcmp((*at)->key, key) == 0) {
+            struct xb_run *run = *at;
+            *at = run->next;
+            xb_run_reset(run);
+            free(run);
+            return;
+        }
+    }
+}
+
+int xb_run_begin(struct xb_coordinator *coordinator, struct xb_run *run, const char *kind,
+                 struct xb_error *err)
+{
+    char log[XB_PATH_BYTES + 16];
+    xb_run_reset(run);
+    int written = snprintf(run->folder, sizeof run->folder, "%s/xebec-%s-%s",
+                           coordinator->options->scratch, kind, run->uid);
+    if (written < 0 || (size_t)written >= sizeof run->folder - 32 || strchr(run->uid, '/')) {
+        run->folder[0] = '\0';
+        return xb_error_set(err, XB_ERR_INVALID, -ENAMETOOLONG, "the scratch folder's path");
+    }
+    remove_folder(run->folder, 0);
+    if (mkdir(run->folder, 0700) < 0) {
+        return xb_error_errno(err, errno, "scratch folder %s", run->folder);
+    }
+    snprintf(run->tarball, sizeof run->tarball, "%.*s/items.tar.gz", XB_PATH_BYTES - 32,
+             run->folder);
+    snprintf(log, sizeof log, "%s/log", run->folder);
+    run->orders = json_object_new_array();
+    run->volumes = json_object_new_array();
+    return xb_record_log_new(log, &run->log, err);
+}

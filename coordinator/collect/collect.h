@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * collect.h - from a Backup's spec to the items in its tarball.
+ *
+ * What for:  lists every kind page by page and streams what the filter takes into the tarball; adds
+ *            what items drag in (a claim its volume, an account its roles, a custom resource its
+ *            definition); finds the volumes to be backed up.
+ * Ownership: the caller owns everything it passes, and the result (xb_collected_free).
+ * Threads:   one call per thread.    Blocking: yes (API, scratch disk): on a worker.
+ * Errors:    those that end the backup. What is wrong with one kind or object is an error line in
+ *            the log, and the backup PartiallyFailed.
+ * Memory:    one page of objects; 8 bytes per item; per item its name for the resource list; the
+ *            volumes.
+ * Source:    velero-contract section 3.
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "coordinator/collect/filter.h"
+#include "coordinator/collect/resource_list.h"
+#include "coordinator/record/log.h"
+#include "coordinator/record/tarball.h"
+#include "shared/kube/discovery.h"
+
+enum { XB_COLLECTED_VOLUMES_MAX = 100000 };
+
+struct xb_collected_volume {
+    char *pod_namespace, *pod, *pod_uid, *node, *volume;
+    char *claim, *claim_uid, *persistent_volume; /* NULL: no claim */
+    char *skipped;                               /* why it is not backed up; NULL: it is */
+};
+
+struct xb_collected {
+    struct xb_resource_list list;
+    struct xb_collected_volume *volumes;
+    size_t volume_count, volume_cap;
+    uint64_t items;
+};
+
+struct xb_collect_options {
+    struct xb_kube_client *client;
+    xb_json *backup; /* the object */
+    const struct xb_filter *filter;
+    struct xb_tarball_writer *writer;
+    struct xb_record_log *log;
+    const atomic_bool *cancel;
+    void (*progress)(void *context, uint64_t items); /* may be NULL */
+    void *context;
+};
+
+int xb_collect(const struct xb_collect_options *options, struct xb_collected *ret,
+               struct xb_error *err) XB_MUST_CHECK;
+void xb_collected_free(struct xb_collected *collected); /* what it owns */

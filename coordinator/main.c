@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * xebec-coordinator: accepts the flags of `velero server`. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/act/coordinator.h"
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "shared/codec/text.h"
+#include "shared/velero/flags.h"
+
+static int64_t duration(const char *name, const char *text, int64_t fallback_ns)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    int64_t value_ns = 0;
+    if (!text || !text[0]) {
+        return fallback_ns;
+    }
+    if (xb_duration_parse(text, &value_ns, &err) < 0 || value_ns <= 0) {
+        xb_log_warning("not a duration; the default is used", "flag", name, "value", text);
+        return fallback_ns;
+    }
+    return value_ns;
+}
+
+static long number(const char *text, long fallback, long max)
+{
+    char *end = NULL;
+    long value = text ? strtol(text, &end, 10) : fallback;
+    return text && (end == text || *end || value < 1 || value > max) ? fallback : value;
+}
+
+int main(int argc, char **argv)
+{
+    const char *level = "info", *volumes = NULL, *validation = NULL, *ttl = NULL;
+    const char *backups = NULL, *port = NULL, *fs_backup = NULL;
+    const char *scratch = getenv("VELERO_SCRATCH_DIR");
+    struct xb_coordinator_options options = {.namespace = getenv("VELERO_NAMESPACE"),
+                                             .pod_name = getenv("POD_NAME"),
+                                             .pod_ip = getenv("POD_IP"),
+                                             .default_location = "default"};
+    const struct xb_flag flags[] = {{"namespace", &options.namespace},
+                                    {"kubeconfig", &options.kubeconfig},
+                                    {"log-level", &level},
+                                    {"fs-backup-timeout", &volumes},
+                                    {"store-validation-frequency", &validation},
+                                    {"default-backup-ttl", &ttl},
+                                    {"default-backup-storage-location", &options.default_location},
+                                    {"concurrent-backups", &backups},
+                                    {"default-volumes-to-fs-backup", &fs_backup},
+                                    {"helper-image", &options.helper_image},
+                                    {"downloads-port", &port},
+                                    {"scratch", &scratch},
+                                    {NULL, NULL}};
+    enum xb_log_level log_level = XB_LOG_INFO;
+    struct xb_error err = XB_ERROR_INIT;
+    xb_flags_parse(flags, argc - 1, argv + 1);
+    (void)xb_log_level_parse(level, &log_level);
+    xb_log_setup("coordinator", log_level, XB_LOG_JSON);
+    xb_flags_report(flags, argc - 1, argv + 1);
+    (void)signal(SIGPIPE, SIG_IGN);
+    options.namespace = options.namespace && options.namespace[0] ? options.namespace : "velero";
+    options.scratch = scratch && scratch[0] ? scratch : "/scratch";
+    options.volumes_timeout_ns = duration("fs-backup-timeout", volumes, 4 * 3600 * XB_NS_PER_S);
+    options.validation_ns = duration("store-validation-frequency", validation, 60 * XB_NS_PER_S);
+    options.default_ttl_ns = duration("default-backup-ttl", ttl, 720 * 3600 * XB_NS_PER_S);
+    options.backups_max = (unsigned)number(backups, 1, 64);
+    options.downloads_port = (uint16_t)number(port, 8443, 65535);
+    options.default_fs_backup = fs_backup && strcmp(fs_backup, "false") != 0;
+    if (xb_coordinator_run(&options, &err) < 0) {
+        xb_log_error(&err, "the coordinator cannot go on");
+        return EXIT_FAILURE;
+    }
+    return EXIT_SUCCESS;
+}

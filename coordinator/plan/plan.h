@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * plan.h - what a backup or restore needs next, decided from facts alone.
+ *
+ * What for:  the machines of the contract as functions without any I/O: called again and again with
+ *            what is known now, they give one next step. A crash resumes by being asked again.
+ * Ownership: facts lend.    Threads: any.    Blocking: never (pure).
+ * Source:    velero-contract sections 1 (phases), 3 and 4.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum xb_step {
+    XB_STEP_NONE,
+    XB_STEP_QUEUE,   /* backups: into the queue, at `position` */
+    XB_STEP_READY,   /* backups: out of the queue */
+    XB_STEP_START,   /* validate; then InProgress or FailedValidation */
+    XB_STEP_WORK,    /* collect, or apply: whatever makes the volumes' orders */
+    XB_STEP_WAIT,    /* until at_ns at the latest; a volume's order may end before */
+    XB_STEP_PUBLISH, /* everything has ended: the record, then the final phase */
+    XB_STEP_REMOVE   /* restores: being deleted, the store's part goes first */
+};
+
+struct xb_step_facts {
+    const char *phase;           /* status.phase, "" if there is none */
+    bool deleting;               /* metadata.deletionTimestamp and our finalizer */
+    bool worked;                 /* this process has done WORK for it */
+    size_t volumes_open;         /* orders that have not ended */
+    int64_t now_ns, deadline_ns; /* of the volumes */
+    /* Backups only. */
+    size_t running; /* backups at work, in any phase between Ready and the end */
+    size_t running_max;
+    size_t ahead;          /* queued before this one */
+    int64_t last_position; /* the highest position in the queue */
+};
+
+struct xb_step_result {
+    enum xb_step step;
+    int64_t at_ns;    /* WAIT */
+    int64_t position; /* QUEUE */
+};
+
+struct xb_step_result xb_plan_backup(const struct xb_step_facts *facts);
+struct xb_step_result xb_plan_restore(const struct xb_step_facts *facts);
+
+/* Whether a backup in this phase keeps a place among the running ones. */
+bool xb_plan_backup_runs(const char *phase);

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shared/kube/client.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "shared/base/clock.h"
+#include "shared/base/file.h"
+#include "shared/http/retry.h"
+#include "shared/kube/request.h"
+
+enum { URL_BYTES_MAX = 16 << 10 };
+
+struct xb_kube_client {
+    char *server, *namespace;
+    struct xb_http_client *http;
+    char *token_file;
+    pthread_mutex_t lock; /* the two below */
+    struct xb_secret *token;
+    int64_t token_read_ns; /* 0: never */
+};
+
+static int copy_config(struct xb_kube_client *client, const struct xb_kube_config *config,
+                       const struct xb_kube_client_options *options, struct xb_error *err)
+{
+    struct xb_http_client_options http = {
+        .ca_pem = config->ca_pem,
+        .client_cert_pem = config->client_cert_pem,
+        .client_key_pem =
+            config->client_key_pem ? (const char *)config->client_key_pem->data : NULL,
+        .insecure = config->insecure,
+        .proxy_from_env = true,
+        .timeout_ms = options->timeout_ms ? options->timeout_ms : XB_KUBE_TIMEOUT_MS,
+        .connections_max = options->connections_max,
+        .user_agent = options->user_agent,
+    };
+    client->server = strdup(config->server);
+    client->namespace = strdup(config->namespace ? config->namespace : "default");
+    client->token_file = config->token_file ? strdup(config->token_file) : NULL;
+    if (!client->server || !client->namespace || (config->token_file && !client->token_file)) {
+        return xb_error_no_memory(err, "a cluster client");
+    }
+    if (config->token) {
+        int r = xb_secret_new(config->token->data, config->token->len, &client->token, err);
+        if (r < 0) {
+            return r;
+        }
+    }
+    return xb_http_client_new(&http, &client->http, err);
+}
+
+int xb_kube_client_new(const struct xb_kube_config *config,
+                       const struct xb_kube_client_options *options, struct xb_kube_client **ret,
+                       struct xb_error *err)
+{
+    static const struct xb_kube_client_options defaults = {.timeout_ms = 0};
+    struct xb_kube_client *client = calloc(1, sizeof *client);
+    if (!client) {
+        return xb_error_no_memory(err, "a cluster client");
+    }
+    pthread_mutex_init(&client->lock, NULL);
+    int r = copy_config(client, config, options ? options : &defaults, err);
+    if (r < 0) {
+        xb_kube_client_free(client);
+        return r;
+    }
+    *ret = client;
+    return 0;
+}
+
+void xb_kube_client_free(struct xb_kube_client *client)
+{
+    if (!client) {
+        return;
+    }
+    xb_http_client_free(client->http);
+    xb_secret_free(client->token);
+    pthread_mutex_destroy(&client->lock);
+    free(client->server);
+    free(client->namespace);
+    free(client->token_file);
+    free(client);
+}
+
+const char *xb_kube_client_namespace(const struct xb_kube_client *client)
+{
+    return client->namespace;
+}
+
+struct xb_http_client *xb_kube_http(struct xb_kube_client *client)
+{
+    return client->http;
+}
+
+bool xb_kube_bearer_renewable(const struct xb_kube_client *client)
+{
+    return client->token_file != NULL;
+}
+
+/* With the lock held. A file that cannot be read right now leaves the old token in use. */
+static int read_token(struct xb_kube_client *client, struct xb_error *err)
+{
+    struct xb_buf buf = XB_BUF_INIT(XB_SECRET_BYTES_MAX);
+    struct xb_secret *token = NULL;
+    int r = xb_file_read(client->token_file, &buf, err);
+    if (r == 0) {
+        size_t len = buf.len;
+        while (len > 0 && strchr(" \t\r\n", buf.data[len - 1])) {
+            len--;
+        }
+        r = len > 0 ? xb_secret_new(buf.data, len, &token, err)
+                    : xb_error_set(err, XB_ERR_DENIED, -EACCES, "token file %.200s is empty",
+                                   client->token_file);
+    }
+    xb_buf_wipe(&buf);
+    if (r == 0) {
+        xb_secret_free(client->token);
+        client->token = token;
+        client->token_read_ns = xb_clock_mono_ns();
+    }
+    return r < 0 && client->token ? 0 : r;
+}
+
+int xb_kube_bearer(struct xb_kube_client *client, bool anew, struct xb_secret **ret,
+                   struct xb_error *err)
+{
+    struct xb_error failure = XB_ERROR_INIT;
+    int r = 0;
+    pthread_mutex_lock(&client->lock);
+    int64_t age = xb_clock_mono_ns() - client->token_read_ns;
+    bool old = client->token_read_ns == 0 || age > XB_KUBE_TOKEN_AGE_MAX_S * XB_NS_PER_S;
+    if (client->token_file && (anew || old)) {
+        r = read_token(client, &failure);
+    }
+    if (r == 0 && client->token) {
+        r = xb_secret_new(client->token->data, client->token->len, ret, &failure);
+    }
+    pthread_mutex_unlock(&client->lock);
+    if (r < 0) {
+        *err = failure;
+    }
+    return r;
+}
+
+int xb_kube_url(const struct xb_kube_client *client, const struct xb_kube_ref *ref,
+                struct xb_buf *out, struct xb_error *err)
+{
+    int r = xb_buf_append_str(out, client->server, err);
+    return r ? r : xb_kube_path(ref, out, err);
+}
+
+/* What one exchange needs beyond the URL. */
+struct exchange {
+    const char *verb; /* for texts: "update" */
+    const char *method, *accept, *content_type;
+    const struct xb_buf *body;
+    size_t bytes_max;
+    const atomic_bool *cancel;
+};
+
+static int exchange_once(struct xb_kube_client *client, const struct exchange *exchange,
+                         const char *url, bool anew, struct xb_http_response *ret,
+                         struct xb_error *err)
+{
+    static const struct xb_http_retry policy = {.attempts_max = XB_KUBE_ATTEMPTS_MAX};
+    XB_CLEANUP(xb_secret_freep) struct xb_secret *bearer = NULL;
+    char accept[256];
+    char type[128];
+    const char *headers[3] = {accept, exchange->body ? type : NULL, NULL};
+    snprintf(accept, sizeof accept, "Accept: %s",
+             exchange->accept ? exchange->accept : "application/json");
+    snprintf(type, sizeof type, "Content-Type: %s",
+             exchange->content_type ? exchange->content_type : "application/json");
+    int r = xb_kube_bearer(client, anew, &bearer, err);
+    if (r < 0) {
+        return r;
+    }
+    struct xb_http_request request = {
+        .method = exchange->method,
+        .url = url,
+        .headers = headers,
+        .bearer = bearer,
+        .body = exchange->body ? exchange->body->data : NULL,
+        .body_len = exchange->body ? exchange->body->len : 0,
+        .response_bytes_max = exchange->bytes_max ? exchange->bytes_max : XB_KUBE_OBJECT_BYTES_MAX,
+        .cancel = exchange->cancel,
+    };
+    return xb_http_perform_retry(client->http, &request, &policy, ret, err);
+}
+
+/* One exchange, with a fresh token when the first was refused. */
+static int exchange_run(struct xb_kube_client *client, const struct exchange *exchange,
+                        const char *url, struct xb_http_response *ret, struct xb_error *err)
+{
+    struct xb_http_response response = {.status = 0};
+    int r = exchange_once(client, exchange, url, false, &response, err);
+    if (r == 0 && response.status == 401 && xb_kube_bearer_renewable(client)) {
+        xb_http_response_free(&response);
+        r = exchange_once(client, exchange, url, true, &response, err);
+    }
+    if (r == 0) {
+        *ret = response;
+    }
+    return r;
+}
+
+static void describe(char *text, size_t size, const char *verb, const struct xb_kube_ref *ref)
+{
+    const struct xb_kube_resource *resource = ref->resource;
+    bool placed = ref->namespace && resource->namespaced;
+    snprintf(text, size, "%s %s%s%s%s%s%s%s%s%s", verb, resource->plural,
+             *resource->group ? "." : "", resource->group, placed || ref->name ? " " : "",
+             placed ? ref->namespace : "", placed && ref->name ? "/" : "",
+             ref->name ? ref->name : "", ref->subresource ? "/" : "",
+             ref->subresource ? ref->subresource : "");
+}
+
+static int need_name(const struct xb_kube_ref *ref, const char *verb, struct xb_error *err)
+{
+    if (!ref->name || (ref->resource->namespaced && !ref->namespace)) {
+        return xb_error_set(err, XB_ERR_BUG, -EINVAL, "%s %s without name or namespace", verb,
+                            ref->resource->plural);
+    }
+    return 0;
+}
+
+/* A verb on one object: request, status, JSON of the answer. */
+static int exchange_object(struct xb_kube_client *client, const struct exchange *exchange,
+                           const struct xb_kube_ref *ref, xb_json **ret, struct xb_error *err)
+{
+    char what[400];
+    describe(what, sizeof what, exchange->verb, ref);
+    struct xb_buf url = XB_BUF_INIT(URL_BYTES_MAX);
+    struct xb_http_response response = {.status = 0};
+    int r = xb_kube_url(client, ref, &url, err);
+    r = r ? r : exchange_run(client, exchange, url.data, &response, err);
+    xb_buf_free(&url);
+    if (r < 0) {
+        return xb_error_wrap(err, "%.190s", what);
+    }
+    if (response.status < 200 || response.status > 299) {
+        r = xb_kube_status_error(&response, what, err);
+    } else if (ret) {
+        xb_json *object = NULL;
+        r = xb_json_parse(response.body.data ? response.body.data : "", response.body.len, &object,
+                          err);
+        if (r == 0 && !json_object_is_type(object, json_type_object)) {
+            json_object_put(object);
+            r = xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "the answer is not an object");
+        }
+        if (r == 0) {
+            *ret = object;
+        } else {
+            r = xb_error_wrap(err, "%.190s", what);
+        }
+    }
+    xb_http_response_free(&response);
+    return r;
+}
+
+int xb_kube_get(struct xb_kube_client *client, const struct xb_kube_ref *ref, xb_json **ret,
+                struct xb_error *err)
+{
+    struct exchange exchange = {.verb = "get", .method = "GET", .cancel = ref->cancel};
+    int r = need_name(ref, "get", err);
+    return r ? r : exchange_object(client, &exchange, ref, ret, err);
+}
+
+static int write_object(struct xb_kube_client *client, const struct exchange *pattern,
+                        const struct xb_kube_ref *ref, xb_json *body, xb_json **ret,
+                        struct xb_error *err)
+{
+    struct exchange exchange = *pattern;
+    struct xb_buf text = XB_BUF_INIT(XB_KUBE_OBJECT_BYTES_MAX);
+    int r = xb_json_write(body, &text, err);
+    exchange.body = &text;
+    exchange.cancel = ref->cancel;
+    r = r ? r : exchange_object(client, &exchange, ref, ret, err);
+    xb_buf_wipe(&text); /* it may have been a Secret */
+    return r;
+}
+
+int xb_kube_create(struct xb_kube_client *client, const struct xb_kube_ref *ref, xb_json *body,
+                   xb_json **ret, struct xb_error *err)
+{
+    static const struct exchange pattern = {.verb = "create", .method = "POST"};
+    /* The name is in the body; a subresource (token, eviction) is created below its object. */
+    struct xb_kube_ref place = *ref;
+    if (!ref->subresource) {
+        place.name = NULL;
+    }
+    return write_object(client, &pattern, &place, body, ret, err);
+}
+
+int xb_kube_update(struct xb_kube_client *client, const struct xb_kube_ref *ref, xb_json *body,
+                   xb_json **ret, struct xb_error *err)
+{
+    static const struct exchange pattern = {.verb = "update", .method = "PUT"};
+    int r = need_name(ref, "update", err);
+    return r ? r : write_object(client, &pattern, ref, body, ret, err);
+}
+
+int xb_kube_merge_patch(struct xb_kube_client *client, const struct xb_kube_ref *ref,
+                        xb_json *patch, xb_json **ret, struct xb_error *err)
+{
+    static const struct exchange pattern = {
+        .verb = "patch", .method = "PATCH", .content_type = "application/merge-patch+json"};
+    int r = need_name(ref, "patch", err);
+    return r ? r : write_object(client, &pattern, ref, patch, ret, err);
+}
+
+static int delete_body(const struct xb_kube_delete_options *options, xb_json *body,
+                       struct xb_error *err)
+{
+    int r = xb_json_set_str(body, "apiVersion", "v1", err);
+    r = r ? r : xb_json_set_str(body, "kind", "DeleteOptions", err);
+    if (r == 0 && options && options->uid) {
+        r = xb_json_set_str(body, "preconditions.uid", options->uid, err);
+    }
+    if (r == 0 && options && options->grace_set) {
+        r = xb_json_set_int(body, "gracePeriodSeconds", options->grace_seconds, err);
+    }
+    if (r == 0 && options && options->propagation) {
+        r = xb_json_set_str(body, "propagationPolicy", options->propagation, err);
+    }
+    return r;
+}
+
+int xb_kube_delete(struct xb_kube_client *client, const struct xb_kube_ref *ref,
+                   const struct xb_kube_delete_options *options, struct xb_error *err)
+{
+    static const struct exchange pattern = {.verb = "delete", .method = "DELETE"};
+    int r = need_name(ref, "delete", err);
+    if (r < 0) {
+        return r;
+    }
+    XB_CLEANUP(xb_json_putp) xb_json *body = json_object_new_object();
+    if (!body) {
+        return xb_error_no_memory(err, "delete options");
+    }
+    r = delete_body(options, body, err);
+    return r ? r : write_object(client, &pattern, ref, body, NULL, err);
+}
+
+/* A listing under way. */
+struct pages {
+    struct xb_kube_client *client;
+    const struct xb_kube_list *list;
+    xb_kube_item_fn *fn;
+    void *context;
+    unsigned limit;
+    char *next; /* continue token */
+    bool handed;
+};
+
+static int hand_items(struct pages *pages, xb_json *page, struct xb_error *err)
+{
+    xb_json *items = NULL;
+    int r = xb_json_need_array(page, "items", false, &items, err);
+    size_t count = r == 0 && items ? json_object_array_length(items) : 0;
+    for (size_t i = 0; i < count && r == 0; i++) {
+        xb_json *item = json_object_array_get_idx(items, i);
+        if (!json_object_is_type(item, json_type_object)) {
+            return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "an item is not an object");
+        }
+        r = xb_kube_item_complete(item, pages->list->resource, err);
+        if (r == 0) {
+            pages->handed = true;
+            r = pages->fn(pages->context, item, err);
+        }
+    }
+    free(XB_TAKE(pages->next));
+    const char *next = xb_json_str(page, "metadata.continue", "");
+    if (r == 0 && *next && !(pages->next = strdup(next))) {
+        r = xb_error_no_memory(err, "a list");
+    }
+    return r;
+}
+
+static int fetch_page(struct pages *pages, struct xb_http_response *ret, struct xb_error *err)
+{
+    struct exchange exchange = {
+        .method = "GET", .bytes_max = XB_KUBE_PAGE_BYTES_MAX, .cancel = pages->list->cancel};
+    struct xb_buf url = XB_BUF_INIT(URL_BYTES_MAX);
+    char limit[16];
+    snprintf(limit, sizeof limit, "%u", pages->limit);
+    int r = xb_kube_url_list(pages->client, pages->list, &url, err);
+    r = r ? r : xb_kube_url_query(&url, "limit", limit, err);
+    r = r ? r : xb_kube_url_query(&url, "continue", pages->next, err);
+    r = r ? r : exchange_run(pages->client, &exchange, url.data, ret, err);
+    xb_buf_free(&url);
+    return r;
+}
+
+static int one_page(struct pages *pages, const char *what, struct xb_error *err)
+{
+    struct xb_http_response response = {.status = 0};
+    struct xb_error failure = XB_ERROR_INIT;
+    int r = fetch_page(pages, &response, &failure);
+    while (r < 0 && failure.kind == XB_ERR_FULL && pages->limit > 1) {
+        pages->limit /= 2; /* big objects: the same place in smaller pages */
+        r = fetch_page(pages, &response, &failure);
+    }
+    if (r < 0) {
+        *err = failure;
+        return xb_error_wrap(err, "%.190s", what);
+    }
+    if (response.status != 200) {
+        r = xb_kube_status_error(&response, what, err);
+        xb_http_response_free(&response);
+        return r;
+    }
+    XB_CLEANUP(xb_json_putp) xb_json *page = NULL;
+    r = xb_json_parse(response.body.data ? response.body.data : "", response.body.len, &page, err);
+    xb_http_response_free(&response); /* before the items are worked on: text and tree are large */
+    if (r < 0) {
+        return xb_error_wrap(err, "%.190s", what);
+    }
+    return hand_items(pages, page, err);
+}
+
+int xb_kube_list_pages(struct xb_kube_client *client, const struct xb_kube_list *list,
+                       xb_kube_item_fn *fn, void *context, struct xb_error *err)
+{
+    struct xb_kube_ref ref = {.resource = list->resource, .namespace = list->namespace};
+    struct pages pages = {.client = client,
+                          .list = list,
+                          .fn = fn,
+                          .context = context,
+                          .limit = list->limit ? list->limit : XB_KUBE_PAGE_OBJECTS};
+    char what[400];
+    describe(what, sizeof what, "list", &ref);
+    int r = 0;
+    unsigned restarts = 0;
+    for (unsigned count = 0; count < XB_KUBE_PAGES_MAX; count++) {
+        struct xb_error failure = XB_ERROR_INIT;
+        r = one_page(&pages, what, &failure);
+        if (r < 0 && failure.code == -EIDRM && !pages.handed &&
+            restarts++ < XB_KUBE_LIST_RESTARTS_MAX) {
+            free(XB_TAKE(pages.next));
+            continue;
+        }
+        if (r < 0) {
+            *err = failure;
+        }
+        if (r < 0 || !pages.next) {
+            free(pages.next);
+            return r;
+        }
+    }
+    free(pages.next);
+    return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "%s: more than %d pages", what,
+                        XB_KUBE_PAGES_MAX);
+}
+
+int xb_kube_fetch(struct xb_kube_client *client, const char *path, const char *accept,
+                  struct xb_http_response *ret, struct xb_error *err)
+{
+    struct exchange exchange = {
+        .method = "GET", .accept = accept, .bytes_max = XB_KUBE_PAGE_BYTES_MAX};
+    struct xb_buf url = XB_BUF_INIT(URL_BYTES_MAX);
+    int r = path[0] == '/'
+                ? xb_buf_append_str(&url, client->server, err)
+                : xb_error_set(err, XB_ERR_BUG, -EINVAL, "not a path from the root: %.100s", path);
+    r = r ? r : xb_buf_append_str(&url, path, err);
+    r = r ? r : exchange_run(client, &exchange, url.data, ret, err);
+    xb_buf_free(&url);
+    return r;
+}
+
+int xb_kube_raw_get(struct xb_kube_client *client, const char *path, struct xb_buf *out,
+                    struct xb_error *err)
+{
+    struct xb_http_response response = {.status = 0};
+    int r = xb_kube_fetch(client, path, "*/*", &response, err);
+    if (r < 0) {
+        return r;
+    }
+    r = response.status == 200 ? xb_buf_append(out, response.body.data, response.body.len, err)
+                               : xb_kube_status_error(&response, path, err);
+    xb_http_response_free(&response);
+    return r;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shared/velero/location.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "shared/base/random.h"
+#include "shared/codec/text.h"
+#include "shared/repository/repository.h"
+#include "shared/velero/velero.h"
+
+enum { IDENTITY_BLOB_BYTES_MAX = 4096 };
+
+static int with_prefix(struct xb_store *store, const char *prefix, struct xb_store **ret,
+                       struct xb_error *err)
+{
+    char folder[XB_STORE_NAME_BYTES_MAX];
+    size_t len = strlen(prefix);
+    while (len > 0 && prefix[len - 1] == '/') {
+        len--;
+    }
+    if (len == 0) {
+        *ret = store;
+        return 0;
+    }
+    int written = snprintf(folder, sizeof folder, "%.*s/", (int)len, prefix);
+    if (written < 0 || (size_t)written >= sizeof folder) {
+        xb_store_free(store);
+        return xb_error_set(err, XB_ERR_INVALID, -ENAMETOOLONG, "objectStorage.prefix is too long");
+    }
+    return xb_store_prefix_open(store, folder, ret, err);
+}
+
+int xb_location_open(xb_json *location, bool read_only, struct xb_store **ret, struct xb_error *err)
+{
+    const char *provider = xb_json_str(location, "spec.provider", "");
+    const char *path = xb_json_str(location, "spec.config.fspath", "");
+    if (strcmp(provider, "fs") != 0 && strcmp(provider, "xebec.io/fs") != 0) {
+        return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP,
+                            "provider '%.60s' is not supported (fs is)", provider);
+    }
+    if (path[0] != '/') {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                            "provider fs needs config.fspath, the absolute path of a folder that "
+                            "all nodes share");
+    }
+    const struct xb_store_open_options options = {.read_only = read_only};
+    struct xb_store *store = NULL;
+    int r = xb_store_open(path, &options, &store, err);
+    return r < 0 ? r
+                 : with_prefix(store, xb_json_str(location, "spec.objectStorage.prefix", ""), ret,
+                               err);
+}
+
+int xb_location_identity(struct xb_store *store, char out[XB_STORE_IDENTITY_BYTES],
+                         struct xb_error *err)
+{
+    XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(IDENTITY_BLOB_BYTES_MAX);
+    XB_CLEANUP(xb_json_putp) xb_json *json = NULL;
+    int r = xb_store_get(store, XB_STORE_IDENTITY_KEY, 0, XB_STORE_TO_END, &text, err);
+    if (r < 0) {
+        return err->kind == XB_ERR_NOT_FOUND
+                   ? xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT,
+                                  "%s holds no store identity (%s): another folder is mounted "
+                                  "here, or none",
+                                  xb_store_describe(store), XB_STORE_IDENTITY_KEY)
+                   : r;
+    }
+    r = xb_json_parse(text.data ? text.data : "", text.len, &json, err);
+    const char *id = r == 0 ? xb_json_str(json, "id", "") : "";
+    if (r == 0 && (strlen(id) != XB_STORE_IDENTITY_BYTES - 1 ||
+                   strspn(id, "0123456789abcdef") != XB_STORE_IDENTITY_BYTES - 1)) {
+        r = xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "no identity in it");
+    }
+    if (r < 0) {
+        return xb_error_wrap(err, "%s", XB_STORE_IDENTITY_KEY);
+    }
+    memcpy(out, id, XB_STORE_IDENTITY_BYTES);
+    return 0;
+}
+
+int xb_location_make_identity(struct xb_store *store, char out[XB_STORE_IDENTITY_BYTES],
+                              struct xb_error *err)
+{
+    const struct xb_store_put_options exclusive = {.exclusive = true};
+    unsigned char random[(XB_STORE_IDENTITY_BYTES - 1) / 2];
+    char id[XB_STORE_IDENTITY_BYTES];
+    char text[128];
+    struct xb_error missing = XB_ERROR_INIT;
+    if (xb_location_identity(store, out, &missing) == 0) {
+        return 0;
+    }
+    if (missing.kind != XB_ERR_NOT_FOUND) {
+        *err = missing;
+        return err->code;
+    }
+    xb_random_bytes(random, sizeof random);
+    xb_hex_encode(random, sizeof random, id);
+    int len = snprintf(text, sizeof text, "{\"id\":\"%s\"}\n", id);
+    int r = xb_store_put(store, XB_STORE_IDENTITY_KEY, text, (size_t)len, &exclusive, err);
+    /* Somebody else was faster: his counts. */
+    return r < 0 && err->kind != XB_ERR_CONFLICT ? r : xb_location_identity(store, out, err);
+}
+
+static int check_folder(void *context, const struct xb_store_item *item, struct xb_error *err)
+{
+    static const char *const allowed[] = {"backups",  "restores", "restic",
+                                          "metadata", "plugins",  "kopia"};
+    (void)context;
+    for (size_t i = 0; i < sizeof allowed / sizeof allowed[0]; i++) {
+        if (strcmp(item->name, allowed[i]) == 0) {
+            return 0;
+        }
+    }
+    return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                        "the location holds a folder that is not Velero's: '%.100s'; give backups "
+                        "a place of their own (objectStorage.prefix)",
+                        item->name);
+}
+
+int xb_location_check_folders(struct xb_store *store, struct xb_error *err)
+{
+    return xb_store_list_folders(store, "", check_folder, NULL, err);
+}
+
+int xb_location_repository_store(struct xb_store *store, const char *namespace, bool create,
+                                 struct xb_store **ret, struct xb_error *err)
+{
+    char prefix[XB_VELERO_NAME_BYTES + 8];
+    struct xb_store *below = NULL;
+    if (!xb_velero_name_valid(namespace)) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "not a namespace: '%.100s'", namespace);
+    }
+    snprintf(prefix, sizeof prefix, "kopia/%s/", namespace);
+    int r = xb_store_prefix_open(xb_store_ref(store), prefix, &below, err);
+    return r < 0 ? r : xb_repository_layout(below, create, ret, err);
+}
