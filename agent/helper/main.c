@@ -245,7 +245,14 @@ static void volume_clean(int root_fd, const char *name)
 {
     XB_CLEANUP(removal_clear) struct removal removal = {.entries_left = REMOVE_ENTRIES_MAX};
     XB_CLEANUP(xb_closep) int volume_fd = open_folder(root_fd, name);
+    struct stat st;
+    bool known = volume_fd >= 0 && fstat(volume_fd, &st) == 0;
     int r = volume_fd < 0 ? volume_fd : remove_tree(&removal, volume_fd, MARKER_DIR);
+    if (known) {
+        /* The folder's own time was restored, and the removal has just changed it. */
+        const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st.st_mtim};
+        (void)!futimens(volume_fd, times);
+    }
     if (r < 0) {
         xb_log_warning("cannot remove the folder " MARKER_DIR "; it stays in the volume", "volume",
                        name, "error", strerror(-r));

@@ -71,12 +71,24 @@ static int sign_done(const struct xb_order *order, int volume_fd, struct xb_erro
     if (strlen(uid) != 36 || strspn(uid, "0123456789abcdef-") != 36) {
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "its owner has no uid");
     }
+    struct stat st;
+    if (fstat(volume_fd, &st) < 0) {
+        return xb_error_errno(err, errno, "the volume's folder");
+    }
     XB_CLEANUP(xb_closep) int folder = open_done_folder(volume_fd, err);
     if (folder < 0) {
         return folder;
     }
     XB_CLEANUP(xb_closep)
     int file = openat(folder, uid, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+    /* A helper that does not run as root runs as the volume's owner: it must be able to tidy up. */
+    if (file >= 0 && st.st_uid != 0) {
+        (void)!fchown(folder, st.st_uid, st.st_gid);
+        (void)!fchown(file, st.st_uid, st.st_gid);
+    }
+    /* The sign must not change the time of the folder, which was just restored. */
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st.st_mtim};
+    (void)!futimens(volume_fd, times);
     if (file < 0 || fsync(folder) < 0) {
         return xb_error_errno(err, errno, "telling the pod that its volume is back");
     }

@@ -40,9 +40,7 @@ static xb_json *make_lease(const struct xb_stores_work *work, const char *name, 
     xb_json *labels = json_object_new_object();
     xb_json *annotations = json_object_new_object();
     xb_json *spec = json_object_new_object();
-    /* Lease times have microseconds. */
-    int64_t wall = xb_clock_wall_ns();
-    xb_time_format(wall - wall % 1000, now);
+    xb_time_format_micro(xb_clock_wall_ns(), now);
     json_object_object_add(labels, XB_NODE_LEASE_LABEL, json_object_new_string("true"));
     json_object_object_add(annotations, XB_STORES_SEEN_ANNOTATION, json_object_new_string(seen));
     json_object_object_add(metadata, "name", json_object_new_string(name));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Backups: the facts for the plan, and what its steps need. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -119,6 +120,12 @@ static enum xb_plan look_again(const struct xb_step_result *step, int64_t now_ns
     return XB_PLAN_AT;
 }
 
+static bool is_old(const struct xb_run *run, xb_json *object)
+{
+    return run->acted_on[0] &&
+           strcmp(run->acted_on, xb_json_str(object, "metadata.resourceVersion", "")) == 0;
+}
+
 enum xb_plan xb_plan_backups(void *context, const char *key, int64_t now_ns, struct xb_action *ret)
 {
     struct xb_coordinator *coordinator = context;
@@ -133,7 +140,7 @@ enum xb_plan xb_plan_backups(void *context, const char *key, int64_t now_ns, str
         return XB_PLAN_NONE;
     }
     struct xb_run *run = xb_run_of(&coordinator->backup_runs, key, backup);
-    if (!run) {
+    if (!run || is_old(run, backup)) {
         return XB_PLAN_NONE;
     }
     struct xb_step_facts facts = {.phase = phase,
@@ -170,7 +177,7 @@ enum xb_plan xb_plan_restores(void *context, const char *key, int64_t now_ns, st
         return XB_PLAN_NONE;
     }
     struct xb_run *run = xb_run_of(&coordinator->restore_runs, key, restore);
-    if (!run) {
+    if (!run || is_old(run, restore)) {
         return XB_PLAN_NONE;
     }
     const struct xb_step_facts facts = {
@@ -205,4 +212,9 @@ void xb_step_done(void *context, const char *key, void *work, const struct xb_er
     if (err && step->step == XB_STEP_WORK) {
         xb_run_reset(step->run); /* done again from the start */
     }
+    /* Every other step has changed the object: what the cache shows until then is old. */
+    snprintf(step->run->acted_on, sizeof step->run->acted_on, "%.63s",
+             err || step->step == XB_STEP_WORK
+                 ? ""
+                 : xb_json_str(step->object, "metadata.resourceVersion", ""));
 }

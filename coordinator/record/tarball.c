@@ -269,9 +269,10 @@ static int read_entry(struct archive *archive, const char *path, size_t size, st
 struct reading {
     struct archive *archive;
     const char *path;
-    xb_tarball_item_fn *fn;
+    xb_tarball_item_fn *fn; /* NULL: only look for preferred copies */
     void *context;
     uint64_t items, bytes;
+    bool has_preferred;
 };
 
 static int take_entry(struct reading *reading, struct archive_entry *entry, struct xb_error *err)
@@ -299,6 +300,10 @@ static int take_entry(struct reading *reading, struct archive_entry *entry, stru
         return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG,
                             "%s is larger than any backup may be (at %.200s)", reading->path, name);
     }
+    reading->has_preferred = reading->has_preferred || item.version[0];
+    if (!reading->fn || (reading->has_preferred && !item.version[0])) {
+        return 0;
+    }
     struct xb_buf json = XB_BUF_INIT(XB_TARBALL_ITEM_BYTES_MAX);
     r = read_entry(reading->archive, reading->path, (size_t)size, &json, err);
     if (r == 0) {
@@ -315,7 +320,7 @@ static void archive_read_freep(struct archive **archive)
     }
 }
 
-int xb_tarball_read(const char *path, xb_tarball_item_fn *fn, void *context, struct xb_error *err)
+static int read_through(struct reading *reading, struct xb_error *err)
 {
     XB_CLEANUP(archive_read_freep) struct archive *archive = archive_read_new();
     if (!archive) {
@@ -323,10 +328,12 @@ int xb_tarball_read(const char *path, xb_tarball_item_fn *fn, void *context, str
     }
     archive_read_support_format_tar(archive);
     archive_read_support_filter_gzip(archive);
-    if (archive_read_open_filename(archive, path, READ_BLOCK_BYTES) != ARCHIVE_OK) {
-        return archive_failed(archive, path, "open", err);
+    if (archive_read_open_filename(archive, reading->path, READ_BLOCK_BYTES) != ARCHIVE_OK) {
+        return archive_failed(archive, reading->path, "open", err);
     }
-    struct reading reading = {.archive = archive, .path = path, .fn = fn, .context = context};
+    reading->archive = archive;
+    reading->items = 0;
+    reading->bytes = 0;
     for (;;) {
         struct archive_entry *entry;
         int r = archive_read_next_header(archive, &entry);
@@ -334,11 +341,25 @@ int xb_tarball_read(const char *path, xb_tarball_item_fn *fn, void *context, str
             return 0;
         }
         if (r != ARCHIVE_OK) {
-            return archive_failed(archive, path, "read", err);
+            return archive_failed(archive, reading->path, "read", err);
         }
-        r = take_entry(&reading, entry, err);
+        r = take_entry(reading, entry, err);
         if (r < 0) {
             return r;
         }
     }
+}
+
+int xb_tarball_read(const char *path, xb_tarball_item_fn *fn, void *context, struct xb_error *err)
+{
+    /* Twice: only the end tells whether an archive has preferred copies, and a damaged one is found
+     * before anything is handed out. */
+    struct reading reading = {.path = path};
+    int r = read_through(&reading, err);
+    if (r == 0) {
+        reading.fn = fn;
+        reading.context = context;
+        r = read_through(&reading, err);
+    }
+    return r;
 }

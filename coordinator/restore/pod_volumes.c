@@ -47,8 +47,9 @@ static bool is_old_wait(xb_json *container)
  * but the application's user (0700 is what databases want). An arbitrary user, Velero's default of
  * 1000, can then do neither; root without capabilities cannot look into such a folder either. So:
  *
- * - As a rule: root with DAC_OVERRIDE alone, which works on every volume and which Pod Security's
- *   level "baseline" allows. Nothing else: no privilege escalation, a read-only root file system.
+ * - As a rule: root with DAC_OVERRIDE (and FOWNER, to put the folder's time back), which works on
+ * every volume and which Pod Security's level "baseline" allows. Nothing else: no privilege
+ * escalation, a read-only root file system.
  *
  * - A pod all of whose containers demand not to run as root may live in a namespace where the level
  *   "restricted" would refuse the above, and with it the pod. Its helper runs as the container does
@@ -139,7 +140,7 @@ static struct identity choose_identity(xb_json *spec, const char *const *volumes
 static const char root_text[] =
     "{\"runAsUser\":0,\"runAsGroup\":0,\"runAsNonRoot\":false,\"allowPrivilegeEscalation\":false,"
     "\"readOnlyRootFilesystem\":true,\"capabilities\":{\"drop\":[\"ALL\"],\"add\":[\"DAC_"
-    "OVERRIDE\"]},"
+    "OVERRIDE\",\"FOWNER\"]},"
     "\"seccompProfile\":{\"type\":\"RuntimeDefault\"}}";
 
 static const char restricted_text[] =

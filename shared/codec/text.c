@@ -133,6 +133,15 @@ void xb_time_format_seconds(int64_t ns, char out[XB_TIME_TEXT_BYTES])
              tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
+void xb_time_format_micro(int64_t ns, char out[XB_TIME_TEXT_BYTES])
+{
+    int64_t seconds, fraction;
+    split_ns(ns, &seconds, &fraction);
+    xb_time_format_seconds(ns, out);
+    size_t len = strlen(out) - 1; /* over the Z */
+    snprintf(out + len, XB_TIME_TEXT_BYTES - len, ".%06dZ", (int)(fraction / 1000));
+}
+
 void xb_time_format(int64_t ns, char out[XB_TIME_TEXT_BYTES])
 {
     int64_t seconds, fraction;

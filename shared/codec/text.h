@@ -34,6 +34,8 @@ int xb_base64_decode(const char *text, size_t len, struct xb_buf *out,
 void xb_time_format(int64_t ns, char out[XB_TIME_TEXT_BYTES]);
 /* As Kubernetes' metav1.Time: whole seconds. */
 void xb_time_format_seconds(int64_t ns, char out[XB_TIME_TEXT_BYTES]);
+/* As Kubernetes' metav1.MicroTime: exactly six digits of fraction. */
+void xb_time_format_micro(int64_t ns, char out[XB_TIME_TEXT_BYTES]);
 /* Any RFC 3339 time with zone; up to 9 digits of fraction; CORRUPT outside int64 ns (1677..2262).
  */
 int xb_time_parse(const char *text, int64_t *ret_ns, struct xb_error *err) XB_MUST_CHECK;

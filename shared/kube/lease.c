@@ -8,8 +8,9 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/workers.h"
+#include "shared/codec/text.h"
 
-enum { MICRO_TIME_BYTES = 40, JITTER_PARTS = 5 };
+enum { JITTER_PARTS = 5 };
 
 /* What the request thread is asked for and finds. It belongs to that thread from submit until the
  * task comes back to the loop. */
@@ -43,16 +44,6 @@ static const struct xb_kube_resource lease_resource = {.group = "coordination.k8
                                                        .plural = "leases",
                                                        .kind = "Lease",
                                                        .namespaced = true};
-
-/* metav1.MicroTime: exactly six digits. */
-static void format_micro(int64_t ns, char out[MICRO_TIME_BYTES])
-{
-    time_t seconds = (time_t)(ns / XB_NS_PER_S);
-    struct tm tm;
-    gmtime_r(&seconds, &tm);
-    size_t len = strftime(out, MICRO_TIME_BYTES, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(out + len, MICRO_TIME_BYTES - len, ".%06dZ", (int)(ns % XB_NS_PER_S / 1000));
-}
 
 static struct xb_kube_ref ref_of(struct xb_kube_lease *lease)
 {
@@ -92,8 +83,8 @@ static int see(struct attempt *attempt, xb_json *object, struct xb_error *err)
 static int set_fields(struct xb_kube_lease *lease, xb_json *object, bool taken_over,
                       struct xb_error *err)
 {
-    char now[MICRO_TIME_BYTES];
-    format_micro(xb_clock_wall_ns(), now);
+    char now[XB_TIME_TEXT_BYTES];
+    xb_time_format_micro(xb_clock_wall_ns(), now);
     int64_t transitions = xb_json_int(object, "spec.leaseTransitions", 0);
     int r = xb_json_set_str(object, "spec.holderIdentity", lease->identity, err);
     r = r ? r
@@ -168,8 +159,8 @@ static int give_back(struct xb_kube_lease *lease, struct xb_error *err)
 {
     struct xb_kube_ref ref = ref_of(lease);
     XB_CLEANUP(xb_json_putp) xb_json *object = NULL;
-    char now[MICRO_TIME_BYTES];
-    format_micro(xb_clock_wall_ns(), now);
+    char now[XB_TIME_TEXT_BYTES];
+    xb_time_format_micro(xb_clock_wall_ns(), now);
     int r = xb_kube_get(lease->options.client, &ref, &object, err);
     if (r < 0 || strcmp(xb_json_str(object, "spec.holderIdentity", ""), lease->identity) != 0) {
         return r;

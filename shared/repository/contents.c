@@ -95,38 +95,46 @@ int xb_content_read_at(struct xb_repository *repository, const struct xb_content
     return r < 0 ? xb_error_wrap(err, "pack %s", place->pack) : 0;
 }
 
+static int read_once(struct xb_repository *repository, const struct xb_content_id *id, bool verify,
+                     struct xb_buf *out, int64_t *ret_listed_ns, struct xb_error *err)
+{
+    struct xb_content_place place;
+    size_t before = out->len;
+    int r =
+        find_place(repository, id, &place, ret_listed_ns)
+            ? xb_content_read_at(repository, &place, verify, out, err)
+            : xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT, "it is not in the repository's index");
+    if (r < 0 && out->len > before) {
+        out->len = before;
+        out->data[before] = '\0';
+    }
+    return r;
+}
+
 int xb_content_read(struct xb_repository *repository, const struct xb_content_id *id, bool verify,
                     struct xb_buf *out, struct xb_error *err)
 {
-    for (bool again = false;; again = true) {
-        struct xb_content_place place;
-        int64_t listed_ns = 0;
-        size_t before = out->len;
-        int r = 0;
-        if (find_place(repository, id, &place, &listed_ns)) {
-            r = xb_content_read_at(repository, &place, verify, out, err);
-        } else {
-            r = xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT, "it is not in the repository's index");
+    struct xb_error why = XB_ERROR_INIT;
+    int64_t listed_ns = 0;
+    int r = read_once(repository, id, verify, out, &listed_ns, &why);
+    /* Maintenance may have moved it since the index was read; a view that is seconds old would
+     * not tell anything new. */
+    if (r < 0 && why.kind == XB_ERR_NOT_FOUND &&
+        xb_clock_mono_ns() - listed_ns >= XB_TABLE_AGE_NS_MIN) {
+        r = xb_repository_refresh(repository, err);
+        if (r < 0) {
+            return r;
         }
-        if (r == 0) {
-            return 0;
-        }
-        out->len = before;
-        /* Maintenance may have moved it since the index was read; a view that is seconds old would
-         * not tell anything new. */
-        if (err->kind != XB_ERR_NOT_FOUND || again ||
-            xb_clock_mono_ns() - listed_ns < XB_TABLE_AGE_NS_MIN) {
-            if (err->kind == XB_ERR_NOT_FOUND) {
-                err->kind = XB_ERR_CORRUPT; /* whoever names a content relies on it */
-            }
-            return fail_content(err, id);
-        }
-        struct xb_error refresh = XB_ERROR_INIT;
-        if (xb_repository_refresh(repository, &refresh) < 0) {
-            *err = refresh;
-            return refresh.code;
-        }
+        r = read_once(repository, id, verify, out, &listed_ns, &why);
     }
+    if (r == 0) {
+        return 0;
+    }
+    *err = why;
+    if (err->kind == XB_ERR_NOT_FOUND) {
+        err->kind = XB_ERR_CORRUPT; /* whoever names a content relies on it */
+    }
+    return fail_content(err, id);
 }
 
 /* ---- writing ---- */
@@ -282,8 +290,8 @@ static int settle(struct xb_repository *repository, const struct xb_index_entry 
     return r;
 }
 
-int xb_content_store(struct xb_repository *repository, struct xb_index_entry *entry,
-                     const void *data, enum xb_compression compression, struct xb_error *err)
+static int store_content(struct xb_repository *repository, struct xb_index_entry *entry,
+                         const void *data, enum xb_compression compression, struct xb_error *err)
 {
     XB_CLEANUP(xb_buf_free) struct xb_buf stream = XB_BUF_INIT(XB_CONTENT_BYTES_MAX);
     XB_CLEANUP(xb_buf_free) struct xb_buf sealed = XB_BUF_INIT(XB_INDEX_LENGTH_MAX);
@@ -315,6 +323,16 @@ int xb_content_store(struct xb_repository *repository, struct xb_index_entry *en
     return r;
 }
 
+int xb_content_store(struct xb_repository *repository, struct xb_index_entry *entry,
+                     const void *data, enum xb_compression compression, struct xb_error *err)
+{
+    int r = store_content(repository, entry, data, compression, err);
+    if (r < 0) {
+        remember_failure(repository, err);
+    }
+    return r;
+}
+
 static int write_new(struct xb_repository *repository, struct xb_index_entry *entry,
                      const void *data, enum xb_compression compression,
                      struct xb_content_write_result *ret, struct xb_error *err)
@@ -325,9 +343,6 @@ static int write_new(struct xb_repository *repository, struct xb_index_entry *en
     pthread_mutex_unlock(&repository->lock);
     if (r == 0 && !existed) {
         r = xb_content_store(repository, entry, data, compression, err);
-        if (r < 0) {
-            remember_failure(repository, err);
-        }
     }
     if (r == 0) {
         *ret = (struct xb_content_write_result){

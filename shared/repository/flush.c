@@ -87,9 +87,7 @@ static int check_reused(struct xb_repository *repository, const struct xb_index_
 {
     XB_CLEANUP(xb_index_table_unrefp)
     struct xb_index_table *table = xb_repository_table(repository);
-    if (table == old) {
-        return 0;
-    }
+    /* Also when the table is the same: it may have been renewed since the content was reused. */
     int r = 0;
     size_t count = xb_index_table_count(old);
     for (size_t word = 0; r == 0 && word * 64 < count; word++) {

@@ -133,25 +133,36 @@ int xb_repository_load_table(struct xb_repository *repository,
     return 0;
 }
 
+static int refresh_once(struct xb_repository *repository, struct xb_error *err)
+{
+    struct xb_index_listing listing = {.count = 0};
+    int r = xb_index_listing_load(repository, &listing, err);
+    if (r < 0) {
+        return r;
+    }
+    pthread_mutex_lock(&repository->lock);
+    bool same = repository->table && listing.names_hash == repository->index_names_hash;
+    if (same) {
+        repository->table_listed_ns = listing.listed_ns;
+        repository->write_epoch = listing.set.write_epoch;
+    }
+    pthread_mutex_unlock(&repository->lock);
+    r = same ? 0 : xb_repository_load_table(repository, &listing, err);
+    xb_index_listing_free(&listing);
+    return r;
+}
+
 int xb_repository_refresh_locked(struct xb_repository *repository, struct xb_error *err)
 {
     for (int try = 1;; try++) {
-        struct xb_index_listing listing = {.count = 0};
-        int r = xb_index_listing_load(repository, &listing, err);
-        if (r < 0) {
-            return r;
+        struct xb_error why = XB_ERROR_INIT;
+        int r = refresh_once(repository, &why);
+        if (r == 0) {
+            return 0;
         }
-        pthread_mutex_lock(&repository->lock);
-        bool same = repository->table && listing.names_hash == repository->index_names_hash;
-        if (same) {
-            repository->table_listed_ns = listing.listed_ns;
-            repository->write_epoch = listing.set.write_epoch;
-        }
-        pthread_mutex_unlock(&repository->lock);
-        r = same ? 0 : xb_repository_load_table(repository, &listing, err);
-        xb_index_listing_free(&listing);
         /* A blob that vanished while it was loaded has been compacted: list again. */
-        if (r == 0 || err->kind != XB_ERR_NOT_FOUND || try == LOAD_TRIES) {
+        if (why.kind != XB_ERR_NOT_FOUND || try == LOAD_TRIES) {
+            *err = why;
             return r;
         }
     }

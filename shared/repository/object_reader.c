@@ -31,7 +31,8 @@ static int open_direct(struct xb_object_reader *reader, const struct xb_object_i
                             "and is not supported",
                             id->text);
     }
-    int r = xb_content_stat(reader->repository, &parts->content, &info, err);
+    struct xb_error unknown = XB_ERROR_INIT;
+    int r = xb_content_stat(reader->repository, &parts->content, &info, &unknown);
     if (r < 0) {
         /* Others may have written it since the index was read. */
         r = xb_repository_refresh(reader->repository, err);

@@ -117,11 +117,28 @@ static size_t make_tail(const struct xb_pack_tail *tail, unsigned char out[TAIL_
     return len + 1;
 }
 
+/* A content that was deleted and written again lies in the pack twice: the later one counts. */
+static void sort_entries(struct xb_pack *pack)
+{
+    size_t kept = 0;
+    xb_index_sort(pack->entries, pack->count);
+    for (size_t i = 0; i < pack->count; i++) {
+        struct xb_index_entry *last = kept ? &pack->entries[kept - 1] : NULL;
+        const struct xb_index_entry *entry = &pack->entries[i];
+        if (!last || xb_content_id_compare(&last->id, &entry->id) != 0) {
+            pack->entries[kept++] = *entry;
+        } else if (entry->offset > last->offset) {
+            *last = *entry;
+        }
+    }
+    pack->count = kept;
+}
+
 static int make_local_index(struct xb_pack *pack, struct xb_buf *out, struct xb_error *err)
 {
     struct xb_names names = {.count = 0};
     uint32_t number = 0;
-    xb_index_sort(pack->entries, pack->count);
+    sort_entries(pack);
     int r = xb_names_intern(&names, pack->name, strlen(pack->name), &number, err);
     if (r == 0) {
         r = xb_index_encode(pack->entries, pack->count, &names, out, err);

@@ -98,7 +98,8 @@ int xb_content_read_at(struct xb_repository *repository, const struct xb_content
                        bool verify, struct xb_buf *out, struct xb_error *err) XB_MUST_CHECK;
 
 /* Seals and stores a content whose pending entry will be `entry` (id, plain length, timestamp are
- * set); used by writers and by a flush that re-writes. */
+ * set); used by writers and by a flush that re-writes. After a failure nothing more is committed.
+ */
 int xb_content_store(struct xb_repository *repository, struct xb_index_entry *entry,
                      const void *data, enum xb_compression compression,
                      struct xb_error *err) XB_MUST_CHECK;
