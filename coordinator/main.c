@@ -35,10 +35,11 @@ static long number(const char *text, long fallback, long max)
 int main(int argc, char **argv)
 {
     const char *level = "info", *volumes = NULL, *validation = NULL, *ttl = NULL;
-    const char *backups = NULL, *port = NULL, *fs_backup = NULL;
+    const char *backups = NULL, *port = NULL, *fs_backup = NULL, *metrics = NULL;
     const char *scratch = getenv("VELERO_SCRATCH_DIR");
     struct xb_coordinator_options options = {.namespace = getenv("VELERO_NAMESPACE"),
                                              .pod_name = getenv("POD_NAME"),
+                                             .node = getenv("NODE_NAME"),
                                              .pod_ip = getenv("POD_IP"),
                                              .default_location = "default"};
     const struct xb_flag flags[] = {{"namespace", &options.namespace},
@@ -52,6 +53,7 @@ int main(int argc, char **argv)
                                     {"default-volumes-to-fs-backup", &fs_backup},
                                     {"helper-image", &options.helper_image},
                                     {"downloads-port", &port},
+                                    {"metrics-address", &metrics},
                                     {"scratch", &scratch},
                                     {NULL, NULL}};
     enum xb_log_level log_level = XB_LOG_INFO;
@@ -68,6 +70,8 @@ int main(int argc, char **argv)
     options.default_ttl_ns = duration("default-backup-ttl", ttl, 720 * 3600 * XB_NS_PER_S);
     options.backups_max = (unsigned)number(backups, 1, 64);
     options.downloads_port = (uint16_t)number(port, 8443, 65535);
+    const char *colon = metrics ? strrchr(metrics, ':') : NULL;
+    options.metrics_port = (uint16_t)number(colon ? colon + 1 : metrics, 8085, 65535);
     options.default_fs_backup = fs_backup && strcmp(fs_backup, "false") != 0;
     if (xb_coordinator_run(&options, &err) < 0) {
         xb_log_error(&err, "the coordinator cannot go on");

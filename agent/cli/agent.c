@@ -12,7 +12,7 @@
 int xb_cli_agent(int argc, char **argv)
 {
     const char *level = "info";
-    const char *jobs = "1";
+    const char *jobs = "1", *devices = "false", *privileged = "false";
     struct xb_agent_options options = {.node = getenv("NODE_NAME"),
                                        .namespace = getenv("VELERO_NAMESPACE"),
                                        .pod_name = getenv("POD_NAME"),
@@ -23,6 +23,8 @@ int xb_cli_agent(int argc, char **argv)
                                     {"host-pods", &options.pods_root},
                                     {"log-level", &level},
                                     {"volumes-at-once", &jobs},
+                                    {"restore-devices", &devices},
+                                    {"restore-privileged-attributes", &privileged},
                                     {NULL, NULL}};
     enum xb_log_level log_level = XB_LOG_INFO;
     xb_flags_parse(flags, argc, argv);
@@ -34,6 +36,8 @@ int xb_cli_agent(int argc, char **argv)
         return XB_EXIT_USAGE;
     }
     options.namespace = options.namespace && options.namespace[0] ? options.namespace : "velero";
+    options.devices = strcmp(devices, "true") == 0;
+    options.privileged = strcmp(privileged, "true") == 0;
     long count = strtol(jobs, NULL, 10);
     options.jobs_max = count > 0 && count <= 8 ? (unsigned)count : 1;
     struct xb_error err = XB_ERROR_INIT;

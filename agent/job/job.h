@@ -16,6 +16,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "shared/base/error.h"
 
 struct xb_agent_options {
@@ -25,6 +27,8 @@ struct xb_agent_options {
     const char *kubeconfig; /* NULL: the pod's account */
     const char *pod_name;   /* for leases and logs; may be NULL */
     unsigned jobs_max;      /* volumes at once; 0: 1, as Velero */
+    bool devices;           /* restores make device nodes, too */
+    bool privileged;        /* restores set trusted.* and security.* attributes, too */
 };
 
 int xb_agent_run(const struct xb_agent_options *options, struct xb_error *err) XB_MUST_CHECK;

@@ -108,6 +108,8 @@ static int run_engine(struct xb_order *order, struct xb_order_place *place,
     XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *snapshot = NULL;
     const struct xb_restore_options options = {.target_fd = place->volume.fd,
                                                .sparse = wants_sparse(order),
+                                               .devices = order->agent->options->devices,
+                                               .privileged = order->agent->options->privileged,
                                                .cancel = &order->cancel,
                                                .progress = show,
                                                .progress_context = order};

@@ -200,7 +200,7 @@ static void add_small(struct frame *frame, const char *name, const struct stat *
     struct backup *backup = frame->backup;
     struct xb_error err = XB_ERROR_INIT;
     struct xb_attribute_source source = {.fd = -1, .folder_fd = frame->fd, .name = name, .st = st};
-    struct xb_entry entry;
+    struct xb_entry entry = {.name = NULL};
     char target[PATH_MAX + 1];
     size_t len = 0;
     int r = xb_entry_from_file(&source, &entry, &err);
@@ -209,6 +209,7 @@ static void add_small(struct frame *frame, const char *name, const struct stat *
         entry.size = len;
     }
     if (r < 0) {
+        xb_entry_free(&entry);
         if (err.kind == XB_ERR_NOT_FOUND) {
             xb_frame_add_vanished(frame, name);
         } else {

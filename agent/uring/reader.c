@@ -27,11 +27,12 @@ struct xb_reader {
     struct io_uring ring;
     bool has_ring;
     struct slot slots[XB_READER_DEPTH_MAX];
-    unsigned depth, head, tail, unsubmitted;
+    unsigned depth, head, tail;
     size_t buffer_bytes;
     int fd;
     uint64_t next_offset, left;
     bool handed_out; /* slot `head` is with the caller */
+    bool ended;      /* the file was shorter than the range */
     unsigned retries;
 };
 
@@ -52,15 +53,17 @@ static int open_ring(struct xb_reader *reader)
 int xb_reader_new(const struct xb_reader_options *options, struct xb_reader **ret,
                   struct xb_error *err)
 {
+    unsigned depth = options && options->depth ? options->depth : DEPTH;
+    size_t buffer_bytes = options && options->buffer_bytes ? options->buffer_bytes : BUFFER_BYTES;
+    if (depth > XB_READER_DEPTH_MAX || buffer_bytes > XB_READER_BUFFER_BYTES_MAX) {
+        return xb_error_set(err, XB_ERR_BUG, -EINVAL, "a reader of that size");
+    }
     XB_CLEANUP(xb_reader_freep) struct xb_reader *reader = calloc(1, sizeof *reader);
     if (!reader) {
         return xb_error_no_memory(err, "a reader");
     }
-    reader->depth = options && options->depth ? options->depth : DEPTH;
-    reader->buffer_bytes = options && options->buffer_bytes ? options->buffer_bytes : BUFFER_BYTES;
-    if (reader->depth > XB_READER_DEPTH_MAX || reader->buffer_bytes > XB_READER_BUFFER_BYTES_MAX) {
-        return xb_error_set(err, XB_ERR_BUG, -EINVAL, "a reader of that size");
-    }
+    reader->depth = depth;
+    reader->buffer_bytes = buffer_bytes;
     for (unsigned i = 0; i < reader->depth; i++) {
         reader->slots[i].data = aligned_alloc(ALIGN_BYTES, reader->buffer_bytes);
         if (!reader->slots[i].data) {
@@ -172,6 +175,7 @@ int xb_reader_start(struct xb_reader *reader, int fd, uint64_t offset, uint64_t 
     reader->head = 0;
     reader->tail = 0;
     reader->handed_out = false;
+    reader->ended = false;
     reader->retries = 0;
     reader->fd = fd;
     reader->next_offset = offset;
@@ -252,7 +256,7 @@ int xb_reader_next(struct xb_reader *reader, const void **ret_data, size_t *ret_
     }
     struct slot *slot = &reader->slots[reader->head];
     *ret_len = 0;
-    if (!slot->used) {
+    if (!slot->used || reader->ended) {
         return 0;
     }
     int r = reader->has_ring ? wait_ring(reader, slot, err) : 0;
@@ -263,7 +267,9 @@ int xb_reader_next(struct xb_reader *reader, const void **ret_data, size_t *ret_
         return r;
     }
     if (slot->end) {
-        reader->left = 0; /* shorter than the range: nothing behind it counts */
+        /* Shorter than the range: nothing behind it counts, also if the file grows meanwhile. */
+        reader->ended = true;
+        reader->left = 0;
     }
     reader->handed_out = slot->got > 0;
     *ret_data = slot->data;

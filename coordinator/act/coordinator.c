@@ -315,6 +315,7 @@ static void free_runs(struct xb_run **list)
 
 static void stop(struct xb_coordinator *c)
 {
+    xb_metrics_server_free(c->metrics);
     xb_control_free(c->backup_control);
     xb_control_free(c->restore_control);
     xb_control_free(c->location_control);
@@ -346,6 +347,7 @@ int xb_coordinator_run(const struct xb_coordinator_options *options, struct xb_e
     struct xb_coordinator coordinator = {.options = options};
     int r = start(&coordinator, err);
     if (r == 0) {
+        xb_metrics_begin(&coordinator);
         xb_log_info("coordinator started", "namespace", options->namespace, "version", XB_VERSION);
         r = xb_loop_run(coordinator.loop, err);
     }

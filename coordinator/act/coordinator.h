@@ -20,12 +20,13 @@ struct xb_coordinator_options {
     const char *namespace;    /* VELERO_NAMESPACE */
     const char *kubeconfig;   /* NULL: the pod's account */
     const char *pod_name;     /* POD_NAME */
+    const char *node;         /* NODE_NAME; may be NULL: named in messages */
     const char *pod_ip;       /* POD_IP: where downloads are served when nothing else is said */
     const char *scratch;      /* VELERO_SCRATCH_DIR */
     const char *helper_image; /* NULL: the coordinator's own image */
     const char *default_location;
     int64_t volumes_timeout_ns, validation_ns, default_ttl_ns;
-    uint16_t downloads_port;
+    uint16_t downloads_port, metrics_port;
     unsigned backups_max;
     bool default_fs_backup; /* volumes are backed up unless a Backup says otherwise */
 };

@@ -15,6 +15,7 @@
 #include "coordinator/collect/collect.h"
 #include "coordinator/plan/plan.h"
 #include "coordinator/serve/certificate.h"
+#include "coordinator/serve/metrics.h"
 #include "coordinator/serve/server.h"
 #include "shared/kube/informer.h"
 #include "shared/kube/lease.h"
@@ -60,6 +61,7 @@ struct xb_coordinator {
     xb_json *nodes_seen;        /* node: last report's text */
     /* Downloads; made once at the start, read-only afterwards. */
     struct xb_server *server;
+    struct xb_metrics_server *metrics; /* NULL: its port was taken */
     struct xb_secret *link_key;
     struct xb_certificate *ca;
     char *helper_image;
@@ -152,3 +154,6 @@ void xb_step_done(void *coordinator, const char *key, void *work, const struct x
 
 int xb_downloads_start(struct xb_coordinator *coordinator, struct xb_error *err) XB_MUST_CHECK;
 void xb_downloads_stop(struct xb_coordinator *coordinator);
+
+/* Serves metrics once everything else is made; works without. */
+void xb_metrics_begin(struct xb_coordinator *coordinator);

@@ -30,6 +30,28 @@ int xb_get_location(struct xb_coordinator *coordinator, const char *name, xb_jso
                : r;
 }
 
+/* The identity that this location had when it was first found good; "" before. A store that is not
+ * mounted looks like an empty one: without this, backups would go to the disk below it. */
+static const char *known_identity(xb_json *location)
+{
+    xb_json *annotations = xb_json_get(location, "metadata.annotations");
+    xb_json *known = NULL;
+    return annotations &&
+                   json_object_object_get_ex(annotations, XB_STORE_IDENTITY_ANNOTATION, &known)
+               ? json_object_get_string(known)
+               : "";
+}
+
+static int compare_known(xb_json *location, const char *identity, struct xb_error *err)
+{
+    const char *known = known_identity(location);
+    return !known[0] || strcmp(known, identity) == 0
+               ? 0
+               : xb_error_set(err, XB_ERR_INVALID, -EXDEV,
+                              "the store is another one than before; if that is meant, remove "
+                              "annotation " XB_STORE_IDENTITY_ANNOTATION " from the location");
+}
+
 int xb_open_location(struct xb_coordinator *coordinator, const char *name, bool read_only,
                      struct xb_store **ret, char identity[XB_STORE_IDENTITY_BYTES],
                      struct xb_error *err)
@@ -53,7 +75,8 @@ int xb_open_location(struct xb_coordinator *coordinator, const char *name, bool 
                             name);
     }
     r = xb_location_open(location, read_only, &store, err);
-    if (r < 0 || (r = xb_location_identity(store, identity, err)) < 0) {
+    if (r < 0 || (r = xb_location_identity(store, identity, err)) < 0 ||
+        (r = compare_known(location, identity, err)) < 0) {
         return xb_error_wrap(err, "storage location %s", name);
     }
     *ret = XB_TAKE(store);
@@ -72,53 +95,94 @@ static bool recent(xb_json *lease)
     return xb_clock_wall_ns() - renewed_ns < XB_NODE_REPORT_S * XB_NS_PER_S;
 }
 
-static int compare_node(xb_json *lease, const char *location, const char *identity,
-                        struct xb_error *err)
+/* What a node's agent has told of a location; NULL: nothing, or nothing recent. */
+static xb_json *report_of(xb_json *lease, const char *location)
 {
     XB_CLEANUP(xb_json_putp) xb_json *report = NULL;
     struct xb_error ignored = XB_ERROR_INIT;
     xb_json *annotations = xb_json_get(lease, "metadata.annotations");
     xb_json *text = NULL;
-    const char *node = xb_json_str(lease, "spec.holderIdentity", "?");
+    xb_json *seen = NULL;
     if (!recent(lease) || !annotations ||
         !json_object_object_get_ex(annotations, XB_STORES_SEEN_ANNOTATION, &text) ||
         xb_json_parse(json_object_get_string(text), strlen(json_object_get_string(text)), &report,
                       &ignored) < 0) {
-        return 0;
+        return NULL;
     }
-    xb_json *seen = NULL;
-    if (!json_object_object_get_ex(report, location, &seen)) {
-        return 0; /* it has not looked yet */
-    }
+    return json_object_object_get_ex(report, location, &seen) ? json_object_get(seen) : NULL;
+}
+
+static int compare_node(xb_json *lease, const char *location, const char *identity,
+                        struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *seen = report_of(lease, location);
     const char *id = xb_json_str(seen, "id", "");
-    if (strcmp(id, identity) == 0) {
+    if (!seen || strcmp(id, identity) == 0) {
         return 0;
     }
     return xb_error_set(err, XB_ERR_INVALID, -EXDEV,
                         "node %s does not see this store: %s. Mount the same file system at the "
                         "same path on every node",
-                        node,
+                        xb_json_str(lease, "spec.holderIdentity", "?"),
                         id[0] ? "it sees another one at the same path"
                               : xb_json_str(seen, "error", "no reason was given"));
 }
 
-static int validate(struct xb_step_work *work, struct xb_error *err)
+/* Whether the store has been used: then one without an identity is not it. */
+static bool is_known(const struct xb_step_work *work)
+{
+    const char *name = xb_json_str(work->object, "metadata.name", "");
+    bool known = known_identity(work->object)[0] != '\0';
+    for (size_t i = 0; !known && i < json_object_array_length(work->extra); i++) {
+        XB_CLEANUP(xb_json_putp)
+        xb_json *seen = report_of(json_object_array_get_idx(work->extra, i), name);
+        known = xb_json_str(seen, "id", "")[0] != '\0';
+    }
+    return known;
+}
+
+/* What this process sees. An identity is made only where nobody has ever seen one. */
+static int look(struct xb_step_work *work, char identity[XB_STORE_IDENTITY_BYTES],
+                struct xb_error *err)
 {
     XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
-    char identity[XB_STORE_IDENTITY_BYTES];
     xb_json *location = work->object;
     bool read_only = strcmp(xb_json_str(location, "spec.accessMode", ""), "ReadOnly") == 0;
     int r = xb_location_open(location, read_only, &store, err);
     if (r < 0 || (r = xb_location_check_folders(store, err)) < 0) {
         return r;
     }
-    r = read_only ? xb_location_identity(store, identity, err)
-                  : xb_location_make_identity(store, identity, err);
+    if (!is_known(work) && !read_only) {
+        return xb_location_make_identity(store, identity, err);
+    }
+    r = xb_location_identity(store, identity, err);
+    return r < 0 ? r : compare_known(location, identity, err);
+}
+
+static int validate(struct xb_step_work *work, char identity[XB_STORE_IDENTITY_BYTES],
+                    struct xb_error *err)
+{
+    const char *node = work->coordinator->options->node;
+    int r = look(work, identity, err);
+    if (r < 0) {
+        return node ? xb_error_wrap(err, "the coordinator, on node %s", node) : r;
+    }
     for (size_t i = 0; r == 0 && i < json_object_array_length(work->extra); i++) {
         r = compare_node(json_object_array_get_idx(work->extra, i),
-                         xb_json_str(location, "metadata.name", ""), identity, err);
+                         xb_json_str(work->object, "metadata.name", ""), identity, err);
     }
     return r;
+}
+
+static void remember_identity(struct xb_step_work *work, const char *identity, xb_json *patch)
+{
+    if (!known_identity(work->object)[0]) {
+        xb_json *metadata = json_object_new_object();
+        xb_json *annotations = json_object_new_object();
+        xb_json_put_text(annotations, XB_STORE_IDENTITY_ANNOTATION, identity);
+        json_object_object_add(metadata, "annotations", annotations);
+        json_object_object_add(patch, "metadata", metadata);
+    }
 }
 
 /* The command line trusts what stands in the location: our authority must be there for it to fetch
@@ -141,8 +205,9 @@ int xb_act_location(void *context, const atomic_bool *cancel, struct xb_error *e
     struct xb_step_work *work = context;
     struct xb_error why = XB_ERROR_INIT;
     char message[MESSAGE_BYTES];
+    char identity[XB_STORE_IDENTITY_BYTES];
     (void)cancel;
-    int r = validate(work, &why);
+    int r = validate(work, identity, &why);
     const char *phase = r == 0 ? "Available" : "Unavailable";
     snprintf(message, sizeof message, "%.*s", MESSAGE_BYTES - 1, r == 0 ? "" : why.text);
     if (strcmp(phase, xb_json_str(work->object, "status.phase", "")) != 0 ||
@@ -158,6 +223,7 @@ int xb_act_location(void *context, const atomic_bool *cancel, struct xb_error *e
     json_object_object_add(patch, "status", status);
     if (r == 0) {
         offer_ca(work, patch);
+        remember_identity(work, identity, patch);
     }
     return xb_act_patch(work->coordinator, &xb_velero_locations, work->object, patch, err);
 }
