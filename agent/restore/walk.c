@@ -155,25 +155,26 @@ static void submit(struct frame *frame, struct xb_entry *entry)
 
 /* ---- hard links ---- */
 
-/* Makes this name a link to the first one; false if it must be a file of its own. */
-static bool link_to_first(struct frame *frame, const struct xb_entry *entry, const char *first)
+/* Makes this name a link to the first one. */
+static int link_to_first(struct frame *frame, const struct xb_entry *entry, const char *first,
+                         struct xb_error *err)
 {
     struct restore *restore = frame->restore;
-    struct xb_error err = XB_ERROR_INIT;
     XB_CLEANUP(xb_closep)
-    int fd = xb_file_open_beneath(restore->options->target_fd, first, O_PATH | O_NOFOLLOW, 0, &err);
+    int fd = xb_file_open_beneath(restore->options->target_fd, first, O_PATH | O_NOFOLLOW, 0, err);
     char path[64];
-    if (fd < 0 || xb_restore_clear(frame, entry->name, &err) < 0) {
-        return false;
+    int r = fd < 0 ? fd : xb_restore_clear(frame, entry->name, err);
+    if (r < 0) {
+        return r;
     }
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     if (linkat(AT_FDCWD, path, frame->fd, entry->name, AT_SYMLINK_FOLLOW) < 0) {
-        return false;
+        return xb_error_errno(err, errno, "making a hard link to '%.200s'", first);
     }
     atomic_fetch_add(&restore->files_done, 1);
     atomic_fetch_add(&restore->bytes_done, entry->size);
     count(restore, &restore->result.hard_links, 1);
-    return true;
+    return 0;
 }
 
 /* ---- what is no folder; false if it is not there afterwards ---- */
@@ -208,12 +209,14 @@ static bool add_node(struct frame *frame, const struct xb_entry *entry)
     return true;
 }
 
-/* The first of several names is made at once, so that the others can be linked to it. */
+/* The first of several names is made at once, so that the others can be linked to it. One that
+ * cannot be linked is made for itself, which is not as it was. */
 static void add_linked(struct frame *frame, struct xb_entry *entry)
 {
     struct restore *restore = frame->restore;
+    struct xb_error err = XB_ERROR_INIT;
     const char *first = xb_links_find(restore->links, entry->link);
-    if (first && link_to_first(frame, entry, first)) {
+    if (first && link_to_first(frame, entry, first, &err) == 0) {
         return;
     }
     bool made = entry->type == XB_ENTRY_SYMLINK ? add_symlink(frame, entry)
@@ -222,6 +225,8 @@ static void add_linked(struct frame *frame, struct xb_entry *entry)
     XB_CLEANUP(xb_freep) char *path = child_path(frame, entry->name);
     if (!first && path && made) {
         xb_links_add(restore->links, entry->link, path);
+    } else if (first && made) {
+        xb_restore_note_failure(restore, frame, entry->name, &err);
     }
 }
 
@@ -256,7 +261,7 @@ static void add_folder(struct frame *frame, struct xb_entry *entry, unsigned dep
     struct restore *restore = frame->restore;
     struct xb_error err = XB_ERROR_INIT;
     int fd = depth >= XB_RESTORE_DEPTH_MAX
-                 ? xb_error_set(&err, XB_ERR_FULL, -ELOOP, "more than %d folders deep",
+                 ? xb_error_set(&err, XB_ERR_INVALID, -ELOOP, "more than %d folders deep",
                                 XB_RESTORE_DEPTH_MAX)
                  : make_folder(frame, entry->name, &err);
     if (fd < 0) {

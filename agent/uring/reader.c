@@ -65,7 +65,8 @@ int xb_reader_new(const struct xb_reader_options *options, struct xb_reader **re
     reader->depth = depth;
     reader->buffer_bytes = buffer_bytes;
     for (unsigned i = 0; i < reader->depth; i++) {
-        reader->slots[i].data = aligned_alloc(ALIGN_BYTES, reader->buffer_bytes);
+        size_t aligned_bytes = (buffer_bytes + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES;
+        reader->slots[i].data = aligned_alloc(ALIGN_BYTES, aligned_bytes);
         if (!reader->slots[i].data) {
             return xb_error_no_memory(err, "a reader");
         }

@@ -32,7 +32,8 @@ struct xb_run {
     char key[2 * XB_VELERO_NAME_BYTES];
     char uid[64];
     bool worked;
-    char acted_on[64]; /* resourceVersion that a step was done on: the next one is on its way */
+    char acted_on[64]; /* resourceVersion that a step was done on: the next one is on its way;
+                          locations: what was judged */
     char folder[XB_PATH_BYTES], tarball[XB_PATH_BYTES];
     struct xb_record_log *log;
     struct xb_collected collected; /* backups */

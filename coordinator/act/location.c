@@ -237,12 +237,25 @@ static bool add_lease(void *context, const char *key, xb_json *lease)
     return true;
 }
 
+/* What an administrator may change about a location: judged again at once when he does. */
+static void fingerprint(xb_json *location, char out[XB_VELERO_NAME_BYTES])
+{
+    struct xb_error err = XB_ERROR_INIT;
+    xb_json *spec = xb_json_get(location, "spec");
+    const char *parts[] = {spec ? json_object_to_json_string_ext(spec, JSON_C_TO_STRING_PLAIN) : "",
+                           known_identity(location), NULL};
+    if (xb_velero_derived_name("spec", parts, out, &err) < 0) {
+        out[0] = '\0';
+    }
+}
+
 enum xb_plan xb_plan_locations(void *context, const char *key, int64_t now_ns,
                                struct xb_action *ret)
 {
     struct xb_coordinator *coordinator = context;
     xb_json *location = xb_kube_informer_get(coordinator->locations, key);
     struct xb_error err = XB_ERROR_INIT;
+    char judged[XB_VELERO_NAME_BYTES];
     int64_t last_ns = 0;
     int64_t every_ns = coordinator->options->validation_ns;
     if (!location) {
@@ -254,9 +267,11 @@ enum xb_plan xb_plan_locations(void *context, const char *key, int64_t now_ns,
         every_ns = coordinator->options->validation_ns;
     }
     struct xb_run *run = xb_run_of(&coordinator->location_runs, key, location);
+    fingerprint(location, judged);
     bool validated =
         xb_time_parse(xb_json_str(location, "status.lastValidationTime", ""), &last_ns, &err) == 0;
-    bool same = run && run->worked && run->generation == coordinator->stores_generation;
+    bool same = run && run->worked && run->generation == coordinator->stores_generation &&
+                strcmp(run->acted_on, judged) == 0;
     if (validated && same && now_ns < last_ns + every_ns && last_ns <= now_ns + every_ns) {
         ret->at_ns = last_ns + every_ns;
         return XB_PLAN_AT;
@@ -280,6 +295,9 @@ void xb_location_done(void *context, const char *key, void *work, const struct x
     (void)context;
     (void)key;
     if (!err) {
+        char judged[XB_VELERO_NAME_BYTES];
+        fingerprint(step->object, judged);
+        snprintf(step->run->acted_on, sizeof step->run->acted_on, "%.63s", judged);
         step->run->worked = true;
         step->run->generation = step->generation;
     }

@@ -101,19 +101,31 @@ static int write_item(struct collection *collection, const struct xb_kube_api *a
     return xb_resource_list_add(&collection->result->list, object, NULL, err);
 }
 
+/* By uid, as some kinds are served by two groups; what has none by its place. */
+static int add_seen(struct collection *collection, const struct xb_kube_api *api, xb_json *object,
+                    bool *ret_new, struct xb_error *err)
+{
+    char place[2048];
+    const char *uid = xb_json_str(object, "metadata.uid", "");
+    if (!uid[0]) {
+        snprintf(place, sizeof place, "%s.%s/%s/%s", api->resource.plural, api->resource.group,
+                 xb_json_str(object, "metadata.namespace", ""),
+                 xb_json_str(object, "metadata.name", ""));
+        uid = place;
+    }
+    return xb_seen_add(&collection->items, uid, ret_new, err);
+}
+
 int xb_collect_take(struct collection *collection, const struct xb_kube_api *api, xb_json *object,
                     struct xb_error *err)
 {
-    const char *uid = xb_json_str(object, "metadata.uid", "");
     const char *namespace = xb_json_str(object, "metadata.namespace", "");
     bool is_new = false;
     bool ignored = false;
-    if (xb_json_get(object, "metadata.deletionTimestamp")) {
+    if (xb_json_get(object, "metadata.deletionTimestamp") || xb_filter_excluded_by_label(object)) {
         return 0;
     }
-    /* By uid: some kinds are served by two groups. */
-    int r = xb_seen_add(&collection->items, uid[0] ? uid : xb_json_str(object, "metadata.name", ""),
-                        &is_new, err);
+    int r = add_seen(collection, api, object, &is_new, err);
     if (r < 0 || !is_new) {
         return r;
     }
@@ -148,7 +160,9 @@ static int on_item(void *context, xb_json *object, struct xb_error *err)
     struct listing *listing = context;
     const struct xb_filter *filter = listing->collection->options->filter;
     const char *namespace = xb_json_str(object, "metadata.namespace", "");
-    if ((listing->api->resource.namespaced && !xb_filter_takes_namespace(filter, namespace)) ||
+    if ((listing->api->resource.namespaced &&
+         (!xb_filter_takes_namespace(filter, namespace) ||
+          xb_seen_has(&listing->collection->left_out, namespace))) ||
         !xb_filter_takes_object(filter, object)) {
         return 0;
     }
@@ -268,9 +282,29 @@ static int collect_namespaces(struct collection *collection, struct xb_error *er
     return r;
 }
 
+static int leave_out(void *context, xb_json *object, struct xb_error *err)
+{
+    struct collection *collection = context;
+    bool ignored = false;
+    return xb_seen_add(&collection->left_out, xb_json_str(object, "metadata.name", ""), &ignored,
+                       err);
+}
+
+/* The label on a namespace keeps all of it out, as if the backup excluded it by name. */
+static int find_left_out(struct collection *collection, struct xb_error *err)
+{
+    const struct xb_kube_list list = {.resource = &xb_core_namespaces,
+                                      .label_selector = "velero.io/exclude-from-backup=true",
+                                      .cancel = collection->options->cancel};
+    return xb_kube_list_pages(collection->options->client, &list, leave_out, collection, err);
+}
+
 static int collect_all(struct collection *collection, struct xb_error *err)
 {
-    int r = collect_first(collection, err);
+    int r = find_left_out(collection, err);
+    if (r == 0) {
+        r = collect_first(collection, err);
+    }
     for (size_t i = 0; r == 0 && i < xb_kube_discovery_count(collection->discovery); i++) {
         r = collect_kind(collection, xb_kube_discovery_at(collection->discovery, i), err);
     }
@@ -299,6 +333,8 @@ int xb_collect(const struct xb_collect_options *options, struct xb_collected *re
     xb_kube_discovery_free(collection.discovery);
     free(collection.items.slots);
     free(collection.namespaces.slots);
+    free(collection.left_out.slots);
+    free(collection.kinds.slots);
     if (collection.bindings) {
         json_object_put(collection.bindings);
     }

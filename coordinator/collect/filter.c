@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+enum { PATTERN_BYTES_MAX = 63 };
+
 struct xb_filter {
     xb_json *spec;
     char *problems[XB_FILTER_PROBLEMS_MAX];
@@ -50,9 +52,30 @@ static void problem(struct xb_filter *filter, const char *format, ...)
     va_end(args);
 }
 
-/* Velero's rules for an include and an exclude list: "*" stands alone in includes, never in
- * excludes, nothing in both. */
-static void check_lists(struct xb_filter *filter, const char *included, const char *excluded)
+static void check_excluded(struct xb_filter *filter, const char *included, const char *excluded,
+                           bool scoped)
+{
+    const char *text;
+    for (size_t i = 0; (text = list_text(filter->spec, excluded, i)) != NULL; i++) {
+        if (strcmp(text, "*") != 0) {
+            continue;
+        }
+        if (!scoped) {
+            problem(filter, "Invalid included/excluded lists: %s may not hold '*'", excluded);
+        } else if (i > 0 || list_text(filter->spec, excluded, 1)) {
+            problem(filter, "Invalid included/excluded lists: %s: '*' must be the only item",
+                    excluded);
+        } else if (!list_empty(filter->spec, included)) {
+            problem(filter, "Invalid included/excluded lists: %s must be empty when %s is '*'",
+                    included, excluded);
+        }
+    }
+}
+
+/* Velero's rules for an include and an exclude list: "*" stands alone in includes, and in excludes
+ * only of the new, scoped filters, which then include nothing; nothing is in both. */
+static void check_lists(struct xb_filter *filter, const char *included, const char *excluded,
+                        bool scoped)
 {
     const char *text;
     for (size_t i = 0; (text = list_text(filter->spec, included, i)) != NULL; i++) {
@@ -68,9 +91,41 @@ static void check_lists(struct xb_filter *filter, const char *included, const ch
             }
         }
     }
-    for (size_t i = 0; (text = list_text(filter->spec, excluded, i)) != NULL; i++) {
-        if (strcmp(text, "*") == 0) {
-            problem(filter, "Invalid included/excluded lists: %s may not hold '*'", excluded);
+    check_excluded(filter, included, excluded, scoped);
+}
+
+/* Whether fnmatch means by it what Velero 1.18 means: letters of namespaces, "*", "?", "[a-z]". A
+ * pattern that is taken and fits nothing would make an empty backup look good. */
+static bool pattern_valid(const char *pattern)
+{
+    const char *open = NULL;
+    size_t len = strlen(pattern);
+    if (len > PATTERN_BYTES_MAX || strstr(pattern, "**") ||
+        strspn(pattern, "abcdefghijklmnopqrstuvwxyz0123456789-*?[]") != len) {
+        return false;
+    }
+    for (const char *at = pattern; *at; at++) {
+        if (*at == '[') {
+            open = open ? open : at;
+        } else if (*at == ']') {
+            if (!open || at == open + 1) {
+                return false;
+            }
+            open = NULL;
+        }
+    }
+    return open == NULL;
+}
+
+static void check_patterns(struct xb_filter *filter, const char *field)
+{
+    const char *text;
+    for (size_t i = 0; (text = list_text(filter->spec, field, i)) != NULL; i++) {
+        if (!pattern_valid(text)) {
+            problem(filter,
+                    "Invalid included/excluded namespace lists: '%.100s' in %s is neither a "
+                    "namespace's name nor a pattern of *, ? and [a-z]",
+                    text, field);
         }
     }
 }
@@ -96,10 +151,13 @@ int xb_filter_new(xb_json *spec, struct xb_filter **ret, struct xb_error *err)
         return xb_error_no_memory(err, "a filter");
     }
     filter->spec = json_object_get(spec);
-    check_lists(filter, "includedNamespaces", "excludedNamespaces");
-    check_lists(filter, "includedResources", "excludedResources");
-    check_lists(filter, "includedClusterScopedResources", "excludedClusterScopedResources");
-    check_lists(filter, "includedNamespaceScopedResources", "excludedNamespaceScopedResources");
+    check_lists(filter, "includedNamespaces", "excludedNamespaces", false);
+    check_lists(filter, "includedResources", "excludedResources", false);
+    check_lists(filter, "includedClusterScopedResources", "excludedClusterScopedResources", true);
+    check_lists(filter, "includedNamespaceScopedResources", "excludedNamespaceScopedResources",
+                true);
+    check_patterns(filter, "includedNamespaces");
+    check_patterns(filter, "excludedNamespaces");
     if (uses_new_style(spec) && uses_old_style(spec)) {
         problem(filter, "include-resources, exclude-resources and include-cluster-resources are "
                         "old filter parameters; they cannot be used together with the "
@@ -233,8 +291,11 @@ bool xb_filter_takes_kind(const struct xb_filter *filter, const struct xb_filter
                               "excludedNamespaceScopedResources", kind, true);
         }
         /* By default cluster-scoped kinds come along only with a backup of everything. */
+        const char *first = list_text(spec, "includedNamespaceScopedResources", 0);
         bool everything = xb_filter_takes_all_namespaces(filter) &&
-                          list_empty(spec, "includedNamespaceScopedResources");
+                          (!first || strcmp(first, "*") == 0) &&
+                          list_empty(spec, "excludedNamespaceScopedResources") &&
+                          list_empty(spec, "excludedClusterScopedResources");
         return lists_take(spec, "includedClusterScopedResources", "excludedClusterScopedResources",
                           kind, everything);
     }
@@ -248,15 +309,18 @@ bool xb_filter_takes_kind(const struct xb_filter *filter, const struct xb_filter
 bool xb_filter_takes_related(const struct xb_filter *filter, const struct xb_filter_kind *kind)
 {
     xb_json *spec = filter->spec;
+    /* A claim, say, is taken or not whoever asks for it. */
+    if (kind->namespaced) {
+        return xb_filter_takes_kind(filter, kind);
+    }
     if (uses_new_style(spec)) {
-        const char *excluded = kind->namespaced ? "excludedNamespaceScopedResources"
-                                                : "excludedClusterScopedResources";
-        return !list_names_kind(spec, excluded, kind);
+        return !list_names_kind(spec, "excludedClusterScopedResources", kind);
     }
-    if (!kind->namespaced && !xb_json_bool(spec, "includeClusterResources", true)) {
-        return false;
+    xb_json *cluster = xb_json_get(spec, "includeClusterResources");
+    if (cluster && json_object_get_boolean(cluster)) {
+        return !list_names_kind(spec, "excludedResources", kind);
     }
-    return lists_take(spec, "includedResources", "excludedResources", kind, true);
+    return !cluster && lists_take(spec, "includedResources", "excludedResources", kind, true);
 }
 
 static bool values_hold(xb_json *values, const char *text)
@@ -327,10 +391,16 @@ bool xb_selector_matches(xb_json *selector, xb_json *labels)
     return true;
 }
 
+bool xb_filter_excluded_by_label(xb_json *object)
+{
+    xb_json *labels = xb_json_get(object, "metadata.labels");
+    return strcmp(xb_json_str(labels, exclude_label, ""), "true") == 0;
+}
+
 bool xb_filter_takes_object(const struct xb_filter *filter, xb_json *object)
 {
     xb_json *labels = xb_json_get(object, "metadata.labels");
-    if (strcmp(xb_json_str(labels, exclude_label, ""), "true") == 0) {
+    if (xb_filter_excluded_by_label(object)) {
         return false;
     }
     xb_json *selector = xb_json_get(filter->spec, "labelSelector");

@@ -49,6 +49,9 @@ bool xb_filter_takes_kind(const struct xb_filter *filter, const struct xb_filter
 /* Whether an item that another one drags in (a PV for a PVC) may come in. */
 bool xb_filter_takes_related(const struct xb_filter *filter, const struct xb_filter_kind *kind);
 
+/* The label velero.io/exclude-from-backup=true, which beats whatever drags the object in. */
+bool xb_filter_excluded_by_label(xb_json *object);
+
 /* Labels: the exclude label, labelSelector and orLabelSelectors. */
 bool xb_filter_takes_object(const struct xb_filter *filter, xb_json *object);
 

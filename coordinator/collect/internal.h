@@ -19,6 +19,8 @@ struct collection {
     struct xb_collected *result;
     struct xb_seen items;      /* by uid */
     struct xb_seen namespaces; /* those that hold a taken item */
+    struct xb_seen left_out;   /* namespaces whose label keeps them out */
+    struct xb_seen kinds;      /* whose definition was asked for */
     bool volumes_by_default;
     xb_json *bindings; /* all ClusterRoleBindings, loaded with the first account */
 };

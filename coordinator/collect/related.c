@@ -117,6 +117,18 @@ static bool claim_is_taken(const struct collection *collection, const char *name
     return false;
 }
 
+/* A volume's data without its claim could not be restored. */
+static bool takes_claims(struct collection *collection)
+{
+    const char *space[XB_SHORT_NAMES_MAX];
+    const struct xb_kube_api *api = find(collection, "", "persistentvolumeclaims");
+    if (!api) {
+        return false;
+    }
+    const struct xb_filter_kind kind = xb_collect_kind(api, space);
+    return xb_filter_takes_related(collection->options->filter, &kind);
+}
+
 static int on_choice(void *context, const struct xb_volume_choice *choice, struct xb_error *err)
 {
     struct pod_context *pod = context;
@@ -132,6 +144,9 @@ static int on_choice(void *context, const struct xb_volume_choice *choice, struc
         .claim = copy(choice->claim),
         .skipped = choice->verdict == XB_VOLUME_TAKE ? NULL : copy(choice->reason)};
     int r = 0;
+    if (choice->claim && !volume.skipped && !takes_claims(collection)) {
+        volume.skipped = copy("the backup leaves out PersistentVolumeClaims");
+    }
     if (choice->claim && !volume.skipped && claim_is_taken(collection, namespace, choice->claim)) {
         volume.skipped = copy("another pod's volume on the same claim is backed up");
     }
@@ -260,6 +275,23 @@ static int account_related(struct collection *collection, xb_json *account, stru
     return r;
 }
 
+/* A custom resource is worth nothing without its definition. Built-in kinds have none, and that is
+ * found out by a request that says so: once per kind. */
+static int definition_related(struct collection *collection,
+                              const struct xb_kube_resource *resource, struct xb_error *err)
+{
+    char name[512];
+    bool is_new = false;
+    snprintf(name, sizeof name, "%s.%s", resource->plural, resource->group);
+    int r = xb_seen_add(&collection->kinds, name, &is_new, err);
+    if (r < 0 || !is_new) {
+        return r;
+    }
+    return take_named(collection,
+                      find(collection, "apiextensions.k8s.io", "customresourcedefinitions"), NULL,
+                      name, err);
+}
+
 int xb_collect_related(struct collection *collection, const struct xb_kube_api *api,
                        xb_json *object, struct xb_error *err)
 {
@@ -275,14 +307,5 @@ int xb_collect_related(struct collection *collection, const struct xb_kube_api *
     if (core && strcmp(resource->plural, "serviceaccounts") == 0) {
         return account_related(collection, object, err);
     }
-    /* A custom resource is worth nothing without its definition. Built-in groups have none, and
-     * that is found out by a request that says so. */
-    if (strchr(resource->group, '.') && !strstr(resource->group, ".k8s.io")) {
-        char name[512];
-        snprintf(name, sizeof name, "%s.%s", resource->plural, resource->group);
-        return take_named(collection,
-                          find(collection, "apiextensions.k8s.io", "customresourcedefinitions"),
-                          NULL, name, err);
-    }
-    return 0;
+    return strchr(resource->group, '.') ? definition_related(collection, resource, err) : 0;
 }

@@ -23,7 +23,7 @@ struct xb_resource_list {
     size_t count;
 };
 
-/* `suffix`: "(created)" for restores, NULL for backups. */
+/* `suffix`: "created" and the like for restores, written in brackets, NULL for backups. */
 int xb_resource_list_add(struct xb_resource_list *list, xb_json *object, const char *suffix,
                          struct xb_error *err) XB_MUST_CHECK;
 /* Names sorted. */

@@ -39,7 +39,8 @@ struct xb_step_result xb_plan_backup(const struct xb_step_facts *facts)
     struct xb_step_result result = {.step = XB_STEP_NONE};
     if (is(phase, "") || is(phase, "New")) {
         result.step = XB_STEP_QUEUE;
-        result.position = facts->last_position + 1;
+        /* Positions stand in objects that others may write. */
+        result.position = facts->last_position + (facts->last_position < INT64_MAX);
     } else if (is(phase, "Queued")) {
         bool next = facts->ahead == 0 && facts->running < facts->running_max;
         result.step = next ? XB_STEP_READY : XB_STEP_NONE;

@@ -10,6 +10,8 @@
 #include "shared/base/clock.h"
 #include "shared/codec/text.h"
 
+enum { NAMESPACE_BYTES_MAX = 255 };
+
 struct xb_record_log {
     pthread_mutex_t lock;
     char *path;
@@ -91,6 +93,20 @@ static void write_line(struct xb_record_log *log, const char *line, size_t len)
     }
 }
 
+/* A namespace may come out of somebody else's archive: quoted unless it is a plain word. */
+static int append_namespace(const char *namespace, struct xb_buf *out, struct xb_error *err)
+{
+    size_t len = strnlen(namespace, NAMESPACE_BYTES_MAX);
+    int r = xb_buf_append_str(out, " namespace=", err);
+    if (r < 0) {
+        return r;
+    }
+    return namespace[strspn(namespace, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                       "0123456789-._")]
+               ? xb_json_go_string(out, namespace, len, err)
+               : xb_buf_append(out, namespace, len, err);
+}
+
 /* Quoted as logrus quotes: one line, whatever the text holds. */
 static void format_line(enum xb_record_level level, const char *namespace, const char *text,
                         struct xb_buf *out)
@@ -104,12 +120,12 @@ static void format_line(enum xb_record_level level, const char *namespace, const
         r = xb_json_go_string(out, text, strlen(text), &ignored);
     }
     if (r == 0 && namespace && namespace[0]) {
-        r = xb_buf_printf(out, &ignored, " namespace=%s", namespace);
+        r = append_namespace(namespace, out, &ignored);
     }
     if (r == 0) {
         r = xb_buf_append(out, "\n", 1, &ignored);
     }
-    (void)r; /* the buffer holds six times the longest text */
+    (void)r; /* the buffer holds six times the longest texts */
 }
 
 void xb_record_log_line(struct xb_record_log *log, enum xb_record_level level,
@@ -120,7 +136,7 @@ void xb_record_log_line(struct xb_record_log *log, enum xb_record_level level,
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    struct xb_buf line = XB_BUF_INIT(6 * XB_RECORD_LINE_BYTES_MAX + 1024);
+    struct xb_buf line = XB_BUF_INIT(6 * (XB_RECORD_LINE_BYTES_MAX + NAMESPACE_BYTES_MAX) + 1024);
     format_line(level, namespace, text, &line);
     pthread_mutex_lock(&log->lock);
     log->counts[level]++;

@@ -33,6 +33,23 @@ static void group_path(const struct xb_spool *spool, size_t index, char out[PATH
     snprintf(out, PATH_MAX, "%s/group-%zu", spool->folder, index);
 }
 
+/* What an earlier life left there: files of ours only. */
+static int remove_groups(const char *folder, struct xb_error *err)
+{
+    XB_CLEANUP(xb_closedirp) DIR *dir = opendir(folder);
+    if (!dir) {
+        return xb_error_errno(err, errno, "cannot look into scratch folder %s", folder);
+    }
+    const struct dirent *entry = NULL;
+    while ((entry = readdir(dir))) {
+        if (strncmp(entry->d_name, "group-", 6) == 0 &&
+            unlinkat(dirfd(dir), entry->d_name, 0) < 0) {
+            return xb_error_errno(err, errno, "cannot empty scratch folder %s", folder);
+        }
+    }
+    return 0;
+}
+
 int xb_spool_new(const char *folder, struct xb_spool **ret, struct xb_error *err)
 {
     struct xb_spool *spool = calloc(1, sizeof *spool);
@@ -48,6 +65,11 @@ int xb_spool_new(const char *folder, struct xb_spool **ret, struct xb_error *err
         int saved = errno;
         xb_spool_free(spool);
         return xb_error_errno(err, saved, "cannot make scratch folder %s", folder);
+    }
+    int r = remove_groups(folder, err);
+    if (r < 0) {
+        xb_spool_free(spool);
+        return r;
     }
     *ret = spool;
     return 0;
@@ -73,7 +95,8 @@ static int group_for(struct xb_spool *spool, const char *name, size_t *ret, stru
     if (!group->name || !group->file) {
         int saved = errno;
         free(group->name);
-        group->name = NULL;
+        xb_fclosep(&group->file);
+        *group = (struct group){.name = NULL};
         return xb_error_errno(err, saved, "cannot create scratch file %s", path);
     }
     *ret = spool->count++;

@@ -8,10 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "shared/base/buf.h"
 
 enum { READ_BLOCK_BYTES = 64 * 1024, PARTS_MAX = 6 };
+/* Everything that comes out of gzip: the items, and what surrounds them. */
+#define PLAIN_BYTES_MAX (2 * XB_TARBALL_BYTES_MAX)
 
 static const char format_version[] = "1.1.0\n";
 static const char preferred_mark[] = "-preferredversion";
@@ -36,6 +39,21 @@ static int archive_failed(struct archive *archive, const char *path, const char 
                         "cannot %s %s: %s", verb, path, said ? said : "unknown reason");
 }
 
+/* libarchive warns of a name that is not ASCII when the process has no locale (a daemon has none),
+ * and then takes its bytes as they are, which is what is wanted. */
+static bool header_done(int result, const char *name)
+{
+    if (result == ARCHIVE_OK) {
+        return true;
+    }
+    for (; result == ARCHIVE_WARN && name && *name; name++) {
+        if ((unsigned char)*name >= 0x80) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int put_entry(struct xb_tarball_writer *writer, const char *name, const char *data,
                      size_t len, struct xb_error *err)
 {
@@ -48,7 +66,7 @@ static int put_entry(struct xb_tarball_writer *writer, const char *name, const c
     archive_entry_set_filetype(entry, AE_IFREG);
     archive_entry_set_perm(entry, 0755);
     int r = 0;
-    if (archive_write_header(writer->archive, entry) != ARCHIVE_OK ||
+    if (!header_done(archive_write_header(writer->archive, entry), name) ||
         archive_write_data(writer->archive, data, len) != (la_ssize_t)len) {
         r = archive_failed(writer->archive, writer->path, "write", err);
     }
@@ -248,15 +266,112 @@ int xb_tarball_parse_path(const char *path, char space[XB_TARBALL_PATH_BYTES_MAX
     return 0;
 }
 
-static int read_entry(struct archive *archive, const char *path, size_t size, struct xb_buf *out,
+/* The gzip side of a reading. libarchive's own does not look at the checksum. */
+struct source {
+    gzFile file;
+    const char *path;
+    uint64_t bytes;
+    struct xb_error why; /* what went wrong below libarchive */
+    char block[READ_BLOCK_BYTES];
+};
+
+static void source_close(struct source *source)
+{
+    if (source->file) {
+        gzclose_r(source->file);
+    }
+    free(source);
+}
+XB_DEFINE_CLEANUP(source_closep, struct source, source_close);
+
+static int source_open(const char *path, struct source **ret, struct xb_error *err)
+{
+    XB_CLEANUP(source_closep) struct source *source = calloc(1, sizeof *source);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return xb_error_errno(err, errno, "cannot open %s", path);
+    }
+    if (source) {
+        source->path = path;
+        source->file = gzdopen(fd, "rb");
+    }
+    if (!source || !source->file) {
+        close(fd);
+        return xb_error_no_memory(err, "a tarball reader");
+    }
+    if (gzdirect(source->file)) {
+        return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "%s is not gzip", path);
+    }
+    *ret = XB_TAKE(source);
+    return 0;
+}
+
+/* The next plain bytes: how many, 0 at the end of a whole stream, or negative with why set. */
+static int source_read(struct source *source)
+{
+    int got = gzread(source->file, source->block, sizeof source->block);
+    int state = Z_OK;
+    const char *said = gzerror(source->file, &state);
+    if (got > 0) {
+        source->bytes += (unsigned)got;
+        return source->bytes <= PLAIN_BYTES_MAX
+                   ? got
+                   : xb_error_set(&source->why, XB_ERR_CORRUPT, -EBADMSG,
+                                  "%s is larger than any backup may be", source->path);
+    }
+    if (state == Z_ERRNO) {
+        return xb_error_errno(&source->why, errno, "cannot read %s", source->path);
+    }
+    return got == 0 && state == Z_OK
+               ? 0
+               : xb_error_set(&source->why, XB_ERR_CORRUPT, -EBADMSG,
+                              "%s is damaged or cut short: %s", source->path, said);
+}
+
+static la_ssize_t on_read(struct archive *archive, void *context, const void **ret)
+{
+    struct source *source = context;
+    int got = source_read(source);
+    *ret = source->block;
+    if (got < 0) {
+        archive_set_error(archive, -source->why.code, "%s", source->why.text);
+        return -1;
+    }
+    return got;
+}
+
+struct reading {
+    struct archive *archive;
+    struct source *source;
+    const char *path;
+    xb_tarball_item_fn *fn; /* NULL: only look for preferred copies */
+    void *context;
+    uint64_t items, bytes;
+    bool has_preferred;
+};
+
+static int read_failed(const struct reading *reading, struct xb_error *err)
+{
+    if (reading->source->why.code < 0) {
+        *err = reading->source->why;
+        return err->code;
+    }
+    const char *said = archive_error_string(reading->archive);
+    return archive_errno(reading->archive) == ENOMEM
+               ? xb_error_no_memory(err, "a tarball reader")
+               : xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "cannot read %s: %s", reading->path,
+                              said ? said : "unknown reason");
+}
+
+static int read_entry(const struct reading *reading, size_t size, struct xb_buf *out,
                       struct xb_error *err)
 {
     int r = xb_buf_reserve(out, size, err);
     while (r == 0) {
         char block[READ_BLOCK_BYTES];
-        la_ssize_t got = archive_read_data(archive, block, sizeof block);
+        la_ssize_t got = archive_read_data(reading->archive, block, sizeof block);
         if (got < 0) {
-            return archive_failed(archive, path, "read", err);
+            return read_failed(reading, err);
         }
         if (got == 0) {
             return 0;
@@ -265,15 +380,6 @@ static int read_entry(struct archive *archive, const char *path, size_t size, st
     }
     return r;
 }
-
-struct reading {
-    struct archive *archive;
-    const char *path;
-    xb_tarball_item_fn *fn; /* NULL: only look for preferred copies */
-    void *context;
-    uint64_t items, bytes;
-    bool has_preferred;
-};
 
 static int take_entry(struct reading *reading, struct archive_entry *entry, struct xb_error *err)
 {
@@ -305,7 +411,7 @@ static int take_entry(struct reading *reading, struct archive_entry *entry, stru
         return 0;
     }
     struct xb_buf json = XB_BUF_INIT(XB_TARBALL_ITEM_BYTES_MAX);
-    r = read_entry(reading->archive, reading->path, (size_t)size, &json, err);
+    r = read_entry(reading, (size_t)size, &json, err);
     if (r == 0) {
         r = reading->fn(reading->context, &item, json.data ? json.data : "", json.len, err);
     }
@@ -320,34 +426,48 @@ static void archive_read_freep(struct archive **archive)
     }
 }
 
+/* After the archive's end: only the last bytes of the stream say that all of it was right. */
+static int read_rest(struct source *source, struct xb_error *err)
+{
+    int got = 0;
+    while ((got = source_read(source)) > 0) {
+    }
+    if (got < 0) {
+        *err = source->why;
+    }
+    return got;
+}
+
 static int read_through(struct reading *reading, struct xb_error *err)
 {
+    XB_CLEANUP(source_closep) struct source *source = NULL;
     XB_CLEANUP(archive_read_freep) struct archive *archive = archive_read_new();
     if (!archive) {
         return xb_error_no_memory(err, "a tarball reader");
     }
-    archive_read_support_format_tar(archive);
-    archive_read_support_filter_gzip(archive);
-    if (archive_read_open_filename(archive, reading->path, READ_BLOCK_BYTES) != ARCHIVE_OK) {
-        return archive_failed(archive, reading->path, "open", err);
+    int r = source_open(reading->path, &source, err);
+    if (r < 0) {
+        return r;
     }
     reading->archive = archive;
+    reading->source = source;
     reading->items = 0;
     reading->bytes = 0;
-    for (;;) {
-        struct archive_entry *entry;
-        int r = archive_read_next_header(archive, &entry);
-        if (r == ARCHIVE_EOF) {
-            return 0;
-        }
-        if (r != ARCHIVE_OK) {
-            return archive_failed(archive, reading->path, "read", err);
-        }
-        r = take_entry(reading, entry, err);
-        if (r < 0) {
-            return r;
-        }
+    archive_read_support_format_tar(archive);
+    if (archive_read_open(archive, source, NULL, on_read, NULL) != ARCHIVE_OK) {
+        return read_failed(reading, err);
     }
+    while (r == 0) {
+        struct archive_entry *entry = NULL;
+        int state = archive_read_next_header(archive, &entry);
+        if (state == ARCHIVE_EOF) {
+            return read_rest(source, err);
+        }
+        r = header_done(state, entry ? archive_entry_pathname(entry) : NULL)
+                ? take_entry(reading, entry, err)
+                : read_failed(reading, err);
+    }
+    return r;
 }
 
 int xb_tarball_read(const char *path, xb_tarball_item_fn *fn, void *context, struct xb_error *err)

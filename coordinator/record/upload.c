@@ -186,7 +186,9 @@ static int gunzip(const struct xb_buf *packed, const char *key, struct xb_buf *p
 int xb_download_json_gz(struct xb_store *store, const char *key, size_t bytes_max, xb_json **ret,
                         struct xb_error *err)
 {
-    struct xb_buf packed = XB_BUF_INIT(bytes_max);
+    /* What does not pack gets a little longer. */
+    size_t room = bytes_max < XB_STORE_GET_BYTES_MAX ? bytes_max : XB_STORE_GET_BYTES_MAX;
+    struct xb_buf packed = XB_BUF_INIT(room + room / 1024 + 64);
     struct xb_buf plain = XB_BUF_INIT(bytes_max);
     int r = xb_store_get(store, key, 0, XB_STORE_TO_END, &packed, err);
     if (r == 0) {

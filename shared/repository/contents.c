@@ -290,6 +290,41 @@ static int settle(struct xb_repository *repository, const struct xb_index_entry 
     return r;
 }
 
+static int check_failed(struct xb_repository *repository, struct xb_error *err)
+{
+    pthread_mutex_lock(&repository->lock);
+    if (repository->failed.code) {
+        *err = repository->failed;
+    }
+    int r = repository->failed.code;
+    pthread_mutex_unlock(&repository->lock);
+    return r;
+}
+
+/* A pack that has failed takes nothing more. The failure is remembered before anyone else gets at
+ * the pack, so that everyone is told of the first cause. */
+static int put_in_pack(struct xb_repository *repository, const struct xb_buf *sealed,
+                       struct xb_index_entry *entry, struct xb_error *err)
+{
+    struct xb_pack_slot *slot = xb_pack_slot_of(repository, entry->id.prefix);
+    pthread_mutex_lock(&slot->lock);
+    int r = check_failed(repository, err);
+    if (r == 0) {
+        r = append(repository, slot, sealed, entry, err);
+    }
+    if (r == 0) {
+        r = settle(repository, entry, xb_pack_name(slot->pack), err);
+    }
+    if (r == 0 && xb_pack_bytes(slot->pack) >= repository->format.pack_bytes_max) {
+        r = xb_pack_slot_close(repository, slot, err);
+    }
+    if (r < 0) {
+        remember_failure(repository, err);
+    }
+    pthread_mutex_unlock(&slot->lock);
+    return r;
+}
+
 static int store_content(struct xb_repository *repository, struct xb_index_entry *entry,
                          const void *data, enum xb_compression compression, struct xb_error *err)
 {
@@ -310,17 +345,7 @@ static int store_content(struct xb_repository *repository, struct xb_index_entry
     if (r < 0) {
         return r;
     }
-    struct xb_pack_slot *slot = xb_pack_slot_of(repository, entry->id.prefix);
-    pthread_mutex_lock(&slot->lock);
-    r = append(repository, slot, &sealed, entry, err);
-    if (r == 0) {
-        r = settle(repository, entry, xb_pack_name(slot->pack), err);
-    }
-    if (r == 0 && xb_pack_bytes(slot->pack) >= repository->format.pack_bytes_max) {
-        r = xb_pack_slot_close(repository, slot, err);
-    }
-    pthread_mutex_unlock(&slot->lock);
-    return r;
+    return put_in_pack(repository, &sealed, entry, err);
 }
 
 int xb_content_store(struct xb_repository *repository, struct xb_index_entry *entry,

@@ -391,10 +391,15 @@ static int decode_rest(xb_json *json, struct xb_entry *entry, struct xb_error *e
         r = xb_summary_decode(summary, entry->summary, err);
     }
     if (r < 0 || (r = decode_xattrs(json, entry, err)) < 0 ||
-        (r = decode_holes(json, entry, err)) < 0 || (r = decode_node(json, entry, err)) < 0) {
+        (r = decode_identity(json, entry, err)) < 0) {
         return r;
     }
-    return decode_identity(json, entry, err);
+    /* Only files have holes, or stand for special ones. */
+    if (entry->type == XB_ENTRY_FILE) {
+        r = decode_holes(json, entry, err);
+        r = r < 0 ? r : decode_node(json, entry, err);
+    }
+    return r;
 }
 
 int xb_entry_decode(struct json_object *json, struct xb_entry *ret, struct xb_error *err)

@@ -98,9 +98,14 @@ int xb_location_make_identity(struct xb_store *store, char out[XB_STORE_IDENTITY
     xb_random_bytes(random, sizeof random);
     xb_hex_encode(random, sizeof random, id);
     int len = snprintf(text, sizeof text, "{\"id\":\"%s\"}\n", id);
-    int r = xb_store_put(store, XB_STORE_IDENTITY_KEY, text, (size_t)len, &exclusive, err);
-    /* Somebody else was faster: his counts. */
-    return r < 0 && err->kind != XB_ERR_CONFLICT ? r : xb_location_identity(store, out, err);
+    struct xb_error why = XB_ERROR_INIT;
+    int r = xb_store_put(store, XB_STORE_IDENTITY_KEY, text, (size_t)len, &exclusive, &why);
+    if (r < 0 && why.kind != XB_ERR_CONFLICT) {
+        *err = why;
+        return r;
+    }
+    /* If somebody else was faster, his counts. */
+    return xb_location_identity(store, out, err);
 }
 
 static int check_folder(void *context, const struct xb_store_item *item, struct xb_error *err)

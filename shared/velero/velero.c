@@ -81,8 +81,11 @@ int xb_velero_derived_name(const char *prefix, const char *const *parts,
         return r;
     }
     xb_hex_encode(digest, sizeof digest, hex);
-    snprintf(out, XB_VELERO_NAME_BYTES, "%.*s-%.*s", XB_VELERO_NAME_BYTES - DERIVED_HEX - 2, prefix,
-             DERIVED_HEX, hex);
+    int keep = (int)strnlen(prefix, XB_VELERO_NAME_BYTES - DERIVED_HEX - 2);
+    while (keep > 0 && prefix[keep - 1] == '.') {
+        keep--; /* ".-" is in no Kubernetes name; a cut may end so */
+    }
+    snprintf(out, XB_VELERO_NAME_BYTES, "%.*s-%.*s", keep, prefix, DERIVED_HEX, hex);
     return 0;
 }
 

@@ -18,10 +18,11 @@ if [ "$(id -u)" -ne 0 ]; then
     echo "these tests need root: they make devices, owners and mounts" >&2
     exit 1
 fi
-export XEBEC_PASSWORD=a-password-of-the-tests KOPIA_PASSWORD=a-password-of-the-tests
-export KOPIA_CHECK_FOR_UPDATES=false KOPIA_CACHE_DIRECTORY=$work/kopia/cache KOPIA_LOG_DIR=$work/kopia/log
+export XEBEC_PASSWORD=a-password-of-the-tests
+export KOPIA_CHECK_FOR_UPDATES=false KOPIA_LOG_DIR=$work/kopia/log
 export KOPIA_PERSIST_CREDENTIALS_ON_CONNECT=false LC_ALL=C.UTF-8
-unset XEBEC_REPOSITORY XEBEC_NO_URING
+# kopia's cache holds the format of a repository: each needs a cache of its own (see k).
+unset XEBEC_REPOSITORY XEBEC_NO_URING KOPIA_CACHE_DIRECTORY
 
 # ---- counting ----
 
@@ -34,25 +35,25 @@ note() { tail -n 20 "${1:--}" | sed 's/^/    /'; }
 check() {
     local text=$1
     shift
-    if "$@" >"$work/check.out" 2>&1; then ok "$text"; else not_ok "$text"; note "$work/check.out"; fi
+    if "$@" >"$work/.check" 2>&1; then ok "$text"; else not_ok "$text"; note "$work/.check"; fi
 }
 
-# status TEXT EXPECTED COMMAND...: passes if the command's exit status is the expected one. Its output stays in $work/out
-# and $work/err.
+# status TEXT EXPECTED COMMAND...: passes if the command's exit status is the expected one. Its output stays in $work/.out
+# and $work/.err.
 status() {
     local text=$1 want=$2 got
     shift 2
-    "$@" >"$work/out" 2>"$work/err"
+    "$@" >"$work/.out" 2>"$work/.err"
     got=$?
     if [ $got -eq "$want" ]; then ok "$text"; return; fi
     not_ok "$text (exit status $got, not $want)"
-    cat "$work/out" "$work/err" | note
+    cat "$work/.out" "$work/.err" | note
     return 1
 }
 
 # says TEXT PATTERN: the last command of `status` said something that matches.
 says() {
-    if grep -qE -- "$2" "$work/out" "$work/err"; then ok "$1"; else not_ok "$1"; cat "$work/out" "$work/err" | note; fi
+    if grep -qE -- "$2" "$work/.out" "$work/.err"; then ok "$1"; else not_ok "$1"; cat "$work/.out" "$work/.err" | note; fi
 }
 
 # same TEXT EXPECTED GOT
@@ -114,6 +115,14 @@ x() {
     XEBEC_REPOSITORY=file://$work/$name "$xebec" "$@"
 }
 
+# start NAME COMMAND...: xebec on it in the background; $! is its process. Output as with `status`.
+start() {
+    local name=$1
+    shift
+    XEBEC_REPOSITORY=file://$work/$name "$xebec" "$@" >"$work/.out" 2>"$work/.err" &
+    pids+=($!)
+}
+
 # new_repository NAME ARGS...
 new_repository() {
     local name=$1
@@ -135,18 +144,18 @@ k() {
     shift
     if [ ! -e "$config" ] && [ "${1:-}" != repository ]; then
         mkdir -p "$work/kopia"
-        "$kopia" --config-file "$config" repository connect filesystem --path "$work/$name" --override-hostname test \
+        KOPIA_PASSWORD=$XEBEC_PASSWORD "$kopia" --config-file "$config" repository connect filesystem --path "$work/$name" --override-hostname test \
             --override-username root --cache-directory "$work/kopia/cache-$name" || return
     fi
-    "$kopia" --config-file "$config" "$@"
+    KOPIA_PASSWORD=$XEBEC_PASSWORD "$kopia" --config-file "$config" "$@"
 }
 
 # Sets $kopia to the real program; ends the test without it.
 need_kopia() {
-    kopia=$("$root/tests/tools/build" kopia 2>"$work/tools.log" | tail -n 1)/kopia
+    kopia=$("$root/tests/tools/build" kopia 2>"$work/.tools" | tail -n 1)/kopia
     if [ ! -x "$kopia" ]; then
         not_ok "the real kopia can be built"
-        note "$work/tools.log"
+        note "$work/.tools"
         report
         exit 1
     fi

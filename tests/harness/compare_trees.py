@@ -7,7 +7,7 @@ usage: compare_trees.py WANT GOT [--kopia] [--no-devices] [--no-privileged] [--s
                    are no UTF-8 under their stand-ins; times of links in microseconds
   --no-devices     devices of WANT are missing in GOT
   --no-privileged  trusted.* and security.* are missing in GOT
-  --subset         something of WANT may be missing, but what is there is whole (folders' times are not looked at)
+  --subset         something of WANT may be missing, but what is there is whole (folders' own attributes are not looked at)
   --no-holes       where holes are does not matter
 Prints what differs (at most 40 lines) and a line that counts. Exit status 1 if anything does.
 """
@@ -29,12 +29,12 @@ class Node:
         self.facts = facts = {}
         special = self.kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
         facts["type"] = stat.S_IFREG if special and kopia else self.kind
-        facts["mode"] = oct(stat.S_IMODE(st.st_mode))
-        facts["owner"] = (st.st_uid, st.st_gid)
         if not (args.subset and self.kind == stat.S_IFDIR):
+            facts["mode"] = oct(stat.S_IMODE(st.st_mode))
+            facts["owner"] = (st.st_uid, st.st_gid)
             facts["mtime"] = st.st_mtime_ns
         if kopia and self.kind == stat.S_IFLNK:
-            facts["mtime"] = (st.st_mtime_ns + 500) // 1000
+            facts["mtime"] = (st.st_mtime_ns + 999) // 1000  # Go rounds up
         if self.kind == stat.S_IFREG:
             facts["size"], facts["sha256"] = st.st_size, digest(path)
             if not kopia and not args.no_holes:
@@ -45,7 +45,7 @@ class Node:
             facts["size"], facts["sha256"] = 0, hashlib.sha256().hexdigest()
         elif special:
             facts["device"] = st.st_rdev
-        if not kopia:
+        if not kopia and "mode" in facts:
             facts["attributes"] = attributes(path, args.no_privileged and want)
 
     def missing_is_right(self):

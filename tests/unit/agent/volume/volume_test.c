@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From a pod and a volume's name to its folder: all shapes that the kubelet makes, and nothing
+ * outside of the pods' root whatever the names and links say.
+ */
+#include "tests/harness/probe.h"
+
+#include <fcntl.h>
+
+#include "agent/volume/volume.h"
+
+#define POD "0b6fd1b2-6d2a-4d0e-9d55-0a8b7d7c1e10"
+#define OTHER_POD "1b6fd1b2-6d2a-4d0e-9d55-0a8b7d7c1e10"
+#define EMPTY_DIRS "kubernetes.io~empty-dir"
+#define CSI "kubernetes.io~csi"
+
+/* Makes a folder and those above it, below the root. */
+static void make_folder(void **state, const char *path)
+{
+    char part[PATH_MAX];
+    snprintf(part, sizeof part, "%s", probe_path(state, path));
+    for (char *at = part + strlen(*state) + 1; *at; at++) {
+        if (*at == '/') {
+            *at = '\0';
+            assert_true(mkdir(part, 0755) == 0 || errno == EEXIST);
+            *at = '/';
+        }
+    }
+    assert_true(mkdir(part, 0755) == 0 || errno == EEXIST);
+}
+
+static struct xb_volume_place place_of(void **state, const char *folder, bool csi)
+{
+    return (struct xb_volume_place){
+        .pods_root = *state, .pod_uid = POD, .folder = folder, .csi = csi};
+}
+
+static void check_opens(const struct xb_volume_place *place, const char *path)
+{
+    struct xb_volume volume = {.fd = -1};
+    struct stat st;
+    PROBE_OK(xb_volume_open(place, &volume, &err));
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(volume.st.st_ino, st.st_ino);
+    assert_int_equal(volume.st.st_dev, st.st_dev);
+    assert_string_equal(volume.path, path);
+    assert_int_equal(fstat(volume.fd, &st), 0);
+    assert_int_equal(st.st_ino, volume.st.st_ino);
+    assert_true((fcntl(volume.fd, F_GETFD) & FD_CLOEXEC) != 0);
+    PROBE_OK(xb_volume_still_there(place, &volume, &err));
+    xb_volume_close(&volume);
+    assert_int_equal(volume.fd, -1);
+    assert_null(volume.path);
+    xb_volume_close(&volume);
+}
+
+static void check_refused(const struct xb_volume_place *place, enum xb_error_kind kind)
+{
+    struct xb_volume volume = {.fd = -1};
+    PROBE_REFUSED(xb_volume_open(place, &volume, &err), kind);
+    assert_int_equal(volume.fd, -1);
+    assert_null(volume.path);
+}
+
+static void opening(void **state)
+{
+    make_folder(state, POD "/volumes/" EMPTY_DIRS "/cache");
+    make_folder(state, POD "/volumes/kubernetes.io~configmap/conf");
+    make_folder(state, POD "/volumes/" CSI "/pvc-1/mount");
+    make_folder(state, POD "/volumes/kubernetes.io~nfs/pv.with.dots");
+    struct xb_volume_place place = place_of(state, "cache", false);
+    check_opens(&place, probe_path(state, POD "/volumes/" EMPTY_DIRS "/cache"));
+    place = place_of(state, "pv.with.dots", false);
+    check_opens(&place, probe_path(state, POD "/volumes/kubernetes.io~nfs/pv.with.dots"));
+    /* The data of a CSI volume is below "mount", and only the API tells that it is one. */
+    place = place_of(state, "pvc-1", true);
+    check_opens(&place, probe_path(state, POD "/volumes/" CSI "/pvc-1/mount"));
+    place = place_of(state, "pvc-1", false);
+    check_opens(&place, probe_path(state, POD "/volumes/" CSI "/pvc-1"));
+    place = place_of(state, "cache", true);
+    check_refused(&place, XB_ERR_NOT_FOUND);
+}
+
+static void missing(void **state)
+{
+    make_folder(state, POD "/volumes/" EMPTY_DIRS "/there");
+    struct xb_volume_place place = place_of(state, "absent", false);
+    check_refused(&place, XB_ERR_NOT_FOUND);
+    place = place_of(state, "there", false);
+    place.pod_uid = OTHER_POD;
+    check_refused(&place, XB_ERR_NOT_FOUND);
+    place = place_of(state, "there", false);
+    place.pods_root = "/nonexistent/pods";
+    check_refused(&place, XB_ERR_NOT_FOUND);
+    /* A file is no volume. */
+    probe_write(probe_path(state, POD "/volumes/" EMPTY_DIRS "/file"), "x", 1);
+    place = place_of(state, "file", false);
+    check_refused(&place, XB_ERR_NOT_FOUND);
+}
+
+/* Two folders that fit: neither is guessed. */
+static void ambiguous(void **state)
+{
+    make_folder(state, POD "/volumes/" EMPTY_DIRS "/twice");
+    make_folder(state, POD "/volumes/" CSI "/twice/mount");
+    struct xb_volume_place place = place_of(state, "twice", false);
+    check_refused(&place, XB_ERR_CONFLICT);
+    make_folder(state, POD "/volumes/.hidden/once");
+    make_folder(state, POD "/volumes/" CSI "/once");
+    place = place_of(state, "once", false);
+    check_opens(&place, probe_path(state, POD "/volumes/" CSI "/once"));
+}
+
+static void hostile_names(void **state)
+{
+    static const char *const folders[] = {"", ".", "..", "../x", "a/b", "/etc", ".x"};
+    static const char *const pods[] = {"",
+                                       "..",
+                                       "../../../../../../../../../../../../x",
+                                       POD "/",
+                                       "0b6fd1b2-6d2a-4d0e-9d55-0a8b7d7c1e1",
+                                       "0b6fd1b2-6d2a-4d0e-9d55-0a8b7d7c1e1/",
+                                       "0B6FD1B2-6D2A-4D0E-9D55-0A8B7D7C1E10"};
+    make_folder(state, POD "/volumes/" EMPTY_DIRS "/x");
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        struct xb_volume_place place = place_of(state, folders[i], false);
+        check_refused(&place, XB_ERR_INVALID);
+    }
+    for (size_t i = 0; i < sizeof pods / sizeof *pods; i++) {
+        struct xb_volume_place place = place_of(state, "x", false);
+        place.pod_uid = pods[i];
+        check_refused(&place, XB_ERR_INVALID);
+    }
+    char longest[NAME_MAX + 2];
+    memset(longest, 'v', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    struct xb_volume_place place = place_of(state, longest, false);
+    check_refused(&place, XB_ERR_INVALID);
+    longest[NAME_MAX] = '\0';
+    check_refused(&place, XB_ERR_NOT_FOUND);
+}
+
+/* A link anywhere on the way is not followed, wherever it leads. */
+static void links(void **state)
+{
+    make_folder(state, "outside/x");
+    make_folder(state, POD "/volumes/" EMPTY_DIRS "/real");
+    make_folder(state, POD "/volumes/" CSI "/linked");
+    assert_int_equal(symlink("real", probe_path(state, POD "/volumes/" EMPTY_DIRS "/soft")), 0);
+    assert_int_equal(symlink("../../../outside", probe_path(state, POD "/volumes/plugin")), 0);
+    assert_int_equal(symlink("/etc", probe_path(state, POD "/volumes/" CSI "/linked/mount")), 0);
+    struct xb_volume volume = {.fd = -1};
+    struct xb_error err = XB_ERROR_INIT;
+    struct xb_volume_place place = place_of(state, "soft", false);
+    assert_true(xb_volume_open(&place, &volume, &err) < 0);
+    place = place_of(state, "x", false); /* below the linked plugin folder */
+    assert_true(xb_volume_open(&place, &volume, &err) < 0);
+    place = place_of(state, "linked", true);
+    assert_true(xb_volume_open(&place, &volume, &err) < 0);
+    assert_int_equal(symlink(POD, probe_path(state, OTHER_POD)), 0);
+    place = place_of(state, "real", false);
+    place.pod_uid = OTHER_POD;
+    assert_true(xb_volume_open(&place, &volume, &err) < 0);
+    assert_int_equal(volume.fd, -1);
+}
+
+/* Gone or replaced, it is told. */
+static void still_there(void **state)
+{
+    struct xb_volume volume = {.fd = -1};
+    struct xb_volume_place place = place_of(state, "moving", false);
+    make_folder(state, POD "/volumes/" EMPTY_DIRS "/moving");
+    PROBE_OK(xb_volume_open(&place, &volume, &err));
+    const char *path = probe_path(state, POD "/volumes/" EMPTY_DIRS "/moving");
+    PROBE_OK(xb_volume_still_there(&place, &volume, &err));
+    assert_int_equal(rename(path, probe_path(state, "aside")), 0);
+    PROBE_REFUSED(xb_volume_still_there(&place, &volume, &err), XB_ERR_NOT_FOUND);
+    assert_int_equal(mkdir(path, 0755), 0);
+    PROBE_REFUSED(xb_volume_still_there(&place, &volume, &err), XB_ERR_CONFLICT);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(rename(probe_path(state, "aside"), path), 0);
+    PROBE_OK(xb_volume_still_there(&place, &volume, &err));
+    xb_volume_close(&volume);
+}
+
+/* What the API says ---------------------------------------------------------------------------- */
+
+static void sources(void **state)
+{
+    (void)state;
+    XB_CLEANUP(xb_json_putp)
+    xb_json *pod = probe_json(
+        "{\"spec\":{\"volumes\":[7,{\"name\":\"claim\",\"persistentVolumeClaim\":{\"claimName\":"
+        "\"data\"}},{\"name\":\"scratch\",\"emptyDir\":{}},{\"name\":\"csi\",\"csi\":{\"driver\":"
+        "\"d\"}},{\"name\":\"nfs\",\"nfs\":{}}]}}");
+    struct xb_volume_source source;
+    PROBE_OK(xb_volume_source(pod, "claim", &source, &err));
+    assert_string_equal(source.claim, "data");
+    assert_false(source.csi);
+    assert_null(source.refused);
+    PROBE_OK(xb_volume_source(pod, "scratch", &source, &err));
+    assert_null(source.claim);
+    assert_null(source.refused);
+    assert_false(source.csi);
+    PROBE_OK(xb_volume_source(pod, "csi", &source, &err));
+    assert_true(source.csi);
+    assert_null(source.refused);
+    PROBE_OK(xb_volume_source(pod, "nfs", &source, &err));
+    assert_null(source.refused);
+    PROBE_REFUSED(xb_volume_source(pod, "absent", &source, &err), XB_ERR_NOT_FOUND);
+    PROBE_REFUSED(xb_volume_source(NULL, "claim", &source, &err), XB_ERR_NOT_FOUND);
+    XB_CLEANUP(xb_json_putp) xb_json *odd = probe_json("{\"spec\":{\"volumes\":{\"name\":1}}}");
+    PROBE_REFUSED(xb_volume_source(odd, "claim", &source, &err), XB_ERR_NOT_FOUND);
+}
+
+/* The sources of contract section 3 that are never read, an order for them or not. */
+static void refused_sources(void **state)
+{
+    (void)state;
+    static const char *const kinds[] = {"hostPath", "secret", "configMap", "projected",
+                                        "downwardAPI"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        char text[200];
+        struct xb_volume_source source;
+        snprintf(text, sizeof text, "{\"spec\":{\"volumes\":[{\"name\":\"v\",\"%s\":{}}]}}",
+                 kinds[i]);
+        XB_CLEANUP(xb_json_putp) xb_json *pod = probe_json(text);
+        PROBE_OK(xb_volume_source(pod, "v", &source, &err));
+        assert_non_null(source.refused);
+    }
+}
+
+static void persistent_volumes(void **state)
+{
+    (void)state;
+    XB_CLEANUP(xb_json_putp) xb_json *csi = probe_json("{\"spec\":{\"csi\":{\"driver\":\"d\"}}}");
+    XB_CLEANUP(xb_json_putp) xb_json *nfs = probe_json("{\"spec\":{\"nfs\":{},\"csi\":null}}");
+    assert_true(xb_volume_is_csi(csi));
+    assert_false(xb_volume_is_csi(nfs));
+    assert_false(xb_volume_is_csi(NULL));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(opening, probe_folder_make, probe_folder_remove),
+        cmocka_unit_test_setup_teardown(missing, probe_folder_make, probe_folder_remove),
+        cmocka_unit_test_setup_teardown(ambiguous, probe_folder_make, probe_folder_remove),
+        cmocka_unit_test_setup_teardown(hostile_names, probe_folder_make, probe_folder_remove),
+        cmocka_unit_test_setup_teardown(links, probe_folder_make, probe_folder_remove),
+        cmocka_unit_test_setup_teardown(still_there, probe_folder_make, probe_folder_remove),
+        cmocka_unit_test(sources),
+        cmocka_unit_test(refused_sources),
+        cmocka_unit_test(persistent_volumes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
