@@ -151,10 +151,16 @@ int xb_json_need_int(xb_json *object, const char *path, bool required, int64_t *
 {
     xb_json *value;
     int r = need(object, path, required, json_type_int, &value, err);
-    if (r == 0 && value) {
-        *ret = json_object_get_int64(value);
+    if (r < 0 || !value) {
+        return r;
     }
-    return r;
+    int64_t number = json_object_get_int64(value);
+    /* The library answers a number that is too large with the nearest one that is not. */
+    if (number == INT64_MAX || number == INT64_MIN) {
+        return xb_error_set(err, XB_ERR_CORRUPT, -ERANGE, "field %s: out of range", path);
+    }
+    *ret = number;
+    return 0;
 }
 
 int xb_json_need_bool(xb_json *object, const char *path, bool required, bool *ret,

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the tests of faults share: counting checks, making pods and orders, catching a daemon in the middle of its work.
+# Sourced after lib/xebec.bash; needs $root, $work and $XEBEC_BED.
+
+EMPTY='kubernetes.io~empty-dir'
+passed=0 failed=0 cleanups=()
+
+finish() {
+    local status=$? one
+    trap - EXIT INT TERM
+    for one in "${cleanups[@]}"; do eval "$one" >/dev/null 2>&1; done
+    if [ -z "${XEBEC_TEST_BED:-}" ]; then bed down >/dev/null 2>&1; fi
+    rm -rf "$work"
+    echo "$passed passed, $failed failed"
+    if [ $failed -ne 0 ] || [ $passed -eq 0 ] || [ $status -ne 0 ]; then exit 1; fi
+}
+
+check() { # what command...
+    local what=$1 began=$SECONDS
+    shift
+    if "$@" >"$work/out" 2>&1; then
+        passed=$((passed + 1)); echo "ok    $what ($((SECONDS - began)) s)"
+    else
+        failed=$((failed + 1)); echo "FAIL  $what ($((SECONDS - began)) s)"; sed 's/^/      /' "$work/out" | tail -n 25
+    fi
+}
+
+must() { # what command...: nothing goes on without it
+    local before=$failed
+    check "$@"
+    if [ $failed -ne "$before" ]; then
+        kubectl -n velero logs deploy/xebec-coordinator --tail=30 2>/dev/null
+        kubectl -n velero logs ds/node-agent --tail=15 --all-pods 2>/dev/null
+        exit 1
+    fi
+}
+
+says() { # text command...: the command succeeds and its output holds the text
+    local text=$1 got
+    shift
+    got=$("$@" 2>&1) || { echo "$got"; return 1; }
+    echo "$got"
+    grep -qF -- "$text" <<<"$got"
+}
+
+# The image, the installation, the coordinator on node 1: the tests need to know where it is.
+install_on_bed() {
+    xebec_image "$work" && xebec_install &&
+        kubectl -n velero patch deploy xebec-coordinator --type merge -p \
+            '{"spec":{"template":{"spec":{"nodeSelector":{"kubernetes.io/hostname":"node1"}}}}}' >/dev/null &&
+        kubectl -n velero rollout status deploy/xebec-coordinator --timeout=60s >/dev/null
+}
+
+# ---- pods and their volumes ----
+
+make_pod() { # namespace name node: a pod with one emptyDir, `data`
+    kubectl get namespace "$1" >/dev/null 2>&1 || kubectl create namespace "$1" >/dev/null || return 1
+    kubectl apply -f - >/dev/null <<Y
+apiVersion: v1
+kind: Pod
+metadata: {name: $2, namespace: $1, labels: {app: $2}}
+spec:
+  nodeSelector: {kubernetes.io/hostname: node$3}
+  terminationGracePeriodSeconds: 0
+  containers:
+    - name: main
+      image: docker.io/library/busybox:1
+      imagePullPolicy: Never
+      command: [sh, -c, "sleep 1000000"]
+      volumeMounts: [{name: data, mountPath: /data}]
+  volumes: [{name: data, emptyDir: {}}]
+Y
+}
+
+pods_run() { kubectl -n "$1" wait --for=condition=Ready pod --all --timeout=60s; } # namespace
+uid_of() { kubectl -n "$1" get "$2" "$3" -o 'jsonpath={.metadata.uid}'; }           # namespace kind name
+
+# The folder of a pod's emptyDir, from this machine; whether the pod runs or only waits.
+data_of() { # namespace pod
+    local uid
+    uid=$(uid_of "$1" pod "$2") && ls -d "$XEBEC_BED"/node[12]/lib/kubelet/pods/"$uid/volumes/$EMPTY/data"
+}
+
+# Bytes that no repository has yet: the middle of writing them lasts a while.
+fill_big() { # folder MB
+    local i
+    mkdir -p "$1/big" && for ((i = 0; i < $2 / 8; i++)); do head -c 8M /dev/urandom >"$1/big/$i" || return 1; done
+}
+
+same() { python3 "$root/tests/harness/compare_trees.py" "$1" "$2" --no-devices --no-privileged; } # want got
+
+# ---- backups, restores and how they end ----
+
+backup() { # name namespace [more of the spec, JSON members]
+    kubectl create -f - >/dev/null <<Y
+{"apiVersion": "velero.io/v1", "kind": "Backup", "metadata": {"name": "$1", "namespace": "velero"},
+ "spec": {"includedNamespaces": ["$2"], "defaultVolumesToFsBackup": true${3:+, $3}}}
+Y
+}
+
+restore() { # name backup from-namespace to-namespace
+    kubectl create -f - >/dev/null <<Y
+{"apiVersion": "velero.io/v1", "kind": "Restore", "metadata": {"name": "$1", "namespace": "velero"},
+ "spec": {"backupName": "$2", "namespaceMapping": {"$3": "$4"}}}
+Y
+}
+
+ended() { phase_in "$1" "$2" "Completed PartiallyFailed Failed FailedValidation Canceled"; } # kind name
+
+# Waits for the end; it must be one of the phases, and text must be in the object or in its record.
+ends() { # kind name phases [text]
+    local folder=$1s
+    until_true 120 ended "$1" "$2"
+    { kubectl -n velero get "$1" "$2" -o json | python3 -c 'import json, sys; print(json.dumps(json.load(sys.stdin).get("status"), indent=1))'
+        bed node 1 find "/var/lib/xebec-store/$folder/$2" -name '*-results.gz' -exec zcat {} +; } >"$work/end" 2>&1
+    cat "$work/end"
+    phase_in "$1" "$2" "$3" && { [ $# -lt 4 ] || grep -qF -- "$4" "$work/end"; }
+}
+
+# What one volume's order says.
+orders_of() { kubectl -n velero get podvolumebackups -l "velero.io/backup-name=$1" -o "jsonpath=$2"; } # backup jsonpath
+location_says() { # phase text
+    says "$2" kubectl -n velero get bsl default -o 'jsonpath={.status}' && location_is "$1"
+}
+
+# Every file below a folder with its size, time and number: equal before and after means that nothing was written.
+listing() { (cd "$1" && find . -type f -printf '%p %s %T@ %i\n' | sort); } # folder
+unchanged() { listing "$2" | diff "$1" -; }                               # earlier listing, folder
+
+# ---- daemons ----
+
+# The processes of a program in the pods of a node: every node's, and those of other beds, are seen here.
+process_of() { # node program
+    local group pid
+    # shellcheck disable=SC1091
+    group=$(. "$XEBEC_BED/state.env" && echo "$XEBEC_BED_CGROUP")
+    for pid in $(pgrep "^${2:0:15}$"); do
+        if grep -qsF "/$group-node$1/" "/proc/$pid/cgroup"; then echo "$pid"; fi
+    done
+}
+
+# Stops the agent as soon as a file of some size appears below a folder: it then is in the middle of its work.
+stop_in_middle() { # node folder
+    local pid end=$((SECONDS + 60))
+    pid=$(process_of "$1" xebec) && [ -n "$pid" ] || return 1
+    until [ -n "$(find "$2" -type f -size +3M -cnewer "$work/stamp" -print -quit 2>/dev/null)" ]; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.01
+    done
+    kill -STOP "$pid" && echo "$pid" >"$work/stopped"
+}
+go_on() { kill -CONT "$(cat "$work/stopped")"; }
+kill_stopped() { kill -KILL "$(cat "$work/stopped")"; }
+stamp() { touch "$work/stamp"; sleep 0.02; }
