@@ -258,6 +258,11 @@ int xb_tarball_parse_path(const char *path, char space[XB_TARBALL_PATH_BYTES_MAX
         !take_json_suffix(parts[count - 1])) {
         return 0;
     }
+    /* What was cut off may have hidden a dot or two. */
+    if (!part_valid(parts[count - 1]) || (version[0] && !part_valid(version))) {
+        return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG,
+                            "the archive holds the path %.200s, which no backup has", path);
+    }
     *ret = (struct xb_tarball_item){.resource = parts[1],
                                     .version = version,
                                     .namespace = in_namespace ? parts[at + 1] : "",

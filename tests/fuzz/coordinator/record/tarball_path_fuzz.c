@@ -49,6 +49,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     }
     check_part(item.resource);
     check_part(item.name);
+    if (item.version[0]) {
+        check_part(item.version);
+    }
     if (item.namespace[0]) {
         check_part(item.namespace);
     }

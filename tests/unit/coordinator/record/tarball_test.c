@@ -246,6 +246,9 @@ static void paths(void **state)
         "resources/../../x.json",
         "resources/pods/namespaces/../x.json",
         "resources//pods/cluster/a.json",
+        "resources/pods/cluster/..json",
+        "resources/pods/namespaces/a/...json",
+        "resources/pods/..-preferredversion/cluster/a.json",
         "resources/pods/cluster/",
         "././resources/pods/cluster/a.json",
         "resources/pods/v1-preferredversion/namespaces/a/b/c.json"};
