@@ -73,8 +73,19 @@ static int location_name(struct xb_step_work *work, char out[XB_VELERO_NAME_BYTE
     return 0;
 }
 
+/* Another backup of this name, whose object is gone, keeps its place: said before anything is read.
+ */
+static bool name_is_taken(struct xb_step_work *work, struct xb_store *store)
+{
+    char key[XB_VELERO_KEY_BYTES];
+    struct xb_store_item item;
+    struct xb_error ignored = XB_ERROR_INIT;
+    return xb_velero_marker_key(text(work, "metadata.name"), key, &ignored) == 0 &&
+           xb_store_stat(store, key, &item, &ignored) == 0;
+}
+
 static int check_location(struct xb_step_work *work, const char *name, xb_json *problems,
-                          struct xb_error *err)
+                          bool *ret_taken, struct xb_error *err)
 {
     XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
     char identity[XB_STORE_IDENTITY_BYTES];
@@ -86,6 +97,7 @@ static int check_location(struct xb_step_work *work, const char *name, xb_json *
         }
         add_problem(problems, why.text);
     }
+    *ret_taken = store && name_is_taken(work, store);
     return 0;
 }
 
@@ -172,10 +184,17 @@ static int start(struct xb_step_work *work, struct xb_error *err)
 {
     XB_CLEANUP(xb_json_putp) xb_json *problems = json_object_new_array();
     char location[XB_VELERO_NAME_BYTES];
+    bool taken = false;
     int r = location_name(work, location, err);
     if (r < 0 || (r = check_spec(work, problems, err)) < 0 ||
-        (r = check_location(work, location, problems, err)) < 0) {
+        (r = check_location(work, location, problems, &taken, err)) < 0) {
         return r;
+    }
+    if (taken) {
+        return xb_backup_fail(work,
+                              "backup already exists in object storage: another backup of this "
+                              "name is in the location; choose another name",
+                              err);
     }
     return json_object_array_length(problems) > 0 ? refuse(work, problems, err)
                                                   : begin(work, location, err);
