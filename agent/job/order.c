@@ -211,21 +211,7 @@ static int get_password(struct xb_order *order, struct xb_secret **ret, struct x
     if (r < 0) {
         return r;
     }
-    const char *encoded = xb_json_str(secret, "data.repository-password", "");
-    struct xb_buf plain = XB_BUF_INIT(XB_SECRET_BYTES_MAX);
-    r = xb_base64_decode(encoded, strlen(encoded), &plain, err);
-    while (r == 0 && plain.len > 0 && strchr(" \t\r\n", plain.data[plain.len - 1])) {
-        plain.len--;
-    }
-    if (r == 0 && plain.len == 0) {
-        r = xb_error_set(err, XB_ERR_INVALID, -EINVAL,
-                         "secret velero-repo-credentials has no repository-password");
-    }
-    if (r == 0) {
-        r = xb_secret_new(plain.data, plain.len, ret, err);
-    }
-    xb_buf_wipe(&plain);
-    return r;
+    return xb_velero_secret(secret, "data.repository-password", true, ret, err);
 }
 
 /* The store that the coordinator saw, and no other folder that happens to be mounted here. */

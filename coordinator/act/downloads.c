@@ -18,29 +18,13 @@ enum { LINK_KEY_BYTES = 32, LINK_S = 600, NAMES_MAX = 16, URL_BYTES = 512 };
 
 /* ---- keys ---- */
 
-static int decode(xb_json *secret, const char *path, struct xb_secret **ret, struct xb_error *err)
-{
-    const char *encoded = xb_json_str(secret, path, "");
-    struct xb_buf plain = XB_BUF_INIT(XB_SECRET_BYTES_MAX);
-    int r = xb_base64_decode(encoded, strlen(encoded), &plain, err);
-    if (r == 0 && plain.len == 0) {
-        r = xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "secret %s: %s is empty", KEYS_SECRET,
-                         path);
-    }
-    if (r == 0) {
-        r = xb_secret_new(plain.data, plain.len, ret, err);
-    }
-    xb_buf_wipe(&plain);
-    return r;
-}
-
 static int load_keys(struct xb_coordinator *coordinator, xb_json *secret, struct xb_error *err)
 {
     XB_CLEANUP(xb_secret_freep) struct xb_secret *pem = NULL;
     XB_CLEANUP(xb_secret_freep) struct xb_secret *key = NULL;
-    int r = decode(secret, "data.ca\\.crt", &pem, err);
-    if (r < 0 || (r = decode(secret, "data.ca\\.key", &key, err)) < 0 ||
-        (r = decode(secret, "data.link\\.key", &coordinator->link_key, err)) < 0) {
+    int r = xb_velero_secret(secret, "data.ca\\.crt", false, &pem, err);
+    if (r < 0 || (r = xb_velero_secret(secret, "data.ca\\.key", false, &key, err)) < 0 ||
+        (r = xb_velero_secret(secret, "data.link\\.key", false, &coordinator->link_key, err)) < 0) {
         return r;
     }
     return xb_certificate_load((const char *)pem->data, pem->len, key, &coordinator->ca, err);

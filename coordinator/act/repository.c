@@ -7,7 +7,6 @@
 
 #include "coordinator/act/internal.h"
 #include "shared/base/log.h"
-#include "shared/codec/text.h"
 #include "shared/repository/repository.h"
 
 #define PASSWORD_SECRET "velero-repo-credentials"
@@ -33,25 +32,6 @@ static int make_password(struct xb_coordinator *coordinator, struct xb_error *er
     return r < 0 && err->kind == XB_ERR_CONFLICT ? 0 : r;
 }
 
-static int decode_password(xb_json *secret, struct xb_secret **ret, struct xb_error *err)
-{
-    const char *encoded = xb_json_str(secret, "data." PASSWORD_KEY, "");
-    struct xb_buf plain = XB_BUF_INIT(XB_SECRET_BYTES_MAX);
-    int r = xb_base64_decode(encoded, strlen(encoded), &plain, err);
-    while (r == 0 && plain.len > 0 && strchr(" \t\r\n", plain.data[plain.len - 1])) {
-        plain.len--;
-    }
-    if (r == 0 && plain.len == 0) {
-        r = xb_error_set(err, XB_ERR_INVALID, -EINVAL, "secret %s has no %s", PASSWORD_SECRET,
-                         PASSWORD_KEY);
-    }
-    if (r == 0) {
-        r = xb_secret_new(plain.data, plain.len, ret, err);
-    }
-    xb_buf_wipe(&plain);
-    return r;
-}
-
 static int get_password(struct xb_coordinator *coordinator, struct xb_secret **ret,
                         struct xb_error *err)
 {
@@ -66,7 +46,7 @@ static int get_password(struct xb_coordinator *coordinator, struct xb_secret **r
             r = xb_kube_get(coordinator->client, &ref, &secret, err);
         }
     }
-    return r < 0 ? r : decode_password(secret, ret, err);
+    return r < 0 ? r : xb_velero_secret(secret, "data." PASSWORD_KEY, true, ret, err);
 }
 
 /* Makes it, or opens what is there, which proves that the password fits. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shared/velero/velero.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -157,6 +158,26 @@ int xb_velero_download_key(const char *kind, const char *name, char out[XB_VELER
     }
     return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "downloads of kind '%.60s' are unknown",
                         kind);
+}
+
+int xb_velero_secret(xb_json *secret, const char *path, bool text, struct xb_secret **ret,
+                     struct xb_error *err)
+{
+    const char *encoded = xb_json_str(secret, path, "");
+    struct xb_buf plain = XB_BUF_INIT(XB_SECRET_BYTES_MAX);
+    int r = xb_base64_decode(encoded, strlen(encoded), &plain, err);
+    while (r == 0 && text && plain.len > 0 && isspace((unsigned char)plain.data[plain.len - 1])) {
+        plain.len--;
+    }
+    if (r == 0 && plain.len == 0) {
+        r = xb_error_set(err, XB_ERR_INVALID, -EINVAL, "secret %s: %s is empty",
+                         xb_json_str(secret, "metadata.name", "?"), path);
+    }
+    if (r == 0) {
+        r = xb_secret_new(plain.data, plain.len, ret, err);
+    }
+    xb_buf_wipe(&plain);
+    return r;
 }
 
 bool xb_velero_data_phase_final(const char *phase)

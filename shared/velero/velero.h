@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "shared/base/secret.h"
 #include "shared/codec/json.h"
 #include "shared/kube/client.h"
 
@@ -50,6 +51,12 @@ int xb_velero_restore_key(const char *restore, const char *suffix, char out[XB_V
 /* The key that a DownloadRequest's target means; INVALID for an unknown kind. */
 int xb_velero_download_key(const char *kind, const char *name, char out[XB_VELERO_KEY_BYTES],
                            struct xb_error *err) XB_MUST_CHECK;
+
+/* A value of a Secret object ("data.repository-password"). `text`: white space at its end is
+ * dropped, as Velero does with passwords; other values are taken as they are. INVALID: empty or not
+ * there. */
+int xb_velero_secret(xb_json *secret, const char *path, bool text, struct xb_secret **ret,
+                     struct xb_error *err) XB_MUST_CHECK;
 
 /* PVB and PVR phases that nothing follows. */
 bool xb_velero_data_phase_final(const char *phase);

@@ -199,6 +199,31 @@ static void owners(void **state)
 }
 
 /* Whole seconds, UTC, as Kubernetes' metav1.Time. */
+/* A password loses the newline that an editor left; a key keeps every byte, also one that looks
+ * like white space. */
+static void secrets(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"data\":{\"password\":\"cHcKIAo=\",\"key\":\"AQIgCgA=\",\"none\":\"\"}}";
+    XB_CLEANUP(xb_json_putp) xb_json *json = NULL;
+    XB_CLEANUP(xb_secret_freep) struct xb_secret *password = NULL;
+    XB_CLEANUP(xb_secret_freep) struct xb_secret *key = NULL;
+    struct xb_secret *none = NULL;
+    struct xb_error err = XB_ERROR_INIT;
+    assert_int_equal(xb_json_parse(text, sizeof text - 1, &json, &err), 0);
+    assert_int_equal(xb_velero_secret(json, "data.password", true, &password, &err), 0);
+    assert_int_equal(password->len, 2);
+    assert_memory_equal(password->data, "pw", 2);
+    assert_int_equal(xb_velero_secret(json, "data.key", false, &key, &err), 0);
+    assert_int_equal(key->len, 5);
+    assert_memory_equal(key->data, "\x01\x02 \n\0", 5);
+    assert_true(xb_velero_secret(json, "data.none", true, &none, &err) < 0);
+    assert_int_equal(err.kind, XB_ERR_INVALID);
+    assert_true(xb_velero_secret(json, "data.absent", true, &none, &err) < 0);
+    assert_null(none);
+}
+
 static void now(void **state)
 {
     (void)state;
@@ -215,7 +240,7 @@ int main(void)
         cmocka_unit_test(derived_names), cmocka_unit_test(derived_names_of_long_prefixes),
         cmocka_unit_test(keys),          cmocka_unit_test(download_keys),
         cmocka_unit_test(phases),        cmocka_unit_test(owners),
-        cmocka_unit_test(now),
+        cmocka_unit_test(secrets),       cmocka_unit_test(now),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
