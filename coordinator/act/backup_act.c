@@ -101,16 +101,42 @@ static int check_location(struct xb_step_work *work, const char *name, xb_json *
     return 0;
 }
 
-static int refuse(struct xb_step_work *work, xb_json *problems, struct xb_error *err)
+/* Ends it before it began. Where it would have gone is written down all the same: whoever follows
+ * the backup to its location (a restore that is deleted) must find it. */
+static int end_unbegun(struct xb_step_work *work, const char *location, xb_json *status,
+                       struct xb_error *err)
+{
+    xb_json *patch = json_object_new_object();
+    xb_json *spec = json_object_new_object();
+    xb_json_put_text(spec, "storageLocation", location);
+    json_object_object_add(status, "version", json_object_new_int64(1));
+    xb_json_put_text(status, "formatVersion", "1.1.0");
+    json_object_object_add(patch, "spec", spec);
+    json_object_object_add(patch, "status", status);
+    return xb_act_patch(work->coordinator, &xb_velero_backups, work->object, patch, err);
+}
+
+static int refuse(struct xb_step_work *work, const char *location, xb_json *problems,
+                  struct xb_error *err)
 {
     xb_json *status = json_object_new_object();
     xb_json_put_text(status, "phase", "FailedValidation");
     json_object_object_add(status, "validationErrors", json_object_get(problems));
-    json_object_object_add(status, "version", json_object_new_int64(1));
-    xb_json_put_text(status, "formatVersion", "1.1.0");
     xb_log_info("backup refused", "backup", text(work, "metadata.name"), "why",
                 json_object_to_json_string_ext(problems, JSON_C_TO_STRING_PLAIN));
-    return xb_act_patch_status(work->coordinator, &xb_velero_backups, work->object, status, err);
+    return end_unbegun(work, location, status, err);
+}
+
+static int refuse_name(struct xb_step_work *work, const char *location, struct xb_error *err)
+{
+    xb_json *status = json_object_new_object();
+    xb_json_put_text(status, "phase", "Failed");
+    xb_json_put_text(status, "failureReason",
+                     "backup already exists in object storage: another backup of this name is in "
+                     "the location; choose another name");
+    json_object_object_add(status, "completionTimestamp", xb_velero_now());
+    xb_log_info("backup refused: its name is taken", "backup", text(work, "metadata.name"));
+    return end_unbegun(work, location, status, err);
 }
 
 static void put_expiration(struct xb_step_work *work, xb_json *spec, xb_json *status)
@@ -191,12 +217,9 @@ static int start(struct xb_step_work *work, struct xb_error *err)
         return r;
     }
     if (taken) {
-        return xb_backup_fail(work,
-                              "backup already exists in object storage: another backup of this "
-                              "name is in the location; choose another name",
-                              err);
+        return refuse_name(work, location, err);
     }
-    return json_object_array_length(problems) > 0 ? refuse(work, problems, err)
+    return json_object_array_length(problems) > 0 ? refuse(work, location, problems, err)
                                                   : begin(work, location, err);
 }
 
