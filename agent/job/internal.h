@@ -30,10 +30,9 @@ struct xb_order {
     struct xb_agent *agent;
     const struct xb_kube_resource *resource;
     xb_json *object;
-    char *key;               /* "namespace/name" */
-    atomic_bool cancel;      /* spec.cancel was set, or the daemon ends */
-    const atomic_bool *stop; /* the daemon ends: leave the order as it is */
-    int64_t patched_ns;      /* monotonic, of the last progress */
+    char *key;          /* "namespace/name" */
+    atomic_bool cancel; /* spec.cancel was set, or the daemon ends */
+    int64_t patched_ns; /* monotonic, of the last progress */
 };
 
 /* Where the data is and goes, checked. */
@@ -67,6 +66,18 @@ int xb_order_open(struct xb_order *order, const char *repository_namespace, bool
 int xb_order_open_volume(struct xb_order *order, struct xb_order_place *ret,
                          struct xb_error *err) XB_MUST_CHECK;
 void xb_order_close(struct xb_order_place *place);
+
+/* What is done for one kind of order. */
+struct xb_order_task {
+    const char *owner; /* kind of its owner */
+    const char *doing; /* for the log */
+    bool tells_node;   /* the status says which node */
+    int (*carry_out)(struct xb_order *order, struct xb_error *err);
+};
+/* From whatever phase it is in to its end. When the daemon ends (`stop`) or a server is away, the
+ * order is left as it is, to be taken up again. */
+int xb_order_run(struct xb_order *order, const struct xb_order_task *task, const atomic_bool *stop,
+                 struct xb_error *err) XB_MUST_CHECK;
 
 /* Actions (struct xb_action.run). 0: the order has ended. */
 int xb_order_backup(void *order, const atomic_bool *stop, struct xb_error *err);

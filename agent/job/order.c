@@ -305,3 +305,47 @@ void xb_order_close(struct xb_order_place *place)
     free(place->folder);
     *place = (struct xb_order_place){.volume = {.fd = -1}};
 }
+
+/* ---- from beginning to end ---- */
+
+static int begin(struct xb_order *order, const struct xb_order_task *task, struct xb_error *err)
+{
+    xb_json *status = json_object_new_object();
+    json_object_object_add(status, "phase", json_object_new_string("InProgress"));
+    if (task->tells_node) {
+        json_object_object_add(status, "node", json_object_new_string(order->agent->options->node));
+    }
+    if (!text(order, "status.startTimestamp")[0]) {
+        json_object_object_add(status, "acceptedTimestamp", xb_velero_now());
+        json_object_object_add(status, "startTimestamp", xb_velero_now());
+    }
+    return xb_order_patch(order, status, err);
+}
+
+int xb_order_run(struct xb_order *order, const struct xb_order_task *task, const atomic_bool *stop,
+                 struct xb_error *err)
+{
+    int r = xb_order_refresh(order, err);
+    if (r < 0) {
+        return err->kind == XB_ERR_NOT_FOUND ? 0 : r;
+    }
+    if (xb_velero_data_phase_final(text(order, "status.phase"))) {
+        return 0;
+    }
+    if (xb_json_bool(order->object, "spec.cancel", false)) {
+        return xb_order_end(order, "Canceled", "cancelled before it began", err);
+    }
+    xb_log_info(task->doing, "order", order->key, "pod", text(order, "spec.pod.name"), "volume",
+                text(order, "spec.volume"));
+    r = xb_order_check_owner(order, task->owner, err);
+    if (r == 0 && (r = begin(order, task, err)) == 0) {
+        r = task->carry_out(order, err);
+    }
+    if (r == 0 || atomic_load(stop) || err->kind == XB_ERR_RETRY) {
+        return r;
+    }
+    struct xb_error why = *err;
+    bool cancelled = why.kind == XB_ERR_CANCELLED;
+    return xb_order_end(order, cancelled ? "Canceled" : "Failed",
+                        cancelled ? "cancelled on request" : why.text, err);
+}

@@ -184,24 +184,12 @@ static int carry_out(struct xb_order *order, struct xb_error *err)
     return r;
 }
 
-static int begin(struct xb_order *order, struct xb_error *err)
-{
-    xb_json *status = json_object_new_object();
-    json_object_object_add(status, "phase", json_object_new_string("InProgress"));
-    json_object_object_add(status, "node", json_object_new_string(order->agent->options->node));
-    if (!text(order, "status.startTimestamp")[0]) {
-        json_object_object_add(status, "acceptedTimestamp", xb_velero_now());
-        json_object_object_add(status, "startTimestamp", xb_velero_now());
-    }
-    return xb_order_patch(order, status, err);
-}
-
 /* For an order that ended just before this agent could tell its pod. */
 int xb_order_sign(void *work, const atomic_bool *stop, struct xb_error *err)
 {
     struct xb_order *order = work;
     struct xb_order_place place = {.volume = {.fd = -1}};
-    order->stop = stop;
+    (void)stop;
     int r = xb_order_check_owner(order, "Restore", err);
     if (r == 0) {
         r = xb_order_open_volume(order, &place, err);
@@ -215,29 +203,9 @@ int xb_order_sign(void *work, const atomic_bool *stop, struct xb_error *err)
 
 int xb_order_restore(void *work, const atomic_bool *stop, struct xb_error *err)
 {
-    struct xb_order *order = work;
-    order->stop = stop;
-    int r = xb_order_refresh(order, err);
-    if (r < 0) {
-        return err->kind == XB_ERR_NOT_FOUND ? 0 : r;
-    }
-    if (xb_velero_data_phase_final(text(order, "status.phase"))) {
-        return 0;
-    }
-    if (xb_json_bool(order->object, "spec.cancel", false)) {
-        return xb_order_end(order, "Canceled", "cancelled before it began", err);
-    }
-    xb_log_info("restoring a volume", "order", order->key, "pod", text(order, "spec.pod.name"),
-                "volume", text(order, "spec.volume"));
-    r = xb_order_check_owner(order, "Restore", err);
-    if (r == 0 && (r = begin(order, err)) == 0) {
-        r = carry_out(order, err);
-    }
-    if (r == 0 || atomic_load(stop) || err->kind == XB_ERR_RETRY) {
-        return r;
-    }
-    struct xb_error why = *err;
-    bool cancelled = why.kind == XB_ERR_CANCELLED;
-    return xb_order_end(order, cancelled ? "Canceled" : "Failed",
-                        cancelled ? "cancelled on request" : why.text, err);
+    static const struct xb_order_task task = {.owner = "Restore",
+                                              .doing = "restoring a volume",
+                                              .tells_node = true,
+                                              .carry_out = carry_out};
+    return xb_order_run(work, &task, stop, err);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/restore/internal.h"
+#include "shared/base/fnv.h"
 
 enum { SLOTS = 2 * XB_RESTORE_LINKS_MAX };
 
@@ -23,10 +24,7 @@ int xb_links_new(struct xb_links **ret, struct xb_error *err)
 
 static struct slot *find_slot(const struct xb_links *links, const char *id)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (const char *c = id; *c; c++) {
-        hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
-    }
+    uint64_t hash = xb_fnv1a(id);
     size_t at = (size_t)(hash ^ hash >> 32) % SLOTS;
     while (links->slots[at].id && strcmp(links->slots[at].id, id) != 0) {
         at = (at + 1) % SLOTS;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "coordinator/collect/internal.h"
+#include "shared/base/fnv.h"
 #include "shared/velero/velero.h"
 
 enum { SEEN_MAX = XB_TARBALL_ITEMS_MAX, NAMED_LISTS_MAX = 20 };
@@ -15,10 +16,7 @@ enum { SEEN_MAX = XB_TARBALL_ITEMS_MAX, NAMED_LISTS_MAX = 20 };
 
 static uint64_t hash_text(const char *text)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (; *text; text++) {
-        hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
-    }
+    uint64_t hash = xb_fnv1a(text);
     return hash ? hash : 1;
 }
 

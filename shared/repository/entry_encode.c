@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "shared/base/fnv.h"
 #include "shared/codec/text.h"
 #include "shared/repository/entry_internal.h"
 
@@ -23,10 +24,7 @@ void xb_entry_stored_name(const char *raw, char out[XB_ENTRY_STORED_NAME_BYTES])
     }
     /* Every byte that is not ASCII becomes '_', and a hash of the raw name keeps it unique; short
      * enough for kopia to restore it. */
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < len; i++) {
-        hash = (hash ^ (unsigned char)raw[i]) * UINT64_C(0x100000001b3);
-    }
+    uint64_t hash = xb_fnv1a(raw);
     size_t keep = len < NAME_BYTES_ON_DISK_MAX - STAND_IN_SUFFIX_BYTES
                       ? len
                       : NAME_BYTES_ON_DISK_MAX - STAND_IN_SUFFIX_BYTES;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "shared/base/clock.h"
+#include "shared/base/fnv.h"
 #include "shared/repository/state.h"
 
 enum { LOAD_TRIES = 10 };
@@ -38,11 +39,7 @@ static uint64_t hash_set(const struct xb_epoch_set *set)
 {
     uint64_t sum = (uint64_t)set->watermark_s * UINT64_C(0x9e3779b97f4a7c15);
     for (size_t i = 0; i < set->active_count; i++) {
-        uint64_t hash = UINT64_C(0xcbf29ce484222325);
-        for (const char *c = set->active[i]; *c; c++) {
-            hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
-        }
-        sum += hash;
+        sum += xb_fnv1a(set->active[i]);
     }
     return sum;
 }
