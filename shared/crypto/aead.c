@@ -4,15 +4,30 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/evp.h>
 
 #include "shared/base/random.h"
+#include "shared/base/spares.h"
 
 struct xb_aead {
     EVP_CIPHER *cipher;
+    struct xb_spares *spares; /* contexts; each use gives them another key */
 };
+
+static EVP_CIPHER_CTX *take_context(const struct xb_aead *aead)
+{
+    EVP_CIPHER_CTX *ctx = xb_spares_take(aead->spares);
+    return ctx ? ctx : EVP_CIPHER_CTX_new();
+}
+
+/* One that has failed is in a state that nobody knows. */
+static void give_context(const struct xb_aead *aead, EVP_CIPHER_CTX *ctx, bool ok)
+{
+    EVP_CIPHER_CTX_free(ok ? xb_spares_give(aead->spares, ctx) : ctx);
+}
 
 int xb_aead_new(const char *name, struct xb_aead **ret, struct xb_error *err)
 {
@@ -27,7 +42,7 @@ int xb_aead_new(const char *name, struct xb_aead **ret, struct xb_error *err)
                             name);
     }
     XB_CLEANUP(xb_aead_freep) struct xb_aead *aead = calloc(1, sizeof *aead);
-    if (!aead) {
+    if (!aead || !(aead->spares = calloc(1, sizeof *aead->spares))) {
         return xb_error_no_memory(err, "a cipher");
     }
     aead->cipher = EVP_CIPHER_fetch(NULL, fetched, NULL);
@@ -44,7 +59,12 @@ void xb_aead_free(struct xb_aead *aead)
     if (!aead) {
         return;
     }
+    EVP_CIPHER_CTX *ctx = NULL;
+    while (aead->spares && (ctx = xb_spares_take(aead->spares))) {
+        EVP_CIPHER_CTX_free(ctx);
+    }
     EVP_CIPHER_free(aead->cipher);
+    free(aead->spares);
     free(aead);
 }
 
@@ -87,9 +107,9 @@ int xb_aead_seal(const struct xb_aead *aead, const unsigned char key[XB_AEAD_KEY
     } else {
         xb_random_bytes(out, XB_AEAD_NONCE_BYTES);
     }
-    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    EVP_CIPHER_CTX *ctx = take_context(aead);
     bool ok = ctx && seal(ctx, aead, key, associated, plain, out);
-    EVP_CIPHER_CTX_free(ctx);
+    give_context(aead, ctx, ok);
     return ok ? 0 : xb_error_set(err, XB_ERR_BUG, -EIO, "sealing failed in OpenSSL");
 }
 
@@ -124,12 +144,12 @@ int xb_aead_open(const struct xb_aead *aead, const unsigned char key[XB_AEAD_KEY
         return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG,
                             "%zu bytes are too few for anything sealed", sealed->len);
     }
-    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    EVP_CIPHER_CTX *ctx = take_context(aead);
     if (!ctx) {
         return xb_error_no_memory(err, "a cipher context");
     }
     bool ok = unseal(ctx, aead, key, associated, sealed, out);
-    EVP_CIPHER_CTX_free(ctx);
+    give_context(aead, ctx, ok);
     if (!ok) {
         /* Bytes that nobody vouches for must not be used, not even by a caller that forgets to
          * look. */

@@ -2,62 +2,87 @@
 #include "shared/crypto/hash.h"
 
 #include <errno.h>
-#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 
+#include "shared/base/spares.h"
+#include "shared/crypto/blake3_keyed.h"
+
 struct algorithm {
     const char *name;
-    const char *mac;    /* OpenSSL's name of the MAC */
+    const char *mac;    /* OpenSSL's name of the MAC; NULL: BLAKE3 */
     const char *digest; /* for HMAC */
     size_t mac_bytes;   /* what the MAC is asked for */
     size_t bytes;       /* how many of them are kept */
 };
 
 static const struct algorithm algorithms[] = {
+    {"BLAKE3-256-128", NULL, NULL, 32, 16},          {"BLAKE3-256", NULL, NULL, 32, 32},
+    {"HMAC-SHA256-128", "HMAC", "SHA2-256", 32, 16}, {"HMAC-SHA256", "HMAC", "SHA2-256", 32, 32},
     {"BLAKE2B-256-128", "BLAKE2BMAC", NULL, 32, 16}, {"BLAKE2B-256", "BLAKE2BMAC", NULL, 32, 32},
     {"BLAKE2S-128", "BLAKE2SMAC", NULL, 16, 16},     {"BLAKE2S-256", "BLAKE2SMAC", NULL, 32, 32},
-    {"HMAC-SHA256-128", "HMAC", "SHA2-256", 32, 16}, {"HMAC-SHA256", "HMAC", "SHA2-256", 32, 32},
     {"HMAC-SHA224", "HMAC", "SHA2-224", 28, 28},     {"HMAC-SHA3-224", "HMAC", "SHA3-224", 28, 28},
     {"HMAC-SHA3-256", "HMAC", "SHA3-256", 32, 32},
 };
 
+enum { ALGORITHMS = sizeof algorithms / sizeof *algorithms };
+
 struct xb_hash {
     const struct algorithm *algorithm;
     EVP_MAC *mac;
-    EVP_MAC_CTX *prepared; /* keyed, nothing fed; only ever copied */
+    EVP_MAC_CTX *prepared;    /* keyed, nothing fed; only ever copied */
+    struct xb_spares *spares; /* used copies, keyed too */
+    unsigned char blake3_key[XB_BLAKE3_BYTES];
 };
 
-static const struct algorithm *algorithm_find(const char *name)
+const char *xb_hash_name(size_t i)
 {
-    for (size_t i = 0; i < sizeof algorithms / sizeof *algorithms; i++) {
-        if (strcmp(algorithms[i].name, name) == 0) {
-            return &algorithms[i];
-        }
-    }
-    return NULL;
+    return i < ALGORITHMS ? algorithms[i].name : NULL;
 }
 
-static int unknown_name(const char *name, struct xb_error *err)
+bool xb_hash_available(const char *name)
 {
-    if (strncmp(name, "BLAKE3-", 7) == 0) {
-        return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP,
-                            "hash %s is not supported yet (BLAKE2B, BLAKE2S and the HMACs are)",
-                            name);
+    for (size_t i = 0; i < ALGORITHMS; i++) {
+        if (strcmp(algorithms[i].name, name) == 0) {
+            return algorithms[i].mac || xb_blake3_built();
+        }
+    }
+    return false;
+}
+
+static int find_algorithm(const char *name, const struct algorithm **ret, struct xb_error *err)
+{
+    for (size_t i = 0; i < ALGORITHMS; i++) {
+        if (strcmp(algorithms[i].name, name) != 0) {
+            continue;
+        }
+        if (!algorithms[i].mac && !xb_blake3_built()) {
+            return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP,
+                                "hash %s: this build has no BLAKE3; run deploy/blake3/fetch (it "
+                                "needs cargo) and build again",
+                                name);
+        }
+        *ret = &algorithms[i];
+        return 0;
     }
     return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP,
-                        "hash %.40s is unknown (known: BLAKE2B-256-128, BLAKE2B-256, BLAKE2S-128, "
-                        "BLAKE2S-256, HMAC-SHA256-128, HMAC-SHA256, HMAC-SHA224, HMAC-SHA3-224, "
-                        "HMAC-SHA3-256)",
+                        "hash %.40s is unknown (known: BLAKE3-256-128, BLAKE3-256, "
+                        "HMAC-SHA256-128, HMAC-SHA256, BLAKE2B-256-128, BLAKE2B-256, BLAKE2S-128, "
+                        "BLAKE2S-256, HMAC-SHA224, HMAC-SHA3-224, HMAC-SHA3-256)",
                         name);
 }
 
 static bool prepare(struct xb_hash *hash, const void *key, size_t key_len)
 {
     const struct algorithm *a = hash->algorithm;
+    if (!a->mac) {
+        xb_blake3_key(key, key_len, hash->blake3_key);
+        return true;
+    }
     hash->mac = EVP_MAC_fetch(NULL, a->mac, NULL);
     hash->prepared = hash->mac ? EVP_MAC_CTX_new(hash->mac) : NULL;
     if (!hash->prepared) {
@@ -77,15 +102,16 @@ static bool prepare(struct xb_hash *hash, const void *key, size_t key_len)
 int xb_hash_new(const char *name, const void *key, size_t key_len, struct xb_hash **ret,
                 struct xb_error *err)
 {
-    const struct algorithm *algorithm = algorithm_find(name);
-    if (!algorithm) {
-        return unknown_name(name, err);
+    const struct algorithm *algorithm = NULL;
+    int r = find_algorithm(name, &algorithm, err);
+    if (r < 0) {
+        return r;
     }
     if (key_len == 0) {
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "hash %s needs a key", name);
     }
     XB_CLEANUP(xb_hash_freep) struct xb_hash *hash = calloc(1, sizeof *hash);
-    if (!hash) {
+    if (!hash || !(hash->spares = calloc(1, sizeof *hash->spares))) {
         return xb_error_no_memory(err, "a hash");
     }
     hash->algorithm = algorithm;
@@ -102,22 +128,43 @@ size_t xb_hash_bytes(const struct xb_hash *hash)
     return hash->algorithm->bytes;
 }
 
+/* A keyed context with nothing fed. One that was used keeps its key and only starts anew. */
+static EVP_MAC_CTX *take_context(const struct xb_hash *hash)
+{
+    EVP_MAC_CTX *ctx = xb_spares_take(hash->spares);
+    if (ctx && EVP_MAC_init(ctx, NULL, 0, NULL) != 1) {
+        EVP_MAC_CTX_free(ctx);
+        ctx = NULL;
+    }
+    return ctx ? ctx : EVP_MAC_CTX_dup(hash->prepared);
+}
+
+static bool compute_mac(const struct xb_hash *hash, const void *data, size_t len,
+                        unsigned char full[XB_HASH_BYTES_MAX])
+{
+    size_t full_len = 0;
+    EVP_MAC_CTX *ctx = take_context(hash);
+    bool ok = ctx && EVP_MAC_update(ctx, data, len) == 1 &&
+              EVP_MAC_final(ctx, full, &full_len, XB_HASH_BYTES_MAX) == 1 &&
+              full_len == hash->algorithm->mac_bytes;
+    EVP_MAC_CTX_free(ok ? xb_spares_give(hash->spares, ctx) : ctx);
+    return ok;
+}
+
 int xb_hash_compute(const struct xb_hash *hash, const void *data, size_t len, unsigned char *out,
                     struct xb_error *err)
 {
     static const unsigned char nothing[1];
     unsigned char full[XB_HASH_BYTES_MAX];
-    size_t full_len = 0;
-    EVP_MAC_CTX *ctx = EVP_MAC_CTX_dup(hash->prepared);
-    bool ok = ctx && EVP_MAC_update(ctx, len ? data : nothing, len) == 1 &&
-              EVP_MAC_final(ctx, full, &full_len, sizeof full) == 1 &&
-              full_len == hash->algorithm->mac_bytes;
-    EVP_MAC_CTX_free(ctx);
-    if (!ok) {
+    const void *from = len ? data : nothing;
+    if (!hash->algorithm->mac) {
+        xb_blake3_keyed(hash->blake3_key, from, len, full);
+    } else if (!compute_mac(hash, from, len, full)) {
         return xb_error_set(err, XB_ERR_BUG, -EIO, "hash %s failed in OpenSSL",
                             hash->algorithm->name);
     }
     memcpy(out, full, hash->algorithm->bytes);
+    explicit_bzero(full, sizeof full); /* derived keys are made this way, too */
     return 0;
 }
 
@@ -126,8 +173,14 @@ void xb_hash_free(struct xb_hash *hash)
     if (!hash) {
         return;
     }
+    EVP_MAC_CTX *ctx = NULL;
+    while (hash->spares && (ctx = xb_spares_take(hash->spares))) {
+        EVP_MAC_CTX_free(ctx);
+    }
     EVP_MAC_CTX_free(hash->prepared);
     EVP_MAC_free(hash->mac);
+    free(hash->spares);
+    explicit_bzero(hash->blake3_key, sizeof hash->blake3_key);
     free(hash);
 }
 

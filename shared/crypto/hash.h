@@ -5,14 +5,16 @@
  * What for:  content ids, blob names, and HMAC-SHA256 for key derivation and signed links.
  * Ownership: the caller frees a hash; it keeps no pointer to the key.
  * Threads:   one hash may be used by any number of threads at once; nothing is locked and nothing
- *            is fetched per call (each call copies a prepared context).
+ *            is fetched per call (contexts are kept and used again).
  * Blocking:  never; CPU only.
  * Shapes:    output of xb_hash_bytes() bytes, at most XB_HASH_BYTES_MAX.
- * Errors:    INVALID for an unknown name (listed) or a key that the algorithm cannot take.
- * Source:    kopia-format section 3; RFC 7693 (BLAKE2), RFC 2104 (HMAC).
+ * Errors:    INVALID for an unknown name (listed), for BLAKE3 in a build without it (said so), or
+ *            for a key that the algorithm cannot take.
+ * Source:    kopia-format section 3; RFC 7693 (BLAKE2), RFC 2104 (HMAC), the BLAKE3 paper.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "shared/base/cleanup.h"
@@ -22,8 +24,12 @@ enum { XB_HASH_BYTES_MAX = 32 };
 
 struct xb_hash;
 
-/* `name`: "BLAKE2B-256-128", "HMAC-SHA256", ... (kopia-format section 3). The BLAKE3 names are
- * known and refused by name. */
+/* The name of the i-th algorithm that the format knows, fastest families first; NULL at the end. */
+const char *xb_hash_name(size_t i);
+/* Whether it can be used in this build (BLAKE3 may be missing). */
+bool xb_hash_available(const char *name);
+
+/* `name`: "BLAKE3-256-128", "HMAC-SHA256", ... (kopia-format section 3). */
 int xb_hash_new(const char *name, const void *key, size_t key_len, struct xb_hash **ret,
                 struct xb_error *err) XB_MUST_CHECK;
 

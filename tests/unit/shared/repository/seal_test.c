@@ -259,8 +259,8 @@ static void refused(void **state)
     struct xb_sealer *none = NULL;
     assert_int_equal(xb_sealer_new("BLAKE2B-256", "AES256-GCM", key, key, &none, &err), -ENOTSUP);
     assert_int_equal(err.kind, XB_ERR_INVALID);
-    assert_int_equal(xb_sealer_new("BLAKE3-256", aes, key, key, &none, &err), -ENOTSUP);
-    assert_non_null(strstr(err.text, "BLAKE3-256"));
+    assert_int_equal(xb_sealer_new("SHA1-160", aes, key, key, &none, &err), -ENOTSUP);
+    assert_non_null(strstr(err.text, "SHA1-160"));
     assert_null(none);
     xb_sealer_free(NULL);
 }
