@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "shared/codec/text.h"
-#include "shared/repository/repository.h"
+#include "shared/repository/state.h"
 
 void xb_content_id_format(const struct xb_content_id *id, char out[XB_CONTENT_ID_TEXT_BYTES])
 {
@@ -60,4 +60,11 @@ int xb_content_id_compare(const struct xb_content_id *a, const struct xb_content
         return r;
     }
     return (a->len > b->len) - (a->len < b->len);
+}
+
+int xb_content_wrap(struct xb_error *err, const struct xb_content_id *id)
+{
+    char text[XB_CONTENT_ID_TEXT_BYTES];
+    xb_content_id_format(id, text);
+    return xb_error_wrap(err, "content %s", text);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reading and writing contents: deduplicate, compress, seal, append to the open pack. */
+ * Writing contents: deduplicate, compress, seal, append to the open pack. */
 #include <errno.h>
 #include <string.h>
 
@@ -7,137 +7,11 @@
 #include "shared/compress/compress.h"
 #include "shared/repository/state.h"
 
-static int fail_content(struct xb_error *err, const struct xb_content_id *id)
-{
-    char text[XB_CONTENT_ID_TEXT_BYTES];
-    xb_content_id_format(id, text);
-    return xb_error_wrap(err, "content %s", text);
-}
-
 static uint64_t wall_s(void)
 {
     int64_t now = xb_clock_wall_ns() / XB_NS_PER_S;
     return now > 0 ? (uint64_t)now : 0;
 }
-
-/* ---- reading ---- */
-
-static bool find_pending(struct xb_repository *repository, const struct xb_content_id *id,
-                         struct xb_content_place *ret)
-{
-    const struct xb_index_entry *entry = xb_pending_find(&repository->pending, id);
-    if (!entry || entry->packed_bytes == 0) {
-        return false; /* not there, or still on its way into a pack */
-    }
-    ret->entry = *entry;
-    const char *pack = xb_names_at(&repository->pending.packs, entry->pack);
-    memcpy(ret->pack, pack, strlen(pack) + 1);
-    return true;
-}
-
-static bool find_place(struct xb_repository *repository, const struct xb_content_id *id,
-                       struct xb_content_place *ret, int64_t *ret_listed_ns)
-{
-    pthread_mutex_lock(&repository->lock);
-    bool found = find_pending(repository, id, ret);
-    size_t i = 0;
-    if (!found && xb_index_table_find(repository->table, id, &i)) {
-        found = true;
-        xb_index_table_at(repository->table, i, &ret->entry);
-        const char *pack = xb_index_table_pack(repository->table, ret->entry.pack);
-        memcpy(ret->pack, pack, strlen(pack) + 1);
-    }
-    *ret_listed_ns = repository->table_listed_ns;
-    pthread_mutex_unlock(&repository->lock);
-    return found;
-}
-
-static int check_entry(const struct xb_index_entry *entry, struct xb_error *err)
-{
-    if (entry->key_id != 0) {
-        return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP, "encrypted with an unknown key (%u)",
-                            entry->key_id);
-    }
-    return 0;
-}
-
-int xb_content_read_at(struct xb_repository *repository, const struct xb_content_place *place,
-                       bool verify, struct xb_buf *out, struct xb_error *err)
-{
-    const struct xb_index_entry *entry = &place->entry;
-    XB_CLEANUP(xb_buf_free) struct xb_buf sealed = XB_BUF_INIT(XB_INDEX_LENGTH_MAX);
-    XB_CLEANUP(xb_buf_free) struct xb_buf stream = XB_BUF_INIT(XB_INDEX_LENGTH_MAX);
-    size_t before = out->len;
-    struct xb_buf *opened = entry->compression ? &stream : out;
-    int r = check_entry(entry, err);
-    if (r < 0 ||
-        (r = xb_store_get(repository->store, place->pack, entry->offset, entry->packed_bytes,
-                          &sealed, err)) < 0 ||
-        (r = xb_unseal_content(repository->sealer, &entry->id, sealed.data, sealed.len, opened,
-                               err)) < 0) {
-        return xb_error_wrap(err, "pack %s", place->pack);
-    }
-    if (entry->compression) {
-        r = xb_compress_decode(entry->compression, stream.data, stream.len, entry->plain_bytes, out,
-                               err);
-    } else if (out->len - before != entry->plain_bytes) {
-        r = xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "%zu bytes long instead of %u",
-                         out->len - before, entry->plain_bytes);
-    }
-    struct xb_content_id again;
-    if (r == 0 && verify) {
-        r = xb_sealer_content_id(repository->sealer, entry->id.prefix, out->data + before,
-                                 out->len - before, &again, err);
-        if (r == 0 && xb_content_id_compare(&again, &entry->id) != 0) {
-            r = xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "its bytes have another hash");
-        }
-    }
-    return r < 0 ? xb_error_wrap(err, "pack %s", place->pack) : 0;
-}
-
-static int read_once(struct xb_repository *repository, const struct xb_content_id *id, bool verify,
-                     struct xb_buf *out, int64_t *ret_listed_ns, struct xb_error *err)
-{
-    struct xb_content_place place;
-    size_t before = out->len;
-    int r =
-        find_place(repository, id, &place, ret_listed_ns)
-            ? xb_content_read_at(repository, &place, verify, out, err)
-            : xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT, "it is not in the repository's index");
-    if (r < 0 && out->len > before) {
-        out->len = before;
-        out->data[before] = '\0';
-    }
-    return r;
-}
-
-int xb_content_read(struct xb_repository *repository, const struct xb_content_id *id, bool verify,
-                    struct xb_buf *out, struct xb_error *err)
-{
-    struct xb_error why = XB_ERROR_INIT;
-    int64_t listed_ns = 0;
-    int r = read_once(repository, id, verify, out, &listed_ns, &why);
-    /* Maintenance may have moved it since the index was read; a view that is seconds old would
-     * not tell anything new. */
-    if (r < 0 && why.kind == XB_ERR_NOT_FOUND &&
-        xb_clock_mono_ns() - listed_ns >= XB_TABLE_AGE_NS_MIN) {
-        r = xb_repository_refresh(repository, err);
-        if (r < 0) {
-            return r;
-        }
-        r = read_once(repository, id, verify, out, &listed_ns, &why);
-    }
-    if (r == 0) {
-        return 0;
-    }
-    *err = why;
-    if (err->kind == XB_ERR_NOT_FOUND) {
-        err->kind = XB_ERR_CORRUPT; /* whoever names a content relies on it */
-    }
-    return fail_content(err, id);
-}
-
-/* ---- writing ---- */
 
 /* Writers enter and leave; a flush runs alone. */
 static int enter(struct xb_repository *repository, struct xb_error *err)
@@ -453,5 +327,5 @@ int xb_content_delete(struct xb_repository *repository, const struct xb_content_
     r = delete_locked(repository, id, err);
     pthread_mutex_unlock(&repository->lock);
     leave(repository);
-    return r < 0 ? fail_content(err, id) : 0;
+    return r < 0 ? xb_content_wrap(err, id) : 0;
 }

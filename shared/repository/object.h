@@ -64,6 +64,30 @@ void xb_object_writer_abort(struct xb_object_writer *writer);
 void xb_object_writer_free(struct xb_object_writer *writer);
 XB_DEFINE_CLEANUP(xb_object_writer_freep, struct xb_object_writer, xb_object_writer_free);
 
+/* Which content the bytes at an offset are. */
+struct xb_object_piece {
+    uint64_t offset, len;
+    struct xb_content_id content;
+};
+
+/* An object's pieces in order, without reading its data: index objects only. */
+struct xb_object_pieces;
+
+int xb_object_pieces_open(struct xb_repository *repository, const struct xb_object_id *id,
+                          struct xb_object_pieces **ret, struct xb_error *err) XB_MUST_CHECK;
+uint64_t xb_object_pieces_length(const struct xb_object_pieces *pieces);
+/* ret->len 0 at the end; empty pieces are left out. */
+int xb_object_pieces_next(struct xb_object_pieces *pieces, struct xb_object_piece *ret,
+                          struct xb_error *err) XB_MUST_CHECK;
+/* Continues with the piece that holds `offset` (<= length). */
+int xb_object_pieces_seek(struct xb_object_pieces *pieces, uint64_t offset,
+                          struct xb_error *err) XB_MUST_CHECK;
+void xb_object_pieces_free(struct xb_object_pieces *pieces);
+XB_DEFINE_CLEANUP(xb_object_pieces_freep, struct xb_object_pieces, xb_object_pieces_free);
+/* CORRUPT if a content of `len` bytes cannot be this piece. */
+int xb_object_piece_check(const struct xb_object_piece *piece, uint64_t len,
+                          struct xb_error *err) XB_MUST_CHECK;
+
 struct xb_object_reader;
 
 int xb_object_reader_open(struct xb_repository *repository, const struct xb_object_id *id,

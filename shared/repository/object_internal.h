@@ -39,3 +39,10 @@ int xb_object_table_load(struct xb_repository *repository, const struct xb_objec
 /* xb_object_read_all within others. */
 int xb_object_read_level(struct xb_repository *repository, const struct xb_object_id *id,
                          unsigned level, struct xb_buf *out, struct xb_error *err) XB_MUST_CHECK;
+
+/* Says that a chunk has another length than its table has for it. */
+int xb_object_wrong_length(const struct xb_object_chunk *chunk, uint64_t len, struct xb_error *err);
+/* xb_object_pieces_open within others. */
+int xb_object_pieces_open_inside(struct xb_repository *repository, const struct xb_object_id *id,
+                                 unsigned inside, struct xb_object_pieces **ret,
+                                 struct xb_error *err) XB_MUST_CHECK;

@@ -5,77 +5,23 @@
 
 #include "shared/repository/object_internal.h"
 
-/* A direct object is a table of one chunk; chunks that are indirect themselves get a reader of
- * their own, one at a time. */
 struct xb_object_reader {
     struct xb_repository *repository;
-    struct xb_object_table table;
-    size_t next;   /* chunk to read */
-    uint64_t skip; /* bytes of it to leave out, after a seek */
-    struct xb_object_reader *child;
+    struct xb_object_pieces *pieces;
+    uint64_t at; /* what is handed out next */
     struct xb_buf chunk;
-    unsigned level;
-    bool direct;
 };
 
-static int open_level(struct xb_repository *repository, const struct xb_object_id *id,
-                      unsigned level, struct xb_object_reader **ret, struct xb_error *err);
-
-static int open_direct(struct xb_object_reader *reader, const struct xb_object_id *id,
-                       const struct xb_object_parts *parts, struct xb_error *err)
+static int open_inside(struct xb_repository *repository, const struct xb_object_id *id,
+                       unsigned inside, struct xb_object_reader **ret, struct xb_error *err)
 {
-    struct xb_content_info info;
-    if (parts->packed) {
-        return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP,
-                            "object %s is compressed as a whole, which only kopia before 0.9 did "
-                            "and is not supported",
-                            id->text);
-    }
-    struct xb_error unknown = XB_ERROR_INIT;
-    int r = xb_content_stat(reader->repository, &parts->content, &info, &unknown);
-    if (r < 0) {
-        /* Others may have written it since the index was read. */
-        r = xb_repository_refresh(reader->repository, err);
-        if (r == 0) {
-            r = xb_content_stat(reader->repository, &parts->content, &info, err);
-        }
-    }
-    if (r < 0) {
-        err->kind = err->kind == XB_ERR_NOT_FOUND ? XB_ERR_CORRUPT : err->kind;
-        return r;
-    }
-    reader->table.chunks = calloc(1, sizeof *reader->table.chunks);
-    if (!reader->table.chunks) {
-        return xb_error_no_memory(err, "an object");
-    }
-    reader->direct = true;
-    reader->table.count = 1;
-    reader->table.len = info.plain_bytes;
-    reader->table.chunks[0] = (struct xb_object_chunk){.len = info.plain_bytes, .id = *id};
-    return 0;
-}
-
-static int open_level(struct xb_repository *repository, const struct xb_object_id *id,
-                      unsigned level, struct xb_object_reader **ret, struct xb_error *err)
-{
-    struct xb_object_parts parts;
-    int r = xb_object_id_split(id, &parts, err);
-    if (r < 0) {
-        return r;
-    }
-    if (level > XB_OBJECT_DEPTH_MAX) {
-        return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "object %s is nested too deeply",
-                            id->text);
-    }
     XB_CLEANUP(xb_object_reader_freep) struct xb_object_reader *reader = calloc(1, sizeof *reader);
     if (!reader) {
         return xb_error_no_memory(err, "an object");
     }
     reader->repository = repository;
-    reader->level = level;
     reader->chunk.max = XB_CONTENT_BYTES_MAX;
-    r = parts.depth ? xb_object_table_load(repository, id, level, &reader->table, err)
-                    : open_direct(reader, id, &parts, err);
+    int r = xb_object_pieces_open_inside(repository, id, inside, &reader->pieces, err);
     if (r < 0) {
         return r;
     }
@@ -86,129 +32,77 @@ static int open_level(struct xb_repository *repository, const struct xb_object_i
 int xb_object_reader_open(struct xb_repository *repository, const struct xb_object_id *id,
                           struct xb_object_reader **ret, struct xb_error *err)
 {
-    return open_level(repository, id, 0, ret, err);
+    return open_inside(repository, id, 0, ret, err);
 }
 
 uint64_t xb_object_reader_length(const struct xb_object_reader *reader)
 {
-    return reader->table.len;
+    return xb_object_pieces_length(reader->pieces);
 }
 
 void xb_object_reader_free(struct xb_object_reader *reader)
 {
-    while (reader) {
-        struct xb_object_reader *child = reader->child;
-        xb_object_table_free(&reader->table);
+    if (reader) {
+        xb_object_pieces_free(reader->pieces);
         xb_buf_free(&reader->chunk);
         free(reader);
-        reader = child;
     }
 }
 
-static int wrong_length(const struct xb_object_chunk *chunk, uint64_t len, struct xb_error *err)
+int xb_object_wrong_length(const struct xb_object_chunk *chunk, uint64_t len, struct xb_error *err)
 {
     return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG,
                         "object %s has %llu bytes where its parent says %llu", chunk->id.text,
                         (unsigned long long)len, (unsigned long long)chunk->len);
 }
 
-/* Reads chunk `next` into the buffer, or opens a child for it. */
-static int load_chunk(struct xb_object_reader *reader, struct xb_error *err)
+int xb_object_piece_check(const struct xb_object_piece *piece, uint64_t len, struct xb_error *err)
 {
-    const struct xb_object_chunk *chunk = &reader->table.chunks[reader->next];
-    struct xb_object_parts parts;
-    int r = xb_object_id_split(&chunk->id, &parts, err);
-    if (r < 0) {
-        return r;
+    if (len == piece->len) {
+        return 0;
     }
-    if (reader->direct || (parts.depth == 0 && !parts.packed)) {
-        xb_buf_clear(&reader->chunk);
-        r = xb_content_read(reader->repository, &parts.content, false, &reader->chunk, err);
-        return r == 0 && reader->chunk.len != chunk->len
-                   ? wrong_length(chunk, reader->chunk.len, err)
-                   : r;
-    }
-    r = open_level(reader->repository, &chunk->id, reader->level + 1, &reader->child, err);
-    if (r == 0 && reader->child->table.len != chunk->len) {
-        r = wrong_length(chunk, reader->child->table.len, err);
-    }
-    if (r == 0 && reader->skip) {
-        r = xb_object_reader_seek(reader->child, reader->skip, err);
-        reader->skip = 0;
-    }
-    return r;
-}
-
-static int next_of_child(struct xb_object_reader *reader, const void **ret_data, size_t *ret_len,
-                         struct xb_error *err)
-{
-    int r = xb_object_reader_next(reader->child, ret_data, ret_len, err);
-    if (r == 0 && *ret_len == 0) {
-        xb_object_reader_free(reader->child);
-        reader->child = NULL;
-        reader->next++;
-    }
-    return r;
+    char text[XB_CONTENT_ID_TEXT_BYTES];
+    xb_content_id_format(&piece->content, text);
+    return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG,
+                        "content %s has %llu bytes where its parent says %llu", text,
+                        (unsigned long long)len, (unsigned long long)piece->len);
 }
 
 int xb_object_reader_next(struct xb_object_reader *reader, const void **ret_data, size_t *ret_len,
                           struct xb_error *err)
 {
+    struct xb_object_piece piece;
     *ret_len = 0;
-    while (*ret_len == 0) {
-        if (reader->child) {
-            int r = next_of_child(reader, ret_data, ret_len, err);
-            if (r < 0 || *ret_len) {
-                return r;
-            }
-            continue;
-        }
-        if (reader->next == reader->table.count) {
-            return 0;
-        }
-        int r = load_chunk(reader, err);
-        if (r < 0) {
-            return r;
-        }
-        if (!reader->child) {
-            *ret_data = reader->chunk.data + reader->skip;
-            *ret_len = reader->chunk.len - (size_t)reader->skip;
-            reader->skip = 0;
-            reader->next++;
-        }
+    int r = xb_object_pieces_next(reader->pieces, &piece, err);
+    if (r < 0 || piece.len == 0) {
+        return r;
     }
+    xb_buf_clear(&reader->chunk);
+    r = xb_content_read(reader->repository, &piece.content, false, &reader->chunk, err);
+    if (r < 0 || (r = xb_object_piece_check(&piece, reader->chunk.len, err)) < 0) {
+        return r;
+    }
+    size_t skip = (size_t)(reader->at - piece.offset);
+    *ret_data = reader->chunk.data + skip;
+    *ret_len = reader->chunk.len - skip;
+    reader->at = piece.offset + piece.len;
     return 0;
 }
 
 int xb_object_reader_seek(struct xb_object_reader *reader, uint64_t offset, struct xb_error *err)
 {
-    if (offset > reader->table.len) {
-        return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "offset %llu is beyond the end (%llu)",
-                            (unsigned long long)offset, (unsigned long long)reader->table.len);
+    int r = xb_object_pieces_seek(reader->pieces, offset, err);
+    if (r == 0) {
+        reader->at = offset;
     }
-    xb_object_reader_free(reader->child);
-    reader->child = NULL;
-    size_t low = 0;
-    size_t high = reader->table.count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const struct xb_object_chunk *chunk = &reader->table.chunks[middle];
-        if (chunk->start + chunk->len <= offset) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    reader->next = low;
-    reader->skip = low < reader->table.count ? offset - reader->table.chunks[low].start : 0;
-    return 0;
+    return r;
 }
 
 int xb_object_read_level(struct xb_repository *repository, const struct xb_object_id *id,
                          unsigned level, struct xb_buf *out, struct xb_error *err)
 {
     XB_CLEANUP(xb_object_reader_freep) struct xb_object_reader *reader = NULL;
-    int r = open_level(repository, id, level, &reader, err);
+    int r = open_inside(repository, id, level, &reader, err);
     const void *data = NULL;
     size_t len = 1;
     while (r == 0 && len > 0) {
@@ -279,7 +173,7 @@ static int verify_level(const struct verify *verify, const struct xb_object_id *
     for (size_t i = 0; r == 0 && i < table.count; i++) {
         r = verify_level(verify, &table.chunks[i].id, level + 1, &len, err);
         if (r == 0 && len != table.chunks[i].len) {
-            r = wrong_length(&table.chunks[i], len, err);
+            r = xb_object_wrong_length(&table.chunks[i], len, err);
         }
     }
     *ret_len = table.len;

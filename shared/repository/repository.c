@@ -212,59 +212,6 @@ int xb_repository_info(struct xb_repository *repository, struct xb_repository_in
     return 0;
 }
 
-static void fill_info(const struct xb_index_table *table, const struct xb_index_entry *entry,
-                      struct xb_content_info *ret)
-{
-    *ret = (struct xb_content_info){.id = entry->id,
-                                    .timestamp_s = entry->timestamp_s,
-                                    .deleted = entry->deleted,
-                                    .plain_bytes = entry->plain_bytes,
-                                    .packed_bytes = entry->packed_bytes,
-                                    .compression = entry->compression,
-                                    .pack_offset = entry->offset};
-    const char *pack = xb_index_table_pack(table, entry->pack);
-    size_t len = strnlen(pack, sizeof ret->pack - 1);
-    memcpy(ret->pack, pack, len);
-}
-
-int xb_content_stat(struct xb_repository *repository, const struct xb_content_id *id,
-                    struct xb_content_info *ret, struct xb_error *err)
-{
-    XB_CLEANUP(xb_index_table_unrefp)
-    struct xb_index_table *table = xb_repository_table(repository);
-    size_t i = 0;
-    if (!xb_index_table_find(table, id, &i)) {
-        char text[XB_CONTENT_ID_TEXT_BYTES];
-        xb_content_id_format(id, text);
-        return xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT, "content %s is not in the repository",
-                            text);
-    }
-    struct xb_index_entry entry;
-    xb_index_table_at(table, i, &entry);
-    fill_info(table, &entry, ret);
-    return 0;
-}
-
-int xb_content_list(struct xb_repository *repository, int prefix, xb_content_fn *fn, void *context,
-                    struct xb_error *err)
-{
-    XB_CLEANUP(xb_index_table_unrefp)
-    struct xb_index_table *table = xb_repository_table(repository);
-    int r = 0;
-    size_t i = prefix < 0 ? 0 : xb_index_table_lower(table, (char)prefix);
-    for (; r == 0 && i < xb_index_table_count(table); i++) {
-        struct xb_index_entry entry;
-        struct xb_content_info info;
-        xb_index_table_at(table, i, &entry);
-        if (prefix >= 0 && entry.id.prefix != (char)prefix) {
-            break;
-        }
-        fill_info(table, &entry, &info);
-        r = fn(context, &info, err);
-    }
-    return r;
-}
-
 bool xb_repository_flush_due(struct xb_repository *repository)
 {
     pthread_mutex_lock(&repository->lock);

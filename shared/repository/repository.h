@@ -132,12 +132,34 @@ struct xb_content_info {
     struct xb_content_id id;
     uint64_t timestamp_s;
     bool deleted;
+    uint8_t key_id; /* other than 0: cannot be opened */
     uint32_t plain_bytes, packed_bytes, compression;
     uint64_t pack_offset;
     char pack[96]; /* blob name */
 };
 int xb_content_stat(struct xb_repository *repository, const struct xb_content_id *id,
                     struct xb_content_info *ret, struct xb_error *err) XB_MUST_CHECK;
+
+/* ---- many contents with one read (a restore; see agent/restore/plan.h) ---- */
+
+/* Where it lies, by an index that is read anew first if the content is not in it. CORRUPT if it is
+ * in none: whoever names a content relies on it. */
+int xb_content_locate(struct xb_repository *repository, const struct xb_content_id *id,
+                      struct xb_content_info *ret, struct xb_error *err) XB_MUST_CHECK;
+/* Appends a stretch of a pack as it is stored. NOT_FOUND: the pack is gone; maintenance may have
+ * moved its contents, which xb_repository_refresh_old and xb_content_locate find again. */
+int xb_content_fetch(struct xb_repository *repository, const char *pack, uint64_t offset,
+                     uint64_t len, struct xb_buf *out, struct xb_error *err) XB_MUST_CHECK;
+/* Opens the info->packed_bytes bytes at `sealed` and appends the plain ones. CORRUPT if they are
+ * not right: xb_content_read tries once more before that is called damage. */
+int xb_content_open(struct xb_repository *repository, const struct xb_content_info *info,
+                    const void *sealed, bool verify, struct xb_buf *out,
+                    struct xb_error *err) XB_MUST_CHECK;
+/* The id that these bytes have, or would have, in this repository. */
+int xb_content_identify(struct xb_repository *repository, char prefix, const void *data, size_t len,
+                        struct xb_content_id *ret, struct xb_error *err) XB_MUST_CHECK;
+/* Loads the index anew unless that was done within the last second: for what was not found. */
+int xb_repository_refresh_old(struct xb_repository *repository, struct xb_error *err) XB_MUST_CHECK;
 
 typedef int xb_content_fn(void *context, const struct xb_content_info *info, struct xb_error *err);
 

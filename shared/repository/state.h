@@ -2,8 +2,8 @@
  *
  * state.h - an open repository from within; for the files of this folder only.
  *
- * What for:  repository.c opens and looks things up, contents.c reads and writes contents, flush.c
- *            makes them durable. What they share stands here.
+ * What for:  repository.c opens, content_read.c finds and reads contents, contents.c writes them,
+ *            flush.c makes them durable. What they share stands here.
  * Threads:   `lock` guards every field below it. `turn` lets writers in while no flush runs: a
  *            flush waits until none is inside and keeps new ones out, so that what it indexes is
  *            whole. A table, once loaded, is used through a reference and never changes.
@@ -87,13 +87,16 @@ int xb_repository_check_format(struct xb_repository *repository,
 
 struct xb_index_table *xb_repository_table(struct xb_repository *repository); /* a reference */
 
+/* Says which content an error is about. */
+int xb_content_wrap(struct xb_error *err, const struct xb_content_id *id);
+
 /* Where a content lies. */
 struct xb_content_place {
     struct xb_index_entry entry;
     char pack[XB_PACK_NAME_BYTES];
 };
 
-/* Reads and opens the content at that place. */
+/* Reads and opens the content at that place, a second time if the bytes are not right. */
 int xb_content_read_at(struct xb_repository *repository, const struct xb_content_place *place,
                        bool verify, struct xb_buf *out, struct xb_error *err) XB_MUST_CHECK;
 
