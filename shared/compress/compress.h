@@ -7,10 +7,10 @@
  * Ownership: caller's buffers; results are appended.
  * Threads:   any.    Blocking: never; CPU only.
  * Errors:    CORRUPT for a stream that is damaged, cut short, followed by other bytes or of another
- *            length than promised; INVALID for an id that is unknown or not supported (S2 and LZ4,
- *            by name).
+ *            length than promised; INVALID for an id that is unknown.
  * Limits:    decoding never writes more than it was told to expect (or the buffer's ceiling).
- * Source:    kopia-format section 4; RFC 1951, RFC 1952, RFC 8878.
+ * Source:    kopia-format section 4; RFC 1951, RFC 1952, RFC 8878; Snappy's framing and S2's
+ *            extensions of it; the LZ4 frame format.
  */
 #pragma once
 
@@ -28,14 +28,16 @@ enum {
     XB_COMPRESS_GZIP = 0x1000, /* to 0x1002 */
     XB_COMPRESS_ZSTD = 0x1100, /* default, then fastest, better, best */
     XB_COMPRESS_ZSTD_FASTEST = 0x1101,
-    XB_COMPRESS_S2 = 0x1200,     /* to 0x1203; refused */
-    XB_COMPRESS_PGZIP = 0x1300,  /* to 0x1302 */
-    XB_COMPRESS_LZ4 = 0x1400,    /* refused */
+    XB_COMPRESS_S2 = 0x1200,    /* to 0x1203 */
+    XB_COMPRESS_PGZIP = 0x1300, /* to 0x1302 */
+    XB_COMPRESS_LZ4 = 0x1400,
     XB_COMPRESS_DEFLATE = 0x1500 /* to 0x1502 */
 };
 
 /* Appends header and stream if that is shorter than the data, and says so in *ret_smaller; else
- * appends nothing. `id`: XB_COMPRESS_ZSTD or XB_COMPRESS_ZSTD_FASTEST, others INVALID. */
+ * appends nothing. Large data of which a few slices do not shrink is not even tried, so that what
+ * is compressed or encrypted already costs next to nothing. `id`: XB_COMPRESS_ZSTD or
+ * XB_COMPRESS_ZSTD_FASTEST, others INVALID. */
 int xb_compress_encode(uint32_t id, const void *data, size_t len, struct xb_buf *out,
                        bool *ret_smaller, struct xb_error *err) XB_MUST_CHECK;
 

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * zstd both ways, with contexts that threads use again. */
+#include <errno.h>
+
+#include <zstd.h>
+#include <zstd_errors.h>
+
+#include "shared/base/spares.h"
+#include "shared/compress/codecs.h"
+
+/* Data from SAMPLED_BYTES_MIN on is judged by a few slices: text shrinks in any of them, what is
+ * compressed or encrypted already in none. Below, trying costs as little as asking. */
+enum {
+    SAMPLED_BYTES_MIN = 64 * 1024,
+    SLICE_BYTES = 4096,
+    SLICES_MIN = 3,
+    SLICES_MAX = 8,
+    BYTES_PER_SLICE = 256 * 1024,
+    WORTH_PERCENT = 95 /* a slice that does not get below this tells of no gain */
+};
+
+/* They are as many as threads were ever busy at once, and live as long as the process. */
+static struct xb_spares encoders, decoders;
+
+static ZSTD_CCtx *take_encoder(void)
+{
+    ZSTD_CCtx *ctx = xb_spares_take(&encoders);
+    return ctx ? ctx : ZSTD_createCCtx();
+}
+
+int xb_zstd_encode(int level, const void *data, size_t len, void *to, size_t room, size_t *ret_len,
+                   struct xb_error *err)
+{
+    ZSTD_CCtx *ctx = take_encoder();
+    if (!ctx) {
+        return xb_error_no_memory(err, "zstd");
+    }
+    size_t got = ZSTD_compressCCtx(ctx, to, room, data, len, level);
+    ZSTD_freeCCtx(xb_spares_give(&encoders, ctx));
+    if (ZSTD_isError(got) && ZSTD_getErrorCode(got) != ZSTD_error_dstSize_tooSmall) {
+        return xb_error_set(err, XB_ERR_FULL, -ENOMEM, "zstd: %s", ZSTD_getErrorName(got));
+    }
+    *ret_len = ZSTD_isError(got) ? 0 : got;
+    return 0;
+}
+
+bool xb_zstd_worth_it(const unsigned char *data, size_t len)
+{
+    if (len < SAMPLED_BYTES_MIN) {
+        return true;
+    }
+    ZSTD_CCtx *ctx = take_encoder();
+    if (!ctx) {
+        return true; /* whoever compresses will say so */
+    }
+    unsigned char scratch[ZSTD_COMPRESSBOUND(SLICE_BYTES)];
+    size_t slices = len / BYTES_PER_SLICE;
+    slices = slices < SLICES_MIN ? SLICES_MIN : slices > SLICES_MAX ? SLICES_MAX : slices;
+    size_t step = (len - SLICE_BYTES) / (slices - 1);
+    bool worth = false;
+    for (size_t i = 0; i < slices && !worth; i++) {
+        size_t got =
+            ZSTD_compressCCtx(ctx, scratch, sizeof scratch, data + i * step, SLICE_BYTES, 1);
+        worth = ZSTD_isError(got) || got * 100 < (size_t)SLICE_BYTES * WORTH_PERCENT;
+    }
+    ZSTD_freeCCtx(xb_spares_give(&encoders, ctx));
+    return worth;
+}
+
+static int check_length(size_t got, size_t plain_len, struct xb_error *err)
+{
+    if (ZSTD_isError(got)) {
+        return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "zstd stream: %s",
+                            ZSTD_getErrorName(got));
+    }
+    if (got != plain_len) {
+        return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG,
+                            "zstd stream holds %zu bytes, its index entry says %zu", got,
+                            plain_len);
+    }
+    return 0;
+}
+
+int xb_zstd_decode(const unsigned char *data, size_t len, size_t plain_len, struct xb_buf *out,
+                   struct xb_error *err)
+{
+    if (len == 0) { /* zstd takes nothing for no frames; here it is a frame that is missing */
+        return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "zstd stream: cut short");
+    }
+    int r = xb_buf_reserve(out, plain_len, err);
+    if (r < 0) {
+        return r;
+    }
+    ZSTD_DCtx *ctx = xb_spares_take(&decoders);
+    if (!ctx && !(ctx = ZSTD_createDCtx())) {
+        return xb_error_no_memory(err, "zstd");
+    }
+    /* Frames without a content size decode in one go too, straight into the result: no window
+     * buffer, whose size a hostile frame could choose. */
+    size_t got = ZSTD_decompressDCtx(ctx, out->data + out->len, plain_len, data, len);
+    ZSTD_freeDCtx(xb_spares_give(&decoders, ctx));
+    r = check_length(got, plain_len, err);
+    out->len += r == 0 ? got : 0;
+    out->data[out->len] = '\0';
+    return r;
+}
