@@ -21,6 +21,8 @@ static const struct xb_cli_command commands[] = {
     {"restore", "SNAPSHOT TARGET", "Restores a snapshot, or a part of it, into a folder.",
      xb_cli_restore},
     {"verify", "[SNAPSHOT]", "Proves that everything can be restored.", xb_cli_verify},
+    {"store copy", "SRC DST", "Copies a whole store into another, and proves it.",
+     xb_cli_store_copy},
     {"agent", "[flags]", "Runs the daemon of a Kubernetes node.", xb_cli_agent},
 };
 

@@ -79,6 +79,7 @@ int xb_cli_ls(int argc, char **argv);
 int xb_cli_cat(int argc, char **argv);
 int xb_cli_restore(int argc, char **argv);
 int xb_cli_verify(int argc, char **argv);
+int xb_cli_store_copy(int argc, char **argv);
 int xb_cli_agent(int argc, char **argv);
 
 const struct xb_cli_command *xb_cli_command(const char *name);
