@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "shared/base/clock.h"
 #include "shared/compress/compress.h"
 #include "shared/repository/state.h"
 
@@ -94,7 +93,8 @@ int xb_repository_refresh_old(struct xb_repository *repository, struct xb_error 
 {
     /* Looked at under the lock of those who refresh: who waited for one need not do it again. */
     pthread_mutex_lock(&repository->flush_lock);
-    bool old = xb_clock_mono_ns() - repository->table_listed_ns >= XB_TABLE_AGE_NS_MIN;
+    bool old =
+        xb_repository_elapsed_ns(repository) - repository->table_listed_ns >= XB_TABLE_AGE_NS_MIN;
     int r = old ? xb_repository_refresh_locked(repository, err) : 0;
     pthread_mutex_unlock(&repository->flush_lock);
     return r;

@@ -4,11 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/base/clock.h"
 #include "shared/base/fnv.h"
 #include "shared/repository/state.h"
 
 enum { LOAD_TRIES = 10 };
+
+#define LOAD_PAUSE_NS (100 * XB_NS_PER_MS) /* doubled each time */
 
 static int collect_name(void *context, const struct xb_store_item *item, struct xb_error *err)
 {
@@ -47,7 +48,7 @@ static uint64_t hash_set(const struct xb_epoch_set *set)
 int xb_index_listing_load(struct xb_repository *repository, struct xb_index_listing *ret,
                           struct xb_error *err)
 {
-    struct xb_index_listing listing = {.listed_ns = xb_clock_mono_ns()};
+    struct xb_index_listing listing = {.listed_ns = xb_repository_elapsed_ns(repository)};
     int r = xb_store_list(repository->store, "x", collect_name, &listing, err);
     if (r == 0) {
         r = xb_epoch_compute((const char *const *)listing.names, listing.count, &listing.set, err);
@@ -85,24 +86,6 @@ static int add_blob(struct xb_repository *repository, const char *name,
     return r < 0 ? xb_error_wrap(err, "index blob %s", name) : 0;
 }
 
-/* What was reused stays marked when the table is replaced. */
-static void carry_marks(const struct xb_index_table *from, struct xb_index_table *to)
-{
-    size_t count = xb_index_table_count(from);
-    for (size_t word = 0; word * 64 < count; word++) {
-        uint64_t marks = xb_index_table_marks(from, word);
-        while (marks) {
-            struct xb_index_entry entry;
-            size_t found = 0;
-            xb_index_table_at(from, word * 64 + (size_t)__builtin_ctzll(marks), &entry);
-            marks &= marks - 1;
-            if (xb_index_table_find(to, &entry.id, &found)) {
-                xb_index_table_mark(to, found);
-            }
-        }
-    }
-}
-
 int xb_repository_load_table(struct xb_repository *repository,
                              const struct xb_index_listing *listing, struct xb_error *err)
 {
@@ -118,49 +101,89 @@ int xb_repository_load_table(struct xb_repository *repository,
     pthread_mutex_lock(&repository->lock);
     struct xb_index_table *old = repository->table;
     if (old) {
-        carry_marks(old, table);
+        r = xb_reuse_carry(repository, old, table, err);
     }
-    repository->table = table;
-    repository->table_listed_ns = listing->listed_ns;
-    repository->write_epoch = listing->set.write_epoch;
-    repository->index_blobs = listing->set.active_count;
-    repository->index_names_hash = listing->names_hash;
+    if (r == 0) {
+        repository->table = table;
+        repository->table_listed_ns = listing->listed_ns;
+        repository->write_epoch = listing->set.write_epoch;
+        repository->watermark_s = listing->set.watermark_s;
+        repository->index_blobs = listing->set.active_count;
+        repository->index_names_hash = listing->names_hash;
+        table = old;
+    }
     pthread_mutex_unlock(&repository->lock);
-    xb_index_table_unref(old);
-    return 0;
+    xb_index_table_unref(table);
+    return r;
 }
 
-static int refresh_once(struct xb_repository *repository, struct xb_error *err)
+static int follow(struct xb_repository *repository, const struct xb_index_listing *listing,
+                  struct xb_error *err)
+{
+    pthread_mutex_lock(&repository->lock);
+    bool same = repository->table && listing->names_hash == repository->index_names_hash;
+    if (same) {
+        repository->table_listed_ns = listing->listed_ns;
+        repository->write_epoch = listing->set.write_epoch;
+        repository->index_blobs = listing->set.active_count;
+    }
+    pthread_mutex_unlock(&repository->lock);
+    return same ? 0 : xb_repository_load_table(repository, listing, err);
+}
+
+/* A state that took longer to load than it is valid tells nothing: *ret_expired. The next look
+ * finds the blobs loaded already, unless they are others. */
+static int refresh_once(struct xb_repository *repository, bool *ret_expired, struct xb_error *err)
 {
     struct xb_index_listing listing = {.count = 0};
     int r = xb_index_listing_load(repository, &listing, err);
     if (r < 0) {
         return r;
     }
+    r = follow(repository, &listing, err);
     pthread_mutex_lock(&repository->lock);
-    bool same = repository->table && listing.names_hash == repository->index_names_hash;
-    if (same) {
-        repository->table_listed_ns = listing.listed_ns;
-        repository->write_epoch = listing.set.write_epoch;
-    }
+    *ret_expired = xb_repository_elapsed_ns(repository) - listing.listed_ns >=
+                   repository->format.epoch_refresh_ns;
     pthread_mutex_unlock(&repository->lock);
-    r = same ? 0 : xb_repository_load_table(repository, &listing, err);
     xb_index_listing_free(&listing);
     return r;
 }
 
 int xb_repository_refresh_locked(struct xb_repository *repository, struct xb_error *err)
 {
+    int64_t pause_ns = LOAD_PAUSE_NS;
     for (int try = 1;; try++) {
         struct xb_error why = XB_ERROR_INIT;
-        int r = refresh_once(repository, &why);
-        if (r == 0) {
+        bool expired = false;
+        int r = refresh_once(repository, &expired, &why);
+        if (r == 0 && expired) {
+            r = xb_error_set(&why, XB_ERR_RETRY, -ETIME,
+                             "loading the index takes longer than it is valid");
+        } else if (r == 0) {
             return 0;
         }
         /* A blob that vanished while it was loaded has been compacted: list again. */
-        if (why.kind != XB_ERR_NOT_FOUND || try == LOAD_TRIES) {
+        if ((why.kind != XB_ERR_NOT_FOUND && !expired) || try == LOAD_TRIES) {
             *err = why;
             return r;
         }
+        if (!expired) {
+            repository->clock->sleep_ns(repository->clock->context, pause_ns);
+            pause_ns *= 2;
+        }
     }
+}
+
+int xb_repository_follow(struct xb_repository *repository, const struct xb_index_listing *listing,
+                         struct xb_error *err)
+{
+    struct xb_error why = XB_ERROR_INIT;
+    int r = follow(repository, listing, &why);
+    if (r < 0 && why.kind == XB_ERR_NOT_FOUND) {
+        return xb_repository_refresh_locked(repository, err);
+    }
+    if (r < 0) {
+        *err = why;
+    }
+    return r;
 }

@@ -16,8 +16,9 @@ struct xb_pack {
     struct xb_store_upload *upload;
     char name[XB_PACK_NAME_BYTES];
     uint64_t len;
-    struct xb_index_entry *entries; /* pack number 0: this pack */
+    struct xb_index_entry *entries;
     size_t count, cap;
+    struct xb_names names; /* number 0: this pack */
 };
 
 static int write_random(struct xb_pack *pack, size_t len, struct xb_error *err)
@@ -44,8 +45,10 @@ int xb_pack_new(struct xb_store *store, char kind, const char *session, struct x
     if (written < 0 || (size_t)written >= sizeof pack->name) {
         return xb_error_set(err, XB_ERR_BUG, -ENAMETOOLONG, "the name of a pack is too long");
     }
-    int r = xb_store_upload_begin(store, pack->name, NULL, &pack->upload, err);
-    if (r < 0 || (r = write_random(pack, XB_PACK_PREAMBLE_BYTES, err)) < 0) {
+    uint32_t number = 0;
+    int r = xb_names_intern(&pack->names, pack->name, strlen(pack->name), &number, err);
+    if (r < 0 || (r = xb_store_upload_begin(store, pack->name, NULL, &pack->upload, err)) < 0 ||
+        (r = write_random(pack, XB_PACK_PREAMBLE_BYTES, err)) < 0) {
         return r;
     }
     *ret = XB_TAKE(pack);
@@ -62,8 +65,8 @@ uint64_t xb_pack_bytes(const struct xb_pack *pack)
     return pack->len;
 }
 
-int xb_pack_append(struct xb_pack *pack, const void *sealed, size_t len,
-                   struct xb_index_entry *entry, struct xb_error *err)
+/* Room for one more entry. */
+static int make_room(struct xb_pack *pack, struct xb_error *err)
 {
     if (pack->count == pack->cap) {
         size_t cap = pack->cap ? 2 * pack->cap : 64;
@@ -74,11 +77,17 @@ int xb_pack_append(struct xb_pack *pack, const void *sealed, size_t len,
         pack->entries = more;
         pack->cap = cap;
     }
+    return 0;
+}
+
+int xb_pack_append(struct xb_pack *pack, const void *sealed, size_t len,
+                   struct xb_index_entry *entry, struct xb_error *err)
+{
     if (pack->len > XB_INDEX_OFFSET_MAX || len > XB_INDEX_LENGTH_MAX) {
         return xb_error_set(err, XB_ERR_BUG, -EFBIG, "pack %s is too large", pack->name);
     }
-    int r = xb_store_upload_write(pack->upload, sealed, len, err);
-    if (r < 0) {
+    int r = make_room(pack, err);
+    if (r < 0 || (r = xb_store_upload_write(pack->upload, sealed, len, err)) < 0) {
         return r;
     }
     entry->offset = (uint32_t)pack->len;
@@ -87,6 +96,19 @@ int xb_pack_append(struct xb_pack *pack, const void *sealed, size_t len,
     *own = *entry;
     own->pack = 0;
     pack->len += len;
+    return 0;
+}
+
+int xb_pack_add_deletion(struct xb_pack *pack, const struct xb_index_entry *entry,
+                         const char *in_pack, struct xb_error *err)
+{
+    uint32_t number = 0;
+    int r = make_room(pack, err);
+    if (r < 0 || (r = xb_names_intern(&pack->names, in_pack, strlen(in_pack), &number, err)) < 0) {
+        return r;
+    }
+    pack->entries[pack->count] = *entry;
+    pack->entries[pack->count++].pack = number;
     return 0;
 }
 
@@ -117,7 +139,17 @@ static size_t make_tail(const struct xb_pack_tail *tail, unsigned char out[TAIL_
     return len + 1;
 }
 
-/* A content that was deleted and written again lies in the pack twice: the later one counts. */
+/* Of two entries of one content the merge rule decides; one that was written again within the same
+ * second lies further back. */
+static bool counts_more(const struct xb_pack *pack, const struct xb_index_entry *a,
+                        const struct xb_index_entry *b)
+{
+    const char *a_pack = xb_names_at(&pack->names, a->pack);
+    const char *b_pack = xb_names_at(&pack->names, b->pack);
+    return xb_index_entry_beats(a, a_pack, b, b_pack) ||
+           (!xb_index_entry_beats(b, b_pack, a, a_pack) && a->offset > b->offset);
+}
+
 static void sort_entries(struct xb_pack *pack)
 {
     size_t kept = 0;
@@ -127,7 +159,7 @@ static void sort_entries(struct xb_pack *pack)
         const struct xb_index_entry *entry = &pack->entries[i];
         if (!last || xb_content_id_compare(&last->id, &entry->id) != 0) {
             pack->entries[kept++] = *entry;
-        } else if (entry->offset > last->offset) {
+        } else if (counts_more(pack, entry, last)) {
             *last = *entry;
         }
     }
@@ -136,20 +168,11 @@ static void sort_entries(struct xb_pack *pack)
 
 static int make_local_index(struct xb_pack *pack, struct xb_buf *out, struct xb_error *err)
 {
-    struct xb_names names = {.count = 0};
-    uint32_t number = 0;
+    unsigned char random[32];
     sort_entries(pack);
-    int r = xb_names_intern(&names, pack->name, strlen(pack->name), &number, err);
-    if (r == 0) {
-        r = xb_index_encode(pack->entries, pack->count, &names, out, err);
-    }
-    xb_names_free(&names);
-    if (r == 0) {
-        unsigned char random[32];
-        xb_random_bytes(random, sizeof random);
-        r = xb_buf_append(out, random, sizeof random, err);
-    }
-    return r;
+    xb_random_bytes(random, sizeof random);
+    int r = xb_index_encode(pack->entries, pack->count, &pack->names, out, err);
+    return r < 0 ? r : xb_buf_append(out, random, sizeof random, err);
 }
 
 int xb_pack_close(struct xb_pack *pack, const struct xb_sealer *sealer, struct xb_error *err)
@@ -182,6 +205,7 @@ void xb_pack_free(struct xb_pack *pack)
         return;
     }
     xb_store_upload_free(pack->upload);
+    xb_names_free(&pack->names);
     free(pack->entries);
     free(pack);
 }

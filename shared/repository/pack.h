@@ -32,6 +32,10 @@ uint64_t xb_pack_bytes(const struct xb_pack *pack);
 int xb_pack_append(struct xb_pack *pack, const void *sealed, size_t len,
                    struct xb_index_entry *entry, struct xb_error *err) XB_MUST_CHECK;
 
+/* Adds to the local index that a content was deleted; it may lie in another pack. */
+int xb_pack_add_deletion(struct xb_pack *pack, const struct xb_index_entry *entry,
+                         const char *in_pack, struct xb_error *err) XB_MUST_CHECK;
+
 /* Padding, local index, postamble, commit: durable when it returns 0. */
 int xb_pack_close(struct xb_pack *pack, const struct xb_sealer *sealer,
                   struct xb_error *err) XB_MUST_CHECK;

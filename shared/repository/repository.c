@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/base/clock.h"
 #include "shared/base/random.h"
 #include "shared/codec/text.h"
 #include "shared/repository/snapshot.h"
@@ -28,6 +27,7 @@ static int read_outer(struct xb_store *store, struct xb_format_outer *ret, struc
 static void init_locks(struct xb_repository *repository)
 {
     pthread_mutex_init(&repository->flush_lock, NULL);
+    pthread_mutex_init(&repository->session_lock, NULL);
     pthread_mutex_init(&repository->lock, NULL);
     pthread_cond_init(&repository->turn, NULL);
     for (size_t i = 0; i < XB_PACK_KINDS; i++) {
@@ -46,6 +46,8 @@ static int new_repository(struct xb_store *store, const struct xb_repository_ope
     }
     init_locks(repository);
     repository->store = store;
+    repository->clock = options && options->clock ? options->clock : &xb_clock_system;
+    repository->shard_entries_max = XB_INDEX_SHARD_ENTRIES_MAX;
     repository->read_only = options && options->read_only;
     const char *username = options && options->username ? options->username : "default";
     const char *hostname = options && options->hostname ? options->hostname : "default";
@@ -59,22 +61,35 @@ static int new_repository(struct xb_store *store, const struct xb_repository_ope
     return 0;
 }
 
-static int open_keys(struct xb_repository *repository, const struct xb_secret *password,
+static int copy_keys(const struct xb_format_keys *from, struct xb_format_keys *ret,
                      struct xb_error *err)
 {
+    int r = xb_secret_new(from->key->data, from->key->len, &ret->key, err);
+    return r < 0 ? r
+                 : xb_secret_new(from->associated->data, from->associated->len, &ret->associated,
+                                 err);
+}
+
+/* With the keys, or with those that the password gives. */
+static int open_format(struct xb_repository *repository, const struct xb_secret *password,
+                       const struct xb_format_keys *keys, struct xb_error *err)
+{
     struct xb_format_outer outer;
+    int64_t now_ns = xb_repository_elapsed_ns(repository);
     int r = read_outer(repository->store, &outer, err);
     if (r < 0) {
         return r;
     }
-    r = xb_format_keys_derive(&outer, password, &repository->keys, err);
+    r = keys ? copy_keys(keys, &repository->keys, err)
+             : xb_format_keys_derive(&outer, password, &repository->keys, err);
     if (r == 0) {
-        r = xb_format_open(&outer, &repository->keys, xb_clock_wall_ns(), &repository->format, err);
+        r = xb_format_open(&outer, &repository->keys, xb_repository_wall_ns(repository),
+                           &repository->format, err);
     }
     if (r == 0) {
         memcpy(repository->unique_id, outer.unique_id, outer.unique_id_len);
         repository->unique_id_len = outer.unique_id_len;
-        repository->format_checked_ns = xb_clock_mono_ns();
+        repository->format_checked_ns = now_ns;
         r = xb_sealer_new(repository->format.hash, repository->format.encryption,
                           repository->format.hash_secret, repository->format.master_key,
                           &repository->sealer, err);
@@ -83,24 +98,40 @@ static int open_keys(struct xb_repository *repository, const struct xb_secret *p
     return r;
 }
 
+static int open_all(struct xb_repository *repository, const struct xb_secret *password,
+                    const struct xb_format_keys *keys, struct xb_error *err)
+{
+    int r = open_format(repository, password, keys, err);
+    if (r == 0) {
+        r = xb_repository_refresh_locked(repository, err);
+    }
+    return r < 0 ? xb_error_wrap(err, "opening the repository in %s",
+                                 xb_store_describe(repository->store))
+                 : 0;
+}
+
 int xb_repository_open(struct xb_store *store, const struct xb_secret *password,
                        const struct xb_repository_open_options *options, struct xb_repository **ret,
                        struct xb_error *err)
 {
     XB_CLEANUP(xb_repository_freep) struct xb_repository *repository = NULL;
     int r = new_repository(store, options, &repository, err);
-    if (r < 0) {
-        return r;
+    if (r == 0 && (r = open_all(repository, password, NULL, err)) == 0) {
+        *ret = XB_TAKE(repository);
     }
-    r = open_keys(repository, password, err);
-    if (r == 0) {
-        r = xb_repository_refresh_locked(repository, err);
+    return r;
+}
+
+int xb_repository_open_with(struct xb_store *store, const struct xb_format_keys *keys,
+                            const struct xb_repository_open_options *options,
+                            struct xb_repository **ret, struct xb_error *err)
+{
+    XB_CLEANUP(xb_repository_freep) struct xb_repository *repository = NULL;
+    int r = new_repository(store, options, &repository, err);
+    if (r == 0 && (r = open_all(repository, NULL, keys, err)) == 0) {
+        *ret = XB_TAKE(repository);
     }
-    if (r < 0) {
-        return xb_error_wrap(err, "opening the repository in %s", xb_store_describe(store));
-    }
-    *ret = XB_TAKE(repository);
-    return 0;
+    return r;
 }
 
 void xb_repository_free(struct xb_repository *repository)
@@ -114,6 +145,7 @@ void xb_repository_free(struct xb_repository *repository)
     }
     xb_index_table_unref(repository->table);
     xb_pending_free(&repository->pending);
+    free(repository->lost.places);
     xb_sealer_free(repository->sealer);
     xb_format_free(&repository->format);
     xb_format_keys_free(&repository->keys);
@@ -121,15 +153,37 @@ void xb_repository_free(struct xb_repository *repository)
     free(repository->hostname);
     xb_store_free(repository->store);
     pthread_mutex_destroy(&repository->flush_lock);
+    pthread_mutex_destroy(&repository->session_lock);
     pthread_mutex_destroy(&repository->lock);
     pthread_cond_destroy(&repository->turn);
     free(repository);
 }
 
+/* Only these may change; keys and algorithms never do. */
+static void take_numbers(struct xb_repository *repository, const struct xb_format *fresh,
+                         int64_t checked_ns)
+{
+    pthread_mutex_lock(&repository->lock);
+    repository->format.version = fresh->version;
+    repository->format.index_version = fresh->index_version;
+    repository->format.pack_bytes_max = fresh->pack_bytes_max;
+    repository->format.epoch_refresh_ns = fresh->epoch_refresh_ns;
+    repository->format_checked_ns = checked_ns;
+    pthread_mutex_unlock(&repository->lock);
+}
+
+static bool format_is_old(struct xb_repository *repository, int64_t now_ns)
+{
+    pthread_mutex_lock(&repository->lock);
+    bool old = now_ns - repository->format_checked_ns >= XB_FORMAT_AGE_NS_MAX;
+    pthread_mutex_unlock(&repository->lock);
+    return old;
+}
+
 int xb_repository_check_format(struct xb_repository *repository, struct xb_error *err)
 {
-    int64_t now = xb_clock_mono_ns();
-    if (now - repository->format_checked_ns < XB_FORMAT_AGE_NS_MAX) {
+    int64_t now_ns = xb_repository_elapsed_ns(repository);
+    if (!format_is_old(repository, now_ns)) {
         return 0;
     }
     struct xb_format_outer outer;
@@ -144,19 +198,39 @@ int xb_repository_check_format(struct xb_repository *repository, struct xb_error
                          "the repository in %s was replaced by another one",
                          xb_store_describe(repository->store));
     } else {
-        r = xb_format_open(&outer, &repository->keys, xb_clock_wall_ns(), &fresh, err);
+        r = xb_format_open(&outer, &repository->keys, xb_repository_wall_ns(repository), &fresh,
+                           err);
     }
     xb_format_outer_free(&outer);
     if (r == 0) {
-        /* Only these may change; keys and algorithms never do. */
-        pthread_mutex_lock(&repository->lock);
-        repository->format.version = fresh.version;
-        repository->format.pack_bytes_max = fresh.pack_bytes_max;
-        repository->format.epoch_refresh_ns = fresh.epoch_refresh_ns;
-        pthread_mutex_unlock(&repository->lock);
-        repository->format_checked_ns = now;
+        take_numbers(repository, &fresh, now_ns);
         xb_format_free(&fresh);
     }
+    return r;
+}
+
+static bool table_is_old(struct xb_repository *repository)
+{
+    pthread_mutex_lock(&repository->lock);
+    bool old =
+        xb_repository_elapsed_ns(repository) - repository->table_listed_ns > XB_TABLE_AGE_NS_MAX;
+    pthread_mutex_unlock(&repository->lock);
+    return old;
+}
+
+int xb_repository_renew(struct xb_repository *repository, struct xb_error *err)
+{
+    if (!table_is_old(repository) &&
+        !format_is_old(repository, xb_repository_elapsed_ns(repository))) {
+        return 0;
+    }
+    /* Of several that find it old one renews it; the others wait and then find it young. */
+    pthread_mutex_lock(&repository->flush_lock);
+    int r = xb_repository_check_format(repository, err);
+    if (r == 0 && table_is_old(repository)) {
+        r = xb_repository_refresh_locked(repository, err);
+    }
+    pthread_mutex_unlock(&repository->flush_lock);
     return r;
 }
 
@@ -188,10 +262,7 @@ int xb_repository_info(struct xb_repository *repository, struct xb_repository_in
     struct xb_repository_info info = {.hash = repository->format.hash,
                                       .encryption = repository->format.encryption,
                                       .splitter = repository->format.splitter,
-                                      .description = xb_store_describe(repository->store),
-                                      .format_version = repository->format.version,
-                                      .index_version = repository->format.index_version,
-                                      .pack_bytes_max = repository->format.pack_bytes_max};
+                                      .description = xb_store_describe(repository->store)};
     xb_hex_encode(repository->unique_id, repository->unique_id_len, info.unique_id_hex);
     XB_CLEANUP(xb_index_table_unrefp)
     struct xb_index_table *table = xb_repository_table(repository);
@@ -205,6 +276,9 @@ int xb_repository_info(struct xb_repository *repository, struct xb_repository_in
         info.plain_bytes += entry.deleted ? 0 : entry.plain_bytes;
     }
     pthread_mutex_lock(&repository->lock);
+    info.format_version = repository->format.version;
+    info.index_version = repository->format.index_version;
+    info.pack_bytes_max = repository->format.pack_bytes_max;
     info.write_epoch = (int)repository->write_epoch;
     info.index_blobs = repository->index_blobs;
     pthread_mutex_unlock(&repository->lock);
@@ -215,9 +289,10 @@ int xb_repository_info(struct xb_repository *repository, struct xb_repository_in
 bool xb_repository_flush_due(struct xb_repository *repository)
 {
     pthread_mutex_lock(&repository->lock);
-    bool due = repository->first_pending_ns &&
-               (repository->pending.count >= XB_PENDING_DUE ||
-                xb_clock_mono_ns() - repository->first_pending_ns > XB_FLUSH_AGE_NS_MAX);
+    bool due =
+        repository->first_pending_ns &&
+        (repository->pending.count >= XB_PENDING_DUE ||
+         xb_repository_elapsed_ns(repository) - repository->first_pending_ns > XB_FLUSH_AGE_NS_MAX);
     pthread_mutex_unlock(&repository->lock);
     return due;
 }

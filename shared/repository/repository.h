@@ -23,6 +23,7 @@
 
 #include "shared/base/buf.h"
 #include "shared/base/cleanup.h"
+#include "shared/base/clock.h"
 #include "shared/base/error.h"
 #include "shared/base/secret.h"
 #include "shared/store/store.h"
@@ -80,6 +81,7 @@ struct xb_repository_open_options {
     bool read_only;
     const char *username; /* written into session markers; NULL: "default" */
     const char *hostname;
+    const struct xb_clock *clock; /* NULL: the system's; must outlive the repository */
 };
 
 int xb_repository_open(struct xb_store *store, const struct xb_secret *password,
@@ -118,7 +120,8 @@ struct xb_content_write_result {
 };
 
 /* Stores bytes under the hash of them, compressed by `compression` if that makes them smaller.
- * prefix 0 or 'g'..'z'. */
+ * prefix 0 or 'g'..'z'. Flushes first when that is due, so that an index is written every ten
+ * minutes whatever the caller does. */
 int xb_content_write(struct xb_repository *repository, char prefix, const void *data, size_t len,
                      enum xb_compression compression, struct xb_content_write_result *ret,
                      struct xb_error *err) XB_MUST_CHECK;
@@ -182,7 +185,9 @@ int xb_content_delete(struct xb_repository *repository, const struct xb_content_
                       struct xb_error *err) XB_MUST_CHECK;
 
 /* Closes packs, makes them durable, writes one index blob by the procedure of section 8, removes
- * the session marker. */
+ * the session marker. What was reused and has been deleted by others meanwhile is written again;
+ * CONFLICT when its bytes are gone: then nothing more can be committed through this handle, and the
+ * backup has to be started again. RETRY: nothing was committed, and the same call may succeed. */
 int xb_repository_flush(struct xb_repository *repository, struct xb_error *err) XB_MUST_CHECK;
 
 /* Whether something could not be written: nothing more will be committed through this handle. */

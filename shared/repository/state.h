@@ -2,17 +2,21 @@
  *
  * state.h - an open repository from within; for the files of this folder only.
  *
- * What for:  repository.c opens, content_read.c finds and reads contents, contents.c writes them,
- *            flush.c makes them durable. What they share stands here.
- * Threads:   `lock` guards every field below it. `turn` lets writers in while no flush runs: a
- *            flush waits until none is inside and keeps new ones out, so that what it indexes is
- *            whole. A table, once loaded, is used through a reference and never changes.
- * Locks:     flush_lock, then a slot's lock, then lock.
+ * What for:  repository.c opens, content_read.c finds and reads contents, content_write.c
+ *            writes them, flush.c makes them durable with index_put.c, reuse.c watches over what
+ *            was reused, listing.c loads the index. What they share stands here.
+ * Threads:   `lock` guards every field below it, and the format's numbers. `turn` lets writers in
+ *            while no flush runs: a flush waits until none is inside and keeps new ones out, so
+ *            that what it indexes is whole. A table, once loaded, is used through a reference and
+ *            never changes.
+ * Locks:     flush_lock, then a slot's lock, then session_lock, then lock. No request goes to the
+ *            store under `lock`.
  */
 #pragma once
 
 #include <pthread.h>
 
+#include "shared/base/clock.h"
 #include "shared/repository/epoch.h"
 #include "shared/repository/format.h"
 #include "shared/repository/index_table.h"
@@ -34,33 +38,74 @@ struct xb_pack_slot {
     struct xb_pack *pack; /* NULL: none open */
 };
 
+/* Where a content lies. */
+struct xb_content_place {
+    struct xb_index_entry entry;
+    char pack[XB_PACK_NAME_BYTES];
+};
+
+/* Contents that were reused, and that the index does not know any more. */
+struct xb_lost {
+    struct xb_content_place *places;
+    size_t count, cap;
+};
+
 struct xb_repository {
     struct xb_store *store;
+    const struct xb_clock *clock;
     struct xb_sealer *sealer;
-    struct xb_format format;
+    struct xb_format format; /* version, index_version, pack_bytes_max, epoch_refresh_ns: lock */
     struct xb_format_keys keys;
     unsigned char unique_id[XB_FORMAT_UNIQUE_ID_BYTES_MAX];
     size_t unique_id_len;
     bool read_only;
     char *username, *hostname;
+    uint32_t shard_entries_max; /* XB_INDEX_SHARD_ENTRIES_MAX, but for tests */
 
     pthread_mutex_t flush_lock; /* one flush, refresh or format check at a time */
-    int64_t format_checked_ns;  /* monotonic; under flush_lock */
     struct xb_pack_slot packs[XB_PACK_KINDS];
+    pthread_mutex_t session_lock; /* also while the marker is put */
+    struct xb_session session;
 
     pthread_mutex_t lock;
     pthread_cond_t turn;
     unsigned writers; /* inside xb_content_write or _delete */
     bool flushing;
+    int64_t format_checked_ns; /* as the clock's elapsed_ns; so are all below */
     struct xb_index_table *table;
-    int64_t table_listed_ns; /* monotonic, before the listing began */
-    int64_t write_epoch;
+    int64_t table_listed_ns; /* before the listing began */
+    int64_t write_epoch, watermark_s;
     uint64_t index_blobs, index_names_hash;
+    struct xb_lost lost;
     struct xb_pending pending;
-    struct xb_session session;
-    int64_t first_pending_ns; /* monotonic; 0: nothing pending */
-    struct xb_error failed;   /* a pack could not be written: nothing more may be committed */
+    uint32_t deletions[XB_PACK_KINDS]; /* pending, and in the end of no pack yet */
+    int64_t first_pending_ns;          /* 0: nothing pending */
+    struct xb_error failed; /* a pack could not be written: nothing more may be committed */
 };
+
+static inline int64_t xb_repository_elapsed_ns(const struct xb_repository *repository)
+{
+    return repository->clock->elapsed_ns(repository->clock->context);
+}
+
+static inline int64_t xb_repository_wall_ns(const struct xb_repository *repository)
+{
+    return repository->clock->wall_ns(repository->clock->context);
+}
+
+/* Seconds for an entry that takes the place of one of time `old_s` (0: of none). */
+static inline uint64_t xb_repository_timestamp(const struct xb_repository *repository,
+                                               uint64_t old_s)
+{
+    int64_t now_s = xb_repository_wall_ns(repository) / XB_NS_PER_S;
+    return now_s > 0 && (uint64_t)now_s > old_s ? (uint64_t)now_s : old_s + 1;
+}
+
+/* xb_repository_open with the keys that the password would give; they stay the caller's. Deriving
+ * them takes longer than all the rest: tests open by the thousand. */
+int xb_repository_open_with(struct xb_store *store, const struct xb_format_keys *keys,
+                            const struct xb_repository_open_options *options,
+                            struct xb_repository **ret, struct xb_error *err) XB_MUST_CHECK;
 
 /* The blobs that make up the index right now. */
 struct xb_index_listing {
@@ -81,20 +126,19 @@ int xb_repository_load_table(struct xb_repository *repository,
 /* Lists, and loads if something changed. flush_lock must be held. */
 int xb_repository_refresh_locked(struct xb_repository *repository,
                                  struct xb_error *err) XB_MUST_CHECK;
+/* Takes the table to the state of a listing that was made already. flush_lock must be held. */
+int xb_repository_follow(struct xb_repository *repository, const struct xb_index_listing *listing,
+                         struct xb_error *err) XB_MUST_CHECK;
 /* Reads the format blob again when that is due, and judges it. flush_lock must be held. */
 int xb_repository_check_format(struct xb_repository *repository,
                                struct xb_error *err) XB_MUST_CHECK;
+/* Format and index as fresh as decisions need them (15 min). No lock may be held. */
+int xb_repository_renew(struct xb_repository *repository, struct xb_error *err) XB_MUST_CHECK;
 
 struct xb_index_table *xb_repository_table(struct xb_repository *repository); /* a reference */
 
 /* Says which content an error is about. */
 int xb_content_wrap(struct xb_error *err, const struct xb_content_id *id);
-
-/* Where a content lies. */
-struct xb_content_place {
-    struct xb_index_entry entry;
-    char pack[XB_PACK_NAME_BYTES];
-};
 
 /* Reads and opens the content at that place, a second time if the bytes are not right. */
 int xb_content_read_at(struct xb_repository *repository, const struct xb_content_place *place,
@@ -107,9 +151,32 @@ int xb_content_store(struct xb_repository *repository, struct xb_index_entry *en
                      const void *data, enum xb_compression compression,
                      struct xb_error *err) XB_MUST_CHECK;
 
+/* Remembers that this handle may commit nothing more, and why. */
+void xb_repository_fail(struct xb_repository *repository, const struct xb_error *err);
+
 /* Closes the open pack of a kind, if there is one. */
 int xb_pack_slot_close(struct xb_repository *repository, struct xb_pack_slot *slot,
                        struct xb_error *err) XB_MUST_CHECK;
+
+/* Starts a session unless one is open; its id. What is open and too old is refused. */
+int xb_repository_session(struct xb_repository *repository, char ret_id[XB_SESSION_ID_BYTES],
+                          struct xb_error *err) XB_MUST_CHECK;
+
+/* Writes the index of everything pending under the present write epoch, in one or more shards.
+ * *ret_moved: the epoch moved on meanwhile, nothing of the index is left in the store, and the
+ * whole commit is to be done again. Else *ret_after is the listing made after the last put, and
+ * *ret_names_hash the sum of the hashes of the names put. flush_lock must be held, no writer
+ * inside. */
+int xb_index_put(struct xb_repository *repository, struct xb_index_listing *ret_after,
+                 uint64_t *ret_names_hash, bool *ret_moved, struct xb_error *err) XB_MUST_CHECK;
+
+/* Takes over into `to` what is marked as reused in `from`; what `to` does not know is lost. `lock`
+ * must be held. */
+int xb_reuse_carry(struct xb_repository *repository, const struct xb_index_table *from,
+                   struct xb_index_table *to, struct xb_error *err) XB_MUST_CHECK;
+/* Writes again what was reused and is deleted or absent now: afterwards it is pending. flush_lock
+ * must be held, no writer inside. */
+int xb_reuse_check(struct xb_repository *repository, struct xb_error *err) XB_MUST_CHECK;
 
 static inline struct xb_pack_slot *xb_pack_slot_of(struct xb_repository *repository, char prefix)
 {

@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/repository/repository.h"
+#include "shared/repository/state.h"
 
 /* The call, which sees `struct xb_error err`, must succeed. */
 #define PROBE_OK(call)                                                                             \
@@ -147,13 +147,42 @@ static inline struct xb_store *probe_repository_store(void)
     return probe_copy(made);
 }
 
+/* The keys of the repository that was opened last: copies of one store have the same. */
+static inline const struct xb_format_keys *probe_keys(struct xb_store *store)
+{
+    static struct xb_format_outer known; /* kept until the process ends */
+    static struct xb_format_keys keys;
+    struct xb_format_outer outer;
+    XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(XB_FORMAT_BLOB_BYTES_MAX);
+    XB_CLEANUP(xb_secret_freep) struct xb_secret *password = probe_password(PROBE_PASSWORD);
+    PROBE_OK(xb_store_get(store, XB_FORMAT_BLOB, 0, XB_STORE_TO_END, &text, &err));
+    PROBE_OK(xb_format_outer_parse(text.data, text.len, &outer, &err));
+    if (outer.unique_id_len != known.unique_id_len ||
+        memcmp(outer.unique_id, known.unique_id, known.unique_id_len) != 0) {
+        xb_format_outer_free(&known);
+        xb_format_keys_free(&keys);
+        PROBE_OK(xb_format_keys_derive(&outer, password, &keys, &err));
+        known = outer;
+    } else {
+        xb_format_outer_free(&outer);
+    }
+    return &keys;
+}
+
 /* A handle on the store, which stays the caller's. */
-static inline struct xb_repository *probe_open(struct xb_store *store)
+static inline struct xb_repository *probe_open_at(struct xb_store *store,
+                                                  const struct xb_clock *clock)
 {
     struct xb_repository *repository = NULL;
-    XB_CLEANUP(xb_secret_freep) struct xb_secret *password = probe_password(PROBE_PASSWORD);
-    PROBE_OK(xb_repository_open(xb_store_ref(store), password, NULL, &repository, &err));
+    const struct xb_repository_open_options options = {.clock = clock};
+    PROBE_OK(xb_repository_open_with(xb_store_ref(store), probe_keys(store), &options, &repository,
+                                     &err));
     return repository;
+}
+
+static inline struct xb_repository *probe_open(struct xb_store *store)
+{
+    return probe_open_at(store, NULL);
 }
 
 static inline struct xb_content_write_result probe_write(struct xb_repository *repository,
