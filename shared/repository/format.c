@@ -11,6 +11,7 @@
 #include "shared/codec/text.h"
 #include "shared/crypto/aead.h"
 #include "shared/crypto/kdf.h"
+#include "shared/repository/splitter.h"
 
 enum {
     KEY_BYTES = 32,
@@ -316,10 +317,12 @@ int xb_format_make(const char *hash, const char *encryption, const char *splitte
                                .epochs = true,
                                .epoch_refresh_ns = 1200 * XB_NS_PER_S};
     unsigned char bytes[KEY_BYTES];
+    struct xb_splitter known; /* a repository that nobody can write to is not made */
     int r = fill_name(format.hash, hash, "BLAKE2B-256-128", err);
     if (r < 0 ||
         (r = fill_name(format.encryption, encryption, "AES256-GCM-HMAC-SHA256", err)) < 0 ||
-        (r = fill_name(format.splitter, splitter, "DYNAMIC-4M-BUZHASH", err)) < 0) {
+        (r = fill_name(format.splitter, splitter, "DYNAMIC-4M-BUZHASH", err)) < 0 ||
+        (r = xb_splitter_parse(format.splitter, &known, err)) < 0) {
         return r;
     }
     xb_random_bytes(bytes, sizeof bytes);

@@ -9,7 +9,7 @@ xebec=$build/xebec
 harness=$root/tests/harness
 work=$(mktemp -d)
 passed=0 failed=0 skipped=0
-pids=() mounts=()
+pids=() mounts=() beside_pids=() beside_count=0
 if [ ! -x "$xebec" ]; then
     echo "there is no $xebec: build it, or set XB_BUILD" >&2
     exit 1
@@ -82,6 +82,9 @@ report() {
 
 finish() {
     local pid i
+    # What runs beside cleans up behind itself.
+    for pid in "${beside_pids[@]}"; do kill "$pid"; done 2>/dev/null
+    for pid in "${beside_pids[@]}"; do wait "$pid"; done 2>/dev/null
     for pid in "${pids[@]}"; do kill -9 "$pid" && wait "$pid"; done 2>/dev/null
     for ((i = ${#mounts[@]} - 1; i >= 0; i--)); do umount -l "${mounts[$i]}"; done 2>/dev/null
     # Nothing is deleted below a mount that could not be taken away.
@@ -89,6 +92,49 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
+
+# ---- tests side by side ----
+
+# beside FUNCTION ARGS...: runs it beside this script, with a work folder and counts of its own; as many at once as there are
+# cores. together waits for all of them, prints what they printed in order, and adds their counts.
+beside() {
+    local gone still pid
+    while [ ${#beside_pids[@]} -ge "$(nproc)" ]; do
+        wait -n -p gone "${beside_pids[@]}"
+        still=()
+        for pid in "${beside_pids[@]}"; do [ "$pid" = "${gone:-}" ] || still+=("$pid"); done
+        beside_pids=("${still[@]}")
+    done
+    mkdir "$work/beside-$beside_count"
+    (
+        counts=$work/beside-$beside_count.counts
+        work=$work/beside-$beside_count
+        passed=0 failed=0 skipped=0 pids=() mounts=() beside_pids=()
+        KOPIA_LOG_DIR=$work/kopia/log
+        trap finish EXIT
+        trap 'exit 130' INT TERM
+        cd "$work" || exit 1
+        "$@"
+        echo "$passed $failed $skipped" >"$counts"
+    ) >"$work/beside-$beside_count.log" 2>&1 &
+    beside_pids+=($!)
+    beside_count=$((beside_count + 1))
+}
+
+together() {
+    local i p f s
+    [ ${#beside_pids[@]} -eq 0 ] || wait "${beside_pids[@]}"
+    for ((i = 0; i < beside_count; i++)); do
+        cat "$work/beside-$i.log"
+        if read -r p f s 2>/dev/null <"$work/beside-$i.counts"; then
+            passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+        else
+            not_ok "one of the tests that run beside each other has died"
+        fi
+        rm -f "$work/beside-$i."*
+    done
+    beside_pids=() beside_count=0
+}
 
 # mounted FOLDER ARGS...: mounts onto the folder until the end of the test.
 mounted() {
@@ -145,7 +191,8 @@ k() {
     if [ ! -e "$config" ] && [ "${1:-}" != repository ]; then
         mkdir -p "$work/kopia"
         KOPIA_PASSWORD=$XEBEC_PASSWORD "$kopia" --config-file "$config" repository connect filesystem --path "$work/$name" --override-hostname test \
-            --override-username root --cache-directory "$work/kopia/cache-$name" || return
+            --override-username root --cache-directory "$work/kopia/cache-$name" >"$work/kopia/connect.log" 2>&1 ||
+            { cat "$work/kopia/connect.log" >&2; return 1; }
     fi
     KOPIA_PASSWORD=$XEBEC_PASSWORD "$kopia" --config-file "$config" "$@"
 }

@@ -2,14 +2,13 @@
 # shellcheck shell=bash
 # What the tests with real kopia share, beside cli.bash, which is to be sourced first.
 
-# The contents that hold files' data, one id per line.
-data_contents() { k "$1" content list --non-prefixed --json 2>/dev/null | python3 -c '
-import json, sys
-print("\n".join(sorted(c["contentID"] for c in json.load(sys.stdin) if not c.get("deleted"))))'; }
-
-# no_new_data TEXT NAME BEFORE: the same contents as before, and there are some.
-no_new_data() {
-    if [ -n "$3" ]; then same "$1" "$3" "$(data_contents "$2")"; else not_ok "$1 (there was none before)"; fi
+# k_create NAME ARGS...: a repository that kopia makes.
+k_create() {
+    local name=$1
+    shift
+    mkdir -p "$work/kopia"
+    k "$name" repository create filesystem --path "$work/$name" --override-hostname test --override-username root \
+        --cache-directory "$work/kopia/cache-$name" "$@"
 }
 
 k_verifies() { check "$2" k "$1" snapshot verify --verify-files-percent=100; }
@@ -32,11 +31,24 @@ k_restores() {
     check "$4: is equal" compare --kopia "$3" "$target"
 }
 
-# k_create NAME ARGS...
-k_create() {
-    local name=$1
-    shift
-    mkdir -p "$work/kopia"
-    k "$name" repository create filesystem --path "$work/$name" --override-hostname test --override-username root \
-        --cache-directory "$work/kopia/cache-$name" "$@" >"$work/create.log" 2>&1
+# The contents that hold the bytes of files, with the index contents of files of several chunks; one id per line.
+data_contents() { k "$1" content list --json 2>/dev/null | python3 -c '
+import json, sys
+print("\n".join(sorted(c["contentID"] for c in json.load(sys.stdin)
+                       if not c.get("deleted") and c["contentID"][0] not in "km")))'; }
+
+# no_new_data TEXT NAME BEFORE: the same contents as before, and there are some.
+no_new_data() {
+    local now
+    now=$(data_contents "$2")
+    if [ -z "$3" ]; then not_ok "$1 (there was none before)"; return; fi
+    if [ "$3" = "$now" ]; then ok "$1"; return; fi
+    not_ok "$1"
+    diff <(echo "$3") <(echo "$now") | note
+}
+
+# k_maintains NAME TEXT: kopia's full maintenance, in its safe form and in the one that keeps nothing it need not keep.
+k_maintains() {
+    check "$2: kopia's full maintenance" k "$1" maintenance run --full
+    check "$2: and without its safety margins" k "$1" maintenance run --full --safety=none
 }

@@ -383,6 +383,8 @@ static void new_formats(void **state)
     xb_format_free(&a);
     xb_format_free(&b);
     PROBE_REFUSED(xb_format_make("", NULL, NULL, &a, &err), XB_ERR_INVALID, NULL);
+    PROBE_REFUSED(xb_format_make(NULL, NULL, "DYNAMIC-3M-BUZHASH", &a, &err), XB_ERR_INVALID,
+                  "DYNAMIC-3M-BUZHASH");
     char name[100] = "";
     memset(name, 'A', sizeof name - 1);
     PROBE_REFUSED(xb_format_make(NULL, NULL, name, &a, &err), XB_ERR_INVALID, NULL);
