@@ -100,14 +100,15 @@ int xb_repository_refresh_old(struct xb_repository *repository, struct xb_error 
     return r;
 }
 
-/* Others may have written it since the index was read. */
+/* No view older than 15 minutes is read by; and others may have written it since a younger one. */
 static int find_or_refresh(struct xb_repository *repository, const struct xb_content_id *id,
                            struct xb_content_place *ret, struct xb_error *err)
 {
-    if (find_place(repository, id, ret)) {
-        return 0;
+    int r = xb_repository_renew(repository, err);
+    if (r < 0 || find_place(repository, id, ret)) {
+        return r;
     }
-    int r = xb_repository_refresh_old(repository, err);
+    r = xb_repository_refresh_old(repository, err);
     if (r < 0 || find_place(repository, id, ret)) {
         return r;
     }

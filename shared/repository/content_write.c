@@ -142,10 +142,10 @@ static int close_pack(struct xb_repository *repository, struct xb_pack *pack, st
         r = xb_pack_close(pack, repository->sealer, err);
     }
     if (r < 0) {
+        r = xb_error_wrap(err, "writing pack %s", xb_pack_name(pack));
         xb_repository_fail(repository, err);
-        return xb_error_wrap(err, "writing pack %s", xb_pack_name(pack));
     }
-    return 0;
+    return r;
 }
 
 int xb_pack_slot_close(struct xb_repository *repository, struct xb_pack_slot *slot,
@@ -168,6 +168,8 @@ int xb_repository_session(struct xb_repository *repository, char ret_id[XB_SESSI
                                    &owner, repository->clock, err);
     if (r == 0) {
         memcpy(ret_id, repository->session.id, XB_SESSION_ID_BYTES);
+    } else if (repository->session.id[0]) {
+        xb_repository_fail(repository, err); /* it only grows older */
     }
     pthread_mutex_unlock(&repository->session_lock);
     return r;

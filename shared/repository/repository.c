@@ -289,10 +289,10 @@ int xb_repository_info(struct xb_repository *repository, struct xb_repository_in
 bool xb_repository_flush_due(struct xb_repository *repository)
 {
     pthread_mutex_lock(&repository->lock);
-    bool due =
-        repository->first_pending_ns &&
-        (repository->pending.count >= XB_PENDING_DUE ||
-         xb_repository_elapsed_ns(repository) - repository->first_pending_ns > XB_FLUSH_AGE_NS_MAX);
+    bool due = repository->first_pending_ns &&
+               (repository->pending.count >= XB_PENDING_DUE ||
+                xb_repository_elapsed_ns(repository) - repository->first_pending_ns >=
+                    XB_FLUSH_AGE_NS_MAX);
     pthread_mutex_unlock(&repository->lock);
     return due;
 }

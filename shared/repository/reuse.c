@@ -87,11 +87,9 @@ static int write_again(struct xb_repository *repository, const struct xb_content
         }
         return r;
     }
-    struct xb_index_entry entry = {.id = old->id,
-                                   .plain_bytes = old->plain_bytes,
-                                   .timestamp_s =
-                                       xb_repository_timestamp(repository, old->timestamp_s)};
+    struct xb_index_entry entry = {.id = old->id, .plain_bytes = old->plain_bytes};
     pthread_mutex_lock(&repository->lock);
+    entry.timestamp_s = xb_repository_timestamp(repository, old->timestamp_s);
     entry.format_version = (uint8_t)repository->format.version;
     r = xb_pending_add(&repository->pending, &entry, err);
     pthread_mutex_unlock(&repository->lock);

@@ -93,12 +93,17 @@ static inline int64_t xb_repository_wall_ns(const struct xb_repository *reposito
     return repository->clock->wall_ns(repository->clock->context);
 }
 
-/* Seconds for an entry that takes the place of one of time `old_s` (0: of none). */
+/* Seconds for an entry that takes the place of one of time `old_s` (0: of none). Later, too, than
+ * any deletion that is in force: one that the watermark hides would still win over an older entry.
+ * A watermark of the far future is nobody's deletion. `lock` must be held. */
 static inline uint64_t xb_repository_timestamp(const struct xb_repository *repository,
                                                uint64_t old_s)
 {
     int64_t now_s = xb_repository_wall_ns(repository) / XB_NS_PER_S;
-    return now_s > 0 && (uint64_t)now_s > old_s ? (uint64_t)now_s : old_s + 1;
+    int64_t mark_s = repository->watermark_s;
+    uint64_t after_s = mark_s > 0 && mark_s < now_s + 3600 ? (uint64_t)mark_s : 0;
+    after_s = old_s > after_s ? old_s : after_s;
+    return now_s > 0 && (uint64_t)now_s > after_s ? (uint64_t)now_s : after_s + 1;
 }
 
 /* xb_repository_open with the keys that the password would give; they stay the caller's. Deriving

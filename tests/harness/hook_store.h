@@ -34,6 +34,7 @@ struct hooks {
                   struct xb_store *inner);
     void *context;
     int64_t mtime_shift_ns; /* added to every time that the store tells */
+    int64_t mtime_unit_ns;  /* then cut to whole units of this; 0: told as they are */
     pthread_mutex_t lock;
 };
 
@@ -132,13 +133,19 @@ static inline int hook_get(struct xb_store *store, const char *name, uint64_t of
     HOOKED(store, HOOK_GET, name, xb_store_get(hook_inner(store), name, offset, len, out, err));
 }
 
+static inline int64_t hook_time(const struct hooks *hooks, int64_t mtime_ns)
+{
+    int64_t shifted = mtime_ns + hooks->mtime_shift_ns;
+    return hooks->mtime_unit_ns ? shifted - shifted % hooks->mtime_unit_ns : shifted;
+}
+
 static inline int hook_stat(struct xb_store *store, const char *name, struct xb_store_item *ret,
                             struct xb_error *err)
 {
     hook_tell(store, false, HOOK_STAT, name);
     int r = xb_store_stat(hook_inner(store), name, ret, err);
     if (r == 0) {
-        ret->mtime_ns += ((struct hook_store *)store)->hooks->mtime_shift_ns;
+        ret->mtime_ns = hook_time(((struct hook_store *)store)->hooks, ret->mtime_ns);
         hook_tell(store, true, HOOK_STAT, name);
     }
     return r;
@@ -153,7 +160,7 @@ static inline int hook_item(void *context, const struct xb_store_item *item, str
 {
     const struct hook_listing *listing = context;
     struct xb_store_item shifted = *item;
-    shifted.mtime_ns += listing->hooks->mtime_shift_ns;
+    shifted.mtime_ns = hook_time(listing->hooks, item->mtime_ns);
     return listing->fn(listing->context, &shifted, err);
 }
 

@@ -7,9 +7,8 @@
 
 #include "shared/base/clock.h"
 #include "shared/codec/json.h"
-#include "shared/codec/text.h"
-#include "shared/crypto/aead.h"
 #include "shared/repository/state.h"
+#include "tests/harness/format_probe.h"
 #include "tests/harness/hook_store.h"
 
 static struct xb_store *store;
@@ -166,46 +165,6 @@ static void open_refuses(void **state)
     assert_null(opened);
 }
 
-/* Seals another text into the store's kopia.repository: `to` in place of `from`. */
-static void change_format(const char *from, const char *to)
-{
-    XB_CLEANUP(xb_aead_freep) struct xb_aead *aead = NULL;
-    XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(100000);
-    XB_CLEANUP(xb_buf_free) struct xb_buf plain = XB_BUF_INIT(100000);
-    XB_CLEANUP(xb_buf_free) struct xb_buf other = XB_BUF_INIT(100000);
-    XB_CLEANUP(xb_buf_free) struct xb_buf sealed = XB_BUF_INIT(100000);
-    XB_CLEANUP(xb_buf_free) struct xb_buf base64 = XB_BUF_INIT(100000);
-    struct xb_format_outer outer;
-    const struct xb_format_keys *keys = &repository->keys;
-    const struct xb_aead_data associated = {keys->associated->data, keys->associated->len};
-    load(store, "kopia.repository", &text);
-    PROBE_OK(xb_format_outer_parse(text.data, text.len, &outer, &err));
-    PROBE_OK(xb_aead_new("AES-256-GCM", &aead, &err));
-    PROBE_OK(xb_buf_reserve(&plain, outer.sealed.len, &err));
-    struct xb_aead_data input = {outer.sealed.data, outer.sealed.len};
-    PROBE_OK(xb_aead_open(aead, keys->key->data, &associated, &input, (unsigned char *)plain.data,
-                          &err));
-    plain.data[outer.sealed.len - XB_AEAD_OVERHEAD_BYTES] = '\0';
-    char *at = strstr(plain.data, from);
-    assert_non_null(at);
-    PROBE_OK(xb_buf_printf(&other, &err, "%.*s%s%s", (int)(at - plain.data), plain.data, to,
-                           at + strlen(from)));
-    input = (struct xb_aead_data){other.data, other.len};
-    PROBE_OK(xb_buf_reserve(&sealed, other.len + XB_AEAD_OVERHEAD_BYTES, &err));
-    PROBE_OK(xb_aead_seal(aead, keys->key->data, NULL, &associated, &input,
-                          (unsigned char *)sealed.data, &err));
-    PROBE_OK(xb_base64_encode(sealed.data, other.len + XB_AEAD_OVERHEAD_BYTES, &base64, &err));
-    at = strstr(text.data, "\"encryptedBlockFormat\": \"");
-    assert_non_null(at);
-    xb_buf_clear(&other);
-    PROBE_OK(xb_buf_printf(&other, &err, "%.*s\"encryptedBlockFormat\": \"%s\"\n}\n",
-                           (int)(at - text.data), text.data, base64.data));
-    PROBE_OK(xb_store_put(store, "kopia.repository", other.data, other.len, NULL, &err));
-    xb_format_outer_free(&outer);
-}
-
-#define LOCK "\"upgradeLock\":{\"ownerID\":\"carol\",\"creationTime\":\"2020-01-01T00:00:00Z\"},"
-
 static void formats_we_cannot_serve_are_named(void **state)
 {
     static const struct {
@@ -214,7 +173,7 @@ static void formats_we_cannot_serve_are_named(void **state)
     } cases[] = {
         {"\"version\":3", "\"version\":7", "version 7", XB_ERR_INVALID},
         {"\"version\":3", "\"version\":1", "version 1", XB_ERR_INVALID},
-        {"\"version\"", LOCK "\"version\"", "carol", XB_ERR_RETRY},
+        {"\"version\"", FORMAT_PROBE_LOCK "\"version\"", "carol", XB_ERR_RETRY},
         {"\"version\"", "\"requiredFeatures\":[{\"feature\":\"warp\"}],\"version\"", "'warp'",
          XB_ERR_INVALID},
         {"\"version\"", "\"ecc\":\"REED-SOLOMON-CRC32\",\"eccOverheadPercent\":1,\"version\"",
@@ -225,7 +184,7 @@ static void formats_we_cannot_serve_are_named(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct xb_repository *opened = NULL;
         (void)setup(state);
-        change_format(cases[i].from, cases[i].to);
+        format_probe_change(store, cases[i].from, cases[i].to);
         PROBE_REFUSED(open_with(PROBE_PASSWORD, &opened, &err), cases[i].kind, cases[i].words);
         assert_null(opened);
         (void)teardown(state);
@@ -237,7 +196,7 @@ static void the_format_is_read_again(void **state)
 {
     (void)state;
     (void)probe_write(repository, 0, "before");
-    change_format("\"maxPackSize\":20971520", "\"maxPackSize\":10485760");
+    format_probe_change(store, "\"maxPackSize\":20971520", "\"maxPackSize\":10485760");
     probe_flush(repository);
     assert_int_equal(repository->format.pack_bytes_max, 20971520); /* looked at a moment ago */
     (void)probe_write(repository, 0, "later");
@@ -247,11 +206,11 @@ static void the_format_is_read_again(void **state)
 
     size_t indexes = probe_count(store, "x");
     (void)probe_write(repository, 0, "too late");
-    change_format("\"version\"", LOCK "\"version\"");
+    format_probe_change(store, "\"version\"", FORMAT_PROBE_LOCK "\"version\"");
     repository->format_checked_ns -= XB_FORMAT_AGE_NS_MAX;
     PROBE_REFUSED(xb_repository_flush(repository, &err), XB_ERR_RETRY, "carol");
     assert_int_equal(probe_count(store, "x"), indexes);
-    change_format(LOCK, "");
+    format_probe_change(store, FORMAT_PROBE_LOCK, "");
     probe_flush(repository);
     assert_int_equal(probe_count(store, "x"), indexes + 1);
 
