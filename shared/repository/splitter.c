@@ -2,11 +2,9 @@
 #include "shared/repository/splitter.h"
 
 #include <errno.h>
-#include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { WINDOW = 64 };
+enum { WINDOW = XB_SPLITTER_WINDOW };
 
 /* The low halves of the first numbers of Go's generator with seed 1, repeats left out
  * (kopia-format section 9). */
@@ -75,16 +73,18 @@ int xb_splitter_parse(const char *name, struct xb_splitter *ret, struct xb_error
             *ret = (struct xb_splitter){.min = size, .max = size};
             return 0;
         }
-    } else if (strncmp(use, "DYNAMIC-", 8) == 0 && strcmp(tail, "-BUZHASH") == 0 &&
-               tail > use + 8) {
+    } else if (strncmp(use, "DYNAMIC-", 8) == 0 && tail > use + 8) {
+        bool rabin_karp = strcmp(tail, "-RABINKARP") == 0;
         size = parse_size(use + 8, (size_t)(tail - use - 8));
-        if (size) {
-            *ret = (struct xb_splitter){.min = size / 2, .max = 2 * size, .mask = size - 1};
+        if (size && (rabin_karp || strcmp(tail, "-BUZHASH") == 0)) {
+            *ret = (struct xb_splitter){
+                .min = size / 2, .max = 2 * size, .mask = size - 1, .rabin_karp = rabin_karp};
             return 0;
         }
     }
     return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP,
-                        "splitter %.60s is not supported (FIXED-n and DYNAMIC-n-BUZHASH are)",
+                        "splitter %.60s is unknown (known: FIXED-n, DYNAMIC-n-BUZHASH and "
+                        "DYNAMIC-n-RABINKARP for n from 128K to 8M)",
                         name);
 }
 
@@ -94,21 +94,11 @@ static size_t end_chunk(struct xb_splitter_state *state, size_t len)
     return len;
 }
 
-size_t xb_splitter_scan(const struct xb_splitter *splitter, struct xb_splitter_state *state,
-                        const unsigned char *chunk, size_t len)
+/* The counterpart of xb_rabin_karp_scan. */
+static size_t buzhash_scan(const struct xb_splitter *splitter, uint64_t *state_hash,
+                           const unsigned char *chunk, size_t at, size_t limit)
 {
-    size_t limit = len < splitter->max ? len : splitter->max;
-    if (splitter->mask == 0) {
-        return limit == splitter->max ? end_chunk(state, limit) : 0;
-    }
-    size_t at = state->scanned;
-    uint32_t hash = state->hash;
-    /* Cuts are tested from min on, and the hash sees only the last bytes of the window: what lies
-     * before min - WINDOW has no influence. */
-    if (at < splitter->min - WINDOW) {
-        at = splitter->min - WINDOW < limit ? splitter->min - WINDOW : limit;
-        hash = 0;
-    }
+    uint32_t hash = (uint32_t)*state_hash;
     for (; at < limit && at < splitter->min - 1; at++) {
         hash = rotate(hash) ^ table[chunk[at]];
     }
@@ -119,10 +109,34 @@ size_t xb_splitter_scan(const struct xb_splitter *splitter, struct xb_splitter_s
             hash ^= table[chunk[at - WINDOW]];
         }
         if ((hash & splitter->mask) == 0) {
-            return end_chunk(state, at + 1);
+            return at + 1;
         }
     }
-    state->scanned = at;
+    *state_hash = hash;
+    return 0;
+}
+
+size_t xb_splitter_scan(const struct xb_splitter *splitter, struct xb_splitter_state *state,
+                        const unsigned char *chunk, size_t len)
+{
+    size_t limit = len < splitter->max ? len : splitter->max;
+    if (splitter->mask == 0) {
+        return limit == splitter->max ? end_chunk(state, limit) : 0;
+    }
+    size_t at = state->scanned;
+    uint64_t hash = state->hash;
+    /* Cuts are tested from min on, and the hash sees only the last bytes of the window: what lies
+     * before min - WINDOW has no influence. */
+    if (at < splitter->min - WINDOW) {
+        at = splitter->min - WINDOW < limit ? splitter->min - WINDOW : limit;
+        hash = 0;
+    }
+    size_t cut = splitter->rabin_karp ? xb_rabin_karp_scan(splitter, &hash, chunk, at, limit)
+                                      : buzhash_scan(splitter, &hash, chunk, at, limit);
+    if (cut) {
+        return end_chunk(state, cut);
+    }
+    state->scanned = limit;
     state->hash = hash;
     return limit == splitter->max ? end_chunk(state, limit) : 0;
 }

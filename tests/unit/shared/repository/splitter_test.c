@@ -86,12 +86,22 @@ static void vectors(void **state)
          {8388608, 16504118, 24892726, 33281334, 41106191, 49494799, 54681591, 63070199}},
         {"DYNAMIC-1M-BUZHASH", 49, {1048007, 1984962, 2854543, 3709105, 5806257, 7903409, 9606656}},
         {"DYNAMIC-128K-BUZHASH", 394, {127964, 263942, 408067, 670211, 932355, 1048007, 1151295}},
+        {"DYNAMIC-4M-RABINKARP",
+         12,
+         {4791946, 10762721, 17412947, 23448046, 28776671, 37165279, 40450293, 46769101}},
+        {"DYNAMIC-1M-RABINKARP",
+         49,
+         {1247875, 2233930, 3121927, 4271550, 6022991, 6759793, 8856945, 10762721}},
+        {"DYNAMIC-128K-RABINKARP",
+         403,
+         {156619, 297287, 485713, 687337, 757497, 881204, 1143348, 1247875}},
     };
     static const size_t steps[] = {STREAM_BYTES, 1 << 20, 262144, 65537, 4093};
     static size_t cuts[CUTS_MAX];
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         struct xb_splitter splitter = parse(want[i].name);
-        for (size_t k = 0; k < sizeof steps / sizeof *steps; k++) {
+        size_t step_count = splitter.rabin_karp ? 1 : sizeof steps / sizeof *steps;
+        for (size_t k = 0; k < step_count; k++) {
             size_t count = cut(&splitter, stream, STREAM_BYTES, steps[k], cuts);
             assert_int_equal(count, want[i].count);
             for (size_t j = 0; j < 8 && want[i].cuts[j]; j++) {
@@ -109,12 +119,15 @@ static void steps_change_nothing(void **state)
     static size_t whole[CUTS_MAX];
     static size_t cuts[CUTS_MAX];
     static const size_t steps[] = {1, 2, 63, 64, 65, 1000, 65535, 65536, 131072, 262144};
-    struct xb_splitter splitter = parse("DYNAMIC-128K-BUZHASH");
-    size_t count = cut(&splitter, stream, BYTES, BYTES, whole);
-    assert_true(count > 10);
-    for (size_t k = 0; k < sizeof steps / sizeof *steps; k++) {
-        assert_int_equal(cut(&splitter, stream, BYTES, steps[k], cuts), count);
-        assert_memory_equal(cuts, whole, count * sizeof *cuts);
+    static const char *const both[] = {"DYNAMIC-128K-BUZHASH", "DYNAMIC-128K-RABINKARP"};
+    for (size_t i = 0; i < 2; i++) {
+        struct xb_splitter splitter = parse(both[i]);
+        size_t count = cut(&splitter, stream, BYTES, BYTES, whole);
+        assert_true(count > 10);
+        for (size_t k = 0; k < sizeof steps / sizeof *steps; k++) {
+            assert_int_equal(cut(&splitter, stream, BYTES, steps[k], cuts), count);
+            assert_memory_equal(cuts, whole, count * sizeof *cuts);
+        }
     }
 }
 
@@ -182,6 +195,12 @@ static void names(void **state)
         assert_int_equal(splitter.min, size / 2);
         assert_int_equal(splitter.max, 2 * size);
         assert_int_equal(splitter.mask, size - 1);
+        assert_false(splitter.rabin_karp);
+        snprintf(name, sizeof name, "DYNAMIC-%s-RABINKARP", sizes[i]);
+        splitter = parse(name);
+        assert_int_equal(splitter.min, size / 2);
+        assert_int_equal(splitter.mask, size - 1);
+        assert_true(splitter.rabin_karp);
         snprintf(name, sizeof name, "FIXED-%s", sizes[i]);
         splitter = parse(name);
         assert_int_equal(splitter.min, size);
@@ -191,7 +210,7 @@ static void names(void **state)
     assert_int_equal(parse("DYNAMIC").mask, (4 << 20) - 1);
     assert_int_equal(parse("FIXED").max, 4 << 20);
     static const char *const unknown[] = {
-        "",          "DYNAMIC-",           "DYNAMIC-4M",          "DYNAMIC-4M-RABINKARP",
+        "",          "DYNAMIC-",           "DYNAMIC-4M",          "DYNAMIC-4M-RABINKARP2",
         "FIXED-",    "DYNAMIC-3M-BUZHASH", "DYNAMIC--BUZHASH",    "DYNAMIC-BUZHASH",
         "FIXED-16M", "dynamic-4M-BUZHASH", "DYNAMIC-4M-BUZHASH2", "FIXED-4M-BUZHASH"};
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
