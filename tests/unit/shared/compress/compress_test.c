@@ -375,6 +375,34 @@ static void sampling(void **state)
     }
 }
 
+/* Small data whose bytes are spread as noise is not tried; text and tables of numbers are. */
+static void small_noise(void **state)
+{
+    (void)state;
+    static unsigned char data[50000];
+    static const size_t sizes[] = {1500, 4096, 20000, 50000};
+    for (int kind = 0; kind < 3; kind++) {
+        for (size_t i = 0; i < 4; i++) {
+            struct xb_error err = XB_ERROR_INIT;
+            struct xb_buf out = XB_BUF_INIT(sizeof data);
+            bool smaller = kind == 0;
+            fill_random(data, sizeof data);
+            if (kind == 1) {
+                fill(data, sizeof data);
+            }
+            for (size_t k = 0; kind == 2 && k < sizeof data; k += 4) {
+                data[k + 1] = data[k + 2] = data[k + 3] = 0; /* little numbers */
+            }
+            assert_int_equal(
+                xb_compress_encode(XB_COMPRESS_ZSTD_FASTEST, data, sizes[i], &out, &smaller, &err),
+                0);
+            assert_int_equal(smaller, kind > 0);
+            assert_true(kind > 0 || out.cap == 0);
+            xb_buf_free(&out);
+        }
+    }
+}
+
 /* Megabytes hidden in a few bytes never get further than what was promised, or allowed. */
 static void bombs(void **state)
 {
@@ -450,15 +478,11 @@ static void gzip(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trip),
-        cmocka_unit_test(not_smaller),
-        cmocka_unit_test(foreign_streams),
-        cmocka_unit_test(damaged_streams),
-        cmocka_unit_test(unknown_ids),
-        cmocka_unit_test(written_by_kopia),
-        cmocka_unit_test(sampling),
-        cmocka_unit_test(bombs),
-        cmocka_unit_test(gzip),
+        cmocka_unit_test(round_trip),      cmocka_unit_test(not_smaller),
+        cmocka_unit_test(foreign_streams), cmocka_unit_test(damaged_streams),
+        cmocka_unit_test(unknown_ids),     cmocka_unit_test(written_by_kopia),
+        cmocka_unit_test(sampling),        cmocka_unit_test(small_noise),
+        cmocka_unit_test(bombs),           cmocka_unit_test(gzip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
