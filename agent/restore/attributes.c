@@ -10,6 +10,8 @@
 
 #include "agent/restore/internal.h"
 
+enum { NAMES_BYTES = 65536 }; /* the kernel's limit for a list of names */
+
 /* One complaint per entry is enough: the first. */
 struct complaint {
     struct xb_error first;
@@ -70,6 +72,36 @@ static void set_xattrs(struct restore *restore, const struct xb_restore_place *p
     }
 }
 
+/* An attribute of the file that was there, which the snapshot's does not have, may give rights. */
+static bool unwanted(const struct restore *restore, const struct xb_entry *entry, const char *name)
+{
+    if (!starts_with(name, "user.") && !starts_with(name, "system.posix_acl_") &&
+        !(restore->options->privileged && starts_with(name, "trusted."))) {
+        return false;
+    }
+    for (size_t i = 0; i < entry->xattr_count; i++) {
+        if (strcmp(entry->xattrs[i].name, name) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void remove_xattrs(const struct restore *restore, const struct xb_restore_place *place,
+                          const struct xb_entry *entry, struct complaint *complaint)
+{
+    char names[NAMES_BYTES];
+    ssize_t len = flistxattr(place->fd, names, sizeof names);
+    if (len < 0 && errno != ENOTSUP) {
+        complain(complaint, "attributes");
+    }
+    for (const char *name = names; len > 0 && name < names + len; name += strlen(name) + 1) {
+        if (unwanted(restore, entry, name) && fremovexattr(place->fd, name) < 0) {
+            complain(complaint, name);
+        }
+    }
+}
+
 static void set_owner(const struct xb_restore_place *place, const struct xb_entry *entry,
                       struct complaint *complaint)
 {
@@ -121,6 +153,9 @@ void xb_restore_attributes(struct restore *restore, const struct xb_restore_plac
      * else would change it, or the next one's. */
     set_owner(place, entry, &complaint);
     set_mode(place, entry, &complaint);
+    if (place->existed) {
+        remove_xattrs(restore, place, entry, &complaint);
+    }
     set_xattrs(restore, place, entry, &complaint);
     set_time(place, entry, &complaint);
     if (complaint.first.code) {

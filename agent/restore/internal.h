@@ -2,15 +2,23 @@
  *
  * internal.h - a running restore from within; for the files of this folder only.
  *
- * What for:  walk.c goes through the snapshot's folders, write.c makes one file, attributes.c sets
- *            owners, modes, times and extended attributes, links.c remembers hard links.
- * Threads:   `lock` guards the result, the first failure and the frames' counts.
+ * What for:  walk.c goes through the snapshot's folders, window.c collects what files need and has
+ *            it fetched (fetch.c) or compared (compare.c), file.c makes one file, write.c links and
+ *            special files, attributes.c sets owners, modes, times and extended attributes, links.c
+ *            remembers hard links, report.c what became of everything.
+ * Threads:   one thread walks. `lock` guards the result, the first failure, the counts of frames,
+ *            files and windows, and the budget.
  */
 #pragma once
 
 #include <pthread.h>
+#include <sys/stat.h>
 
+#include "agent/restore/holes.h"
+#include "agent/restore/plan.h"
 #include "agent/restore/restore.h"
+
+enum { XB_RESTORE_WINDOWS = 3, XB_RESTORE_SCRATCH_MAX = 64 };
 
 struct xb_links;
 
@@ -18,10 +26,58 @@ struct xb_links;
 struct frame {
     struct restore *restore;
     struct frame *parent;
-    int fd;
+    int fd;                /* -1 in a dry run that would make it */
+    bool made;             /* by us: nothing can be in it yet */
     char *path;            /* from the root, for messages and links */
     struct xb_entry entry; /* its own; name NULL: attributes are not set */
     size_t waiting;
+    uint64_t window; /* the last that has something in it */
+};
+
+/* A regular file under way. */
+struct file {
+    struct frame *frame;
+    struct xb_entry entry;
+    uint64_t number; /* for its temporary name */
+    int fd;          /* the new file; -1: not made yet */
+    int existing;    /* the old file; -1: not open */
+    bool existed;    /* something is to be replaced */
+    bool candidate;  /* the old file may hold chunks that are right */
+    bool stays;      /* and it stays if all of them are */
+    bool differs;    /* they are not */
+    bool several;    /* it has more than one row */
+    size_t waiting;  /* rows, and the planner */
+    uint64_t kept;   /* bytes that came from the old file */
+    atomic_bool failed;
+    struct xb_error *failure; /* why; NULL without memory for it */
+};
+
+/* A second name of a file that is not there yet. */
+struct later {
+    struct frame *frame;
+    struct xb_entry entry;
+};
+
+struct window_job {
+    struct window *window;
+    size_t first, count; /* rows to take, or the range `first` */
+    bool take;
+};
+
+/* What is fetched together. */
+struct window {
+    struct restore *restore;
+    struct xb_plan plan;
+    struct window_job *jobs;
+    size_t running; /* jobs that have not ended */
+    size_t folders, open_files;
+    struct later *later;
+    size_t later_count, later_cap;
+};
+
+/* Buffers that are used again. */
+struct scratch {
+    struct xb_buf sealed, plain;
 };
 
 struct restore {
@@ -30,34 +86,126 @@ struct restore {
     struct xb_workers *workers;
     struct xb_links *links;
     pthread_mutex_t lock;
-    pthread_cond_t changed;
+    pthread_cond_t changed; /* done */
+    pthread_cond_t idle;    /* a job has ended, or the budget has room */
     struct xb_restore_result result;
     struct xb_error failure;
     atomic_bool stop, done;
     atomic_uint_least64_t bytes_done, files_done;
     uint64_t bytes_total, files_total;
+
+    struct window windows[XB_RESTORE_WINDOWS]; /* a ring; the one at `sequence` is being planned */
+    uint64_t sequence;
+    struct later *ready; /* links whose first name is there now */
+    size_t ready_count, ready_cap;
+    size_t comparing; /* jobs */
+    uint64_t inflight_bytes;
+    struct scratch scratch[XB_RESTORE_SCRATCH_MAX];
+    size_t scratch_count;
+    uint64_t file_number;
+    char token[17]; /* of this restore's temporary names */
 };
 
+/* ---- restore.c ---- */
+
 void xb_restore_fail(struct restore *restore, const struct xb_error *err);
+void xb_restore_fail_memory(struct restore *restore);
 bool xb_restore_stopped(const struct restore *restore);
 
-/* Lists what is wrong with an entry. `damaged`: the repository's fault. */
-void xb_restore_note(struct restore *restore, const struct frame *frame, const char *name,
-                     const char *text);
+/* ---- report.c ---- */
+
+/* The target's own troubles end the restore; an entry's only concern the entry, which is counted,
+ * and listed. */
+void xb_restore_entry_failed(struct frame *frame, const char *name, struct xb_error *err);
 void xb_restore_note_failure(struct restore *restore, const struct frame *frame, const char *name,
                              const struct xb_error *why);
 void xb_restore_note_skip(struct restore *restore, const struct frame *frame, const char *name,
                           const char *text);
+void xb_restore_note_extra(const struct frame *frame, const char *name);
+/* Counts an entry that is in place. */
+void xb_restore_note_done(const struct frame *frame, const char *name,
+                          enum xb_restore_action action);
+/* One request to the store for data. */
+void xb_restore_count_read(struct restore *restore, uint64_t bytes);
+void xb_restore_count(struct restore *restore, uint64_t *counter, uint64_t amount);
+char *xb_restore_path(const struct frame *frame, const char *name); /* NULL: no memory */
 
-/* Makes the regular file, whole with its attributes, in place of what was there. */
-int xb_restore_write_file(struct restore *restore, const struct frame *frame,
-                          const struct xb_entry *entry, struct xb_error *err) XB_MUST_CHECK;
-/* The same for links and special files. */
+/* ---- frames (walk.c) ---- */
+
+void xb_restore_frame_hold(struct frame *frame);
+void xb_restore_frame_release(struct frame *frame);
+
+/* ---- window.c ---- */
+
+void xb_restore_window_begin(struct restore *restore);
+struct window *xb_restore_window_planned(struct restore *restore);
+/* Starts what the window that is being planned needs; the next one takes its place. */
+void xb_restore_window_launch(struct restore *restore);
+/* Returns when everything that was planned has ended. */
+void xb_restore_window_drain(struct restore *restore);
+void xb_restore_window_free(struct restore *restore);
+/* Buffers for a job that will need about `bytes` of memory; waits until so much may be used. */
+struct scratch xb_restore_take_memory(struct restore *restore, uint64_t bytes);
+void xb_restore_give_memory(struct restore *restore, uint64_t bytes, struct scratch *scratch);
+
+/* ---- file.c ---- */
+
+/* Plans a regular file; takes the entry's content over. Returns in which window it will end. */
+uint64_t xb_restore_file_plan(struct frame *frame, struct xb_entry *entry);
+/* Opens the new file. */
+int xb_restore_file_make(struct file *file, struct xb_error *err) XB_MUST_CHECK;
+/* Writes bytes, leaving out what are holes. */
+int xb_restore_file_write(struct file *file, uint64_t offset, const char *data, size_t len,
+                          struct xb_error *err) XB_MUST_CHECK;
+/* Gives the file that stays the holes that it should have; `data` are its bytes. */
+void xb_restore_file_punch(const struct file *file, uint64_t offset, const char *data, size_t len);
+/* Adds the next rows of the file, at most XB_PLAN_ROWS_MAX; *ret_more: there are more. */
+int xb_restore_file_gather(struct file *file, struct xb_object_pieces *pieces, struct xb_plan *plan,
+                           bool *ret_more, struct xb_error *err) XB_MUST_CHECK;
+/* Remembers why it cannot be made. */
+void xb_restore_file_fail(struct file *file, const struct xb_error *why);
+/* A row has ended, well or with `why` (NULL: well). The last one finishes the file. */
+void xb_restore_file_row_done(struct file *file, uint64_t bytes, const struct xb_error *why);
+
+/* ---- compare.c ---- */
+
+/* Opens the file that is there; clears `stays` if it has become another one. */
+bool xb_restore_file_open_existing(struct file *file);
+void xb_restore_file_close_existing(struct file *file);
+/* Compares the candidates' rows with the files that are there, on the workers, and sets the source
+ * of each: NONE if it is right. A file of one row that is right is finished, and its row's owner is
+ * then NULL. Returns when all have been. */
+void xb_restore_compare_rows(struct restore *restore, struct xb_plan *plan);
+/* Whether the whole of a file with many rows is right. */
+int xb_restore_compare_file(struct restore *restore, struct file *file, bool *ret_same,
+                            struct xb_error *err) XB_MUST_CHECK;
+/* Reads the row's bytes from the old file; false if they are not right (any more). */
+bool xb_restore_take_row(const struct xb_plan_row *row, struct xb_buf *plain);
+/* Whether a file that is there with these properties may be left in place if its bytes are right.
+ */
+bool xb_restore_file_may_stay(const struct file *file, const struct stat *st);
+
+/* ---- fetch.c ---- */
+
+void xb_restore_fetch_range(struct restore *restore, const struct xb_plan *plan,
+                            const struct xb_plan_range *range);
+/* From the old file if its bytes are right, else from the store. */
+void xb_restore_fetch_take(struct restore *restore, const struct xb_plan *plan, size_t first,
+                           size_t count);
+
+/* ---- write.c ---- */
+
+/* Makes a link or special file, with its attributes, in place of what was there. */
 int xb_restore_write_link(struct restore *restore, const struct frame *frame,
-                          const struct xb_entry *entry, struct xb_error *err) XB_MUST_CHECK;
+                          const struct xb_entry *entry, enum xb_restore_action *ret_action,
+                          struct xb_error *err) XB_MUST_CHECK;
 int xb_restore_write_node(struct restore *restore, const struct frame *frame,
-                          const struct xb_entry *entry, struct xb_error *err) XB_MUST_CHECK;
+                          const struct xb_entry *entry, enum xb_restore_action *ret_action,
+                          struct xb_error *err) XB_MUST_CHECK;
 
+/* What stands at a name; a folder is a CONFLICT. */
+int xb_restore_look(const struct frame *frame, const char *name, bool *ret_exists, struct stat *ret,
+                    struct xb_error *err) XB_MUST_CHECK;
 /* Removes what stands at the name, unless it is a folder (CONFLICT). */
 int xb_restore_clear(const struct frame *frame, const char *name,
                      struct xb_error *err) XB_MUST_CHECK;
@@ -67,12 +215,22 @@ int xb_restore_clear(const struct frame *frame, const char *name,
 struct xb_restore_place {
     int fd;
     const struct frame *frame; /* the folder it is in */
+    bool existed;              /* it may have attributes that it should not have */
 };
 void xb_restore_attributes(struct restore *restore, const struct xb_restore_place *place,
                            const struct xb_entry *entry);
 
-/* Hard links: where the first name of each was restored. */
+/* ---- links.c: where the first name of each hard link was restored; from any thread ---- */
+
+struct xb_link_first {
+    const char *path; /* until the walk begins another one */
+    uint64_t window;  /* it is there when this one has ended */
+};
 int xb_links_new(struct xb_links **ret, struct xb_error *err) XB_MUST_CHECK;
-const char *xb_links_find(const struct xb_links *links, const char *id);
-void xb_links_add(struct xb_links *links, const char *id, const char *path);
+/* False: there is none, or it could not be made. */
+bool xb_links_find(struct xb_links *links, const char *id, struct xb_link_first *ret);
+/* The path is the first one from now on. */
+void xb_links_begin(struct xb_links *links, const char *id, const char *path);
+void xb_links_planned(struct xb_links *links, const char *id, uint64_t window);
+void xb_links_failed(struct xb_links *links, const char *id);
 void xb_links_free(struct xb_links *links);

@@ -5,12 +5,15 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "agent/restore/walk.h"
+#include "shared/base/random.h"
 #include "shared/base/workers.h"
 #include "shared/codec/json.h"
+#include "shared/codec/text.h"
 
 enum { THREADS = 2, QUEUE_MAX = 256, TICK_MS = 250 };
 
@@ -30,43 +33,11 @@ bool xb_restore_stopped(const struct restore *restore)
            (restore->options->cancel && atomic_load(restore->options->cancel));
 }
 
-void xb_restore_note(struct restore *restore, const struct frame *frame, const char *name,
-                     const char *text)
+void xb_restore_fail_memory(struct restore *restore)
 {
-    pthread_mutex_lock(&restore->lock);
-    struct xb_restore_result *result = &restore->result;
-    if (result->message_count < XB_RESTORE_MESSAGES_MAX) {
-        struct xb_restore_message message = {.text = strdup(text)};
-        if (asprintf(&message.path, "%s%s%s", frame->path, frame->path[0] ? "/" : "", name) < 0) {
-            message.path = NULL;
-        }
-        if (message.path && message.text) {
-            result->messages[result->message_count++] = message;
-        } else {
-            free(message.path);
-            free(message.text);
-        }
-    }
-    pthread_mutex_unlock(&restore->lock);
-}
-
-void xb_restore_note_failure(struct restore *restore, const struct frame *frame, const char *name,
-                             const struct xb_error *why)
-{
-    xb_restore_note(restore, frame, name, why->text);
-    pthread_mutex_lock(&restore->lock);
-    restore->result.failed++;
-    restore->result.damaged = restore->result.damaged || why->kind == XB_ERR_CORRUPT;
-    pthread_mutex_unlock(&restore->lock);
-}
-
-void xb_restore_note_skip(struct restore *restore, const struct frame *frame, const char *name,
-                          const char *text)
-{
-    xb_restore_note(restore, frame, name, text);
-    pthread_mutex_lock(&restore->lock);
-    restore->result.skipped++;
-    pthread_mutex_unlock(&restore->lock);
+    struct xb_error err = XB_ERROR_INIT;
+    (void)!xb_error_no_memory(&err, "the restore");
+    xb_restore_fail(restore, &err);
 }
 
 static int copy_entry(const struct xb_entry *from, struct xb_entry *ret, struct xb_error *err)
@@ -179,22 +150,49 @@ static void walk_with_progress(struct restore *restore, int target_fd, struct xb
     }
 }
 
+/* Two restores into one folder would take each other's files for leftovers. The lock ends with the
+ * process; where a file system has no locks there is none. */
+static int open_target(const struct xb_restore_options *options, struct xb_error *err)
+{
+    if (options->target_fd < 0) {
+        return -1; /* a dry run */
+    }
+    int fd = openat(options->target_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return xb_error_errno(err, errno, "opening the target");
+    }
+    if (!options->dry_run && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+        close(fd);
+        return xb_error_set(err, XB_ERR_CONFLICT, -EBUSY,
+                            "another restore is at work in the target; wait until it has ended");
+    }
+    return fd;
+}
+
+static int prepare(struct restore *restore, struct xb_error *err)
+{
+    const unsigned threads = restore->options->threads;
+    unsigned char token[8];
+    xb_random_bytes(token, sizeof token);
+    xb_hex_encode(token, sizeof token, restore->token);
+    int r = xb_links_new(&restore->links, err);
+    return r < 0 ? r
+                 : xb_workers_new(threads ? threads : THREADS, QUEUE_MAX, &restore->workers, err);
+}
+
 static int run(struct restore *restore, const struct xb_snapshot *snapshot, struct xb_error *err)
 {
     const struct xb_restore_options *options = restore->options;
     struct xb_entry entry;
-    int r = xb_links_new(&restore->links, err);
-    if (r < 0 ||
-        (r = xb_workers_new(options->threads ? options->threads : THREADS, QUEUE_MAX,
-                            &restore->workers, err)) < 0 ||
-        (r = xb_snapshot_find_path(restore->repository, snapshot, options->path, &entry, err)) <
-            0) {
+    int r = prepare(restore, err);
+    if (r < 0 || (r = xb_snapshot_find_path(restore->repository, snapshot, options->path, &entry,
+                                            err)) < 0) {
         return r;
     }
-    int fd = openat(options->target_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
+    int fd = open_target(options, err);
+    if (fd < 0 && options->target_fd >= 0) {
         xb_entry_free(&entry);
-        return xb_error_errno(err, errno, "opening the target");
+        return fd;
     }
     walk_with_progress(restore, fd, &entry);
     if (restore->failure.code) {
@@ -204,7 +202,7 @@ static int run(struct restore *restore, const struct xb_snapshot *snapshot, stru
     if (xb_restore_stopped(restore)) {
         return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "cancelled");
     }
-    if (syncfs(options->target_fd) < 0) {
+    if (!options->dry_run && syncfs(options->target_fd) < 0) {
         return xb_error_errno(err, errno, "writing the target's data to disk");
     }
     return 0;
@@ -214,6 +212,9 @@ int xb_restore_run(struct xb_repository *repository, const struct xb_snapshot *s
                    const struct xb_restore_options *options, struct xb_restore_result *ret,
                    struct xb_error *err)
 {
+    if (options->target_fd < 0 && !options->dry_run) {
+        return xb_error_set(err, XB_ERR_BUG, -EBADF, "a restore without a target");
+    }
     struct restore *restore = calloc(1, sizeof *restore);
     if (!restore) {
         return xb_error_no_memory(err, "a restore");
@@ -222,8 +223,10 @@ int xb_restore_run(struct xb_repository *repository, const struct xb_snapshot *s
     restore->options = options;
     pthread_mutex_init(&restore->lock, NULL);
     pthread_cond_init(&restore->changed, NULL);
+    pthread_cond_init(&restore->idle, NULL);
     int r = run(restore, snapshot, err);
     xb_workers_free(restore->workers);
+    xb_restore_window_free(restore);
     xb_links_free(restore->links);
     if (r == 0) {
         *ret = restore->result;
@@ -232,15 +235,7 @@ int xb_restore_run(struct xb_repository *repository, const struct xb_snapshot *s
     }
     pthread_mutex_destroy(&restore->lock);
     pthread_cond_destroy(&restore->changed);
+    pthread_cond_destroy(&restore->idle);
     free(restore);
     return r;
-}
-
-void xb_restore_result_free(struct xb_restore_result *result)
-{
-    for (size_t i = 0; i < result->message_count; i++) {
-        free(result->messages[i].path);
-        free(result->messages[i].text);
-    }
-    result->message_count = 0;
 }

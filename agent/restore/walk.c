@@ -10,14 +10,8 @@
 #include <unistd.h>
 
 #include "shared/base/file.h"
-#include "shared/base/workers.h"
 
-enum { FOLDER_MODE = 0700 };
-
-struct job {
-    struct frame *frame;
-    struct xb_entry entry;
-};
+enum { FOLDER_MODE = 0700, FIRST_LATER = 16 };
 
 static void free_frame(struct frame *frame)
 {
@@ -27,13 +21,6 @@ static void free_frame(struct frame *frame)
     free(frame->path);
     xb_entry_free(&frame->entry);
     free(frame);
-}
-
-static char *child_path(const struct frame *frame, const char *name)
-{
-    char *path = NULL;
-    return asprintf(&path, "%s%s%s", frame->path, frame->path[0] ? "/" : "", name) < 0 ? NULL
-                                                                                       : path;
 }
 
 /* Takes fd and the entry's content over, also on failure. */
@@ -49,7 +36,7 @@ static struct frame *new_frame(struct restore *restore, struct frame *parent, in
     *frame = (struct frame){
         .restore = restore, .parent = parent, .fd = fd, .entry = *entry, .waiting = 1};
     *entry = (struct xb_entry){.name = NULL};
-    frame->path = parent ? child_path(parent, frame->entry.name) : strdup("");
+    frame->path = parent ? xb_restore_path(parent, frame->entry.name) : strdup("");
     if (!frame->path) {
         free_frame(frame);
         return NULL;
@@ -57,14 +44,14 @@ static struct frame *new_frame(struct restore *restore, struct frame *parent, in
     return frame;
 }
 
-static void fail_memory(struct restore *restore)
+void xb_restore_frame_hold(struct frame *frame)
 {
-    struct xb_error err = XB_ERROR_INIT;
-    (void)!xb_error_no_memory(&err, "the restore");
-    xb_restore_fail(restore, &err);
+    pthread_mutex_lock(&frame->restore->lock);
+    frame->waiting++;
+    pthread_mutex_unlock(&frame->restore->lock);
 }
 
-static void release(struct frame *frame)
+void xb_restore_frame_release(struct frame *frame)
 {
     while (frame) {
         struct restore *restore = frame->restore;
@@ -75,9 +62,10 @@ static void release(struct frame *frame)
         if (!last) {
             return;
         }
-        if (frame->entry.name && !xb_restore_stopped(restore)) {
-            const struct xb_restore_place place = {.fd = frame->fd,
-                                                   .frame = parent ? parent : frame};
+        if (frame->entry.name && frame->fd >= 0 && !restore->options->dry_run &&
+            !xb_restore_stopped(restore)) {
+            const struct xb_restore_place place = {
+                .fd = frame->fd, .frame = parent ? parent : frame, .existed = !frame->made};
             xb_restore_attributes(restore, &place, &frame->entry);
         }
         free_frame(frame);
@@ -91,103 +79,20 @@ static void release(struct frame *frame)
     }
 }
 
-/* The target's own troubles end the restore; an entry's only concern the entry. */
-static void entry_failed(struct frame *frame, const struct xb_entry *entry, struct xb_error *err)
-{
-    struct restore *restore = frame->restore;
-    if (err->kind == XB_ERR_CANCELLED || err->kind == XB_ERR_FULL || err->code == -EROFS ||
-        err->code == -EDQUOT) {
-        (void)!xb_error_wrap(err, "'%.300s%s%.200s'", frame->path, frame->path[0] ? "/" : "",
-                             entry->name);
-        xb_restore_fail(restore, err);
-    } else {
-        xb_restore_note_failure(restore, frame, entry->name, err);
-    }
-}
+/* ---- what is no folder ---- */
 
-static void count(struct restore *restore, uint64_t *counter, uint64_t amount)
-{
-    pthread_mutex_lock(&restore->lock);
-    *counter += amount;
-    pthread_mutex_unlock(&restore->lock);
-}
-
-static bool write_file(struct frame *frame, const struct xb_entry *entry)
-{
-    struct restore *restore = frame->restore;
-    struct xb_error err = XB_ERROR_INIT;
-    if (xb_restore_write_file(restore, frame, entry, &err) < 0) {
-        entry_failed(frame, entry, &err);
-        return false;
-    }
-    atomic_fetch_add(&restore->files_done, 1);
-    count(restore, &restore->result.files, 1);
-    count(restore, &restore->result.bytes, entry->size);
-    return true;
-}
-
-static void run_job(void *context)
-{
-    struct job *job = context;
-    struct frame *frame = job->frame;
-    if (!xb_restore_stopped(frame->restore)) {
-        (void)write_file(frame, &job->entry);
-    }
-    xb_entry_free(&job->entry);
-    free(job);
-    release(frame);
-}
-
-static void submit(struct frame *frame, struct xb_entry *entry)
-{
-    struct job *job = malloc(sizeof *job);
-    if (!job) {
-        fail_memory(frame->restore);
-        return;
-    }
-    *job = (struct job){.frame = frame, .entry = *entry};
-    *entry = (struct xb_entry){.name = NULL};
-    pthread_mutex_lock(&frame->restore->lock);
-    frame->waiting++;
-    pthread_mutex_unlock(&frame->restore->lock);
-    xb_workers_submit(frame->restore->workers, run_job, job);
-}
-
-/* ---- hard links ---- */
-
-/* Makes this name a link to the first one. */
-static int link_to_first(struct frame *frame, const struct xb_entry *entry, const char *first,
-                         struct xb_error *err)
-{
-    struct restore *restore = frame->restore;
-    XB_CLEANUP(xb_closep)
-    int fd = xb_file_open_beneath(restore->options->target_fd, first, O_PATH | O_NOFOLLOW, 0, err);
-    char path[64];
-    int r = fd < 0 ? fd : xb_restore_clear(frame, entry->name, err);
-    if (r < 0) {
-        return r;
-    }
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    if (linkat(AT_FDCWD, path, frame->fd, entry->name, AT_SYMLINK_FOLLOW) < 0) {
-        return xb_error_errno(err, errno, "making a hard link to '%.200s'", first);
-    }
-    atomic_fetch_add(&restore->files_done, 1);
-    atomic_fetch_add(&restore->bytes_done, entry->size);
-    count(restore, &restore->result.hard_links, 1);
-    return 0;
-}
-
-/* ---- what is no folder; false if it is not there afterwards ---- */
-
+/* Symbolic links and special files are made here and now. False if it is not there afterwards. */
 static bool add_symlink(struct frame *frame, const struct xb_entry *entry)
 {
     struct restore *restore = frame->restore;
     struct xb_error err = XB_ERROR_INIT;
-    if (xb_restore_write_link(restore, frame, entry, &err) < 0) {
-        entry_failed(frame, entry, &err);
+    enum xb_restore_action action = XB_RESTORE_CREATE;
+    if (xb_restore_write_link(restore, frame, entry, &action, &err) < 0) {
+        xb_restore_entry_failed(frame, entry->name, &err);
         return false;
     }
-    count(restore, &restore->result.symlinks, 1);
+    xb_restore_count(restore, &restore->result.symlinks, 1);
+    xb_restore_note_done(frame, entry->name, action);
     return true;
 }
 
@@ -195,38 +100,196 @@ static bool add_node(struct frame *frame, const struct xb_entry *entry)
 {
     struct restore *restore = frame->restore;
     struct xb_error err = XB_ERROR_INIT;
+    enum xb_restore_action action = XB_RESTORE_CREATE;
     if ((entry->node == 'b' || entry->node == 'c') && !restore->options->devices) {
         xb_restore_note_skip(restore, frame, entry->name,
                              "is a device; devices are restored only when that is switched on");
         return false;
     }
-    if (xb_restore_write_node(restore, frame, entry, &err) < 0) {
-        entry_failed(frame, entry, &err);
+    if (xb_restore_write_node(restore, frame, entry, &action, &err) < 0) {
+        xb_restore_entry_failed(frame, entry->name, &err);
         return false;
     }
     atomic_fetch_add(&restore->files_done, 1);
-    count(restore, &restore->result.special_files, 1);
+    xb_restore_count(restore, &restore->result.special_files, 1);
+    xb_restore_note_done(frame, entry->name, action);
     return true;
 }
 
-/* The first of several names is made at once, so that the others can be linked to it. One that
- * cannot be linked is made for itself, which is not as it was. */
+/* Returns in which window it will be there; false: never. */
+static bool add_alone(struct frame *frame, struct xb_entry *entry, uint64_t *ret_window)
+{
+    if (entry->type == XB_ENTRY_SYMLINK) {
+        return add_symlink(frame, entry);
+    }
+    if (entry->node) {
+        return add_node(frame, entry);
+    }
+    *ret_window = xb_restore_file_plan(frame, entry);
+    return true;
+}
+
+/* ---- hard links ---- */
+
+/* Whether it has ended. Its place in the ring is taken again only then. */
+static bool has_ended(const struct restore *restore, uint64_t window)
+{
+    return window == 0 || (restore->sequence >= XB_RESTORE_WINDOWS &&
+                           window <= restore->sequence - XB_RESTORE_WINDOWS);
+}
+
+/* Makes this name a link to the first one. */
+static int link_to_first(struct frame *frame, const struct xb_entry *entry, const char *first,
+                         enum xb_restore_action *ret_action, struct xb_error *err)
+{
+    struct restore *restore = frame->restore;
+    struct stat want;
+    struct stat have;
+    bool exists = false;
+    char path[64];
+    XB_CLEANUP(xb_closep)
+    int fd = xb_file_open_beneath(restore->options->target_fd, first, O_PATH | O_NOFOLLOW, 0, err);
+    int r = fd < 0 ? fd : xb_restore_look(frame, entry->name, &exists, &have, err);
+    if (r < 0) {
+        return r;
+    }
+    *ret_action = exists ? XB_RESTORE_REPLACE : XB_RESTORE_CREATE;
+    if (exists && fstat(fd, &want) == 0 && want.st_dev == have.st_dev &&
+        want.st_ino == have.st_ino) {
+        *ret_action = XB_RESTORE_KEEP;
+        return 0;
+    }
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    r = xb_restore_clear(frame, entry->name, err);
+    if (r == 0 && linkat(AT_FDCWD, path, frame->fd, entry->name, AT_SYMLINK_FOLLOW) < 0) {
+        r = xb_error_errno(err, errno, "making a hard link to '%.200s'", first);
+    }
+    return r;
+}
+
+static void count_link(struct frame *frame, const struct xb_entry *entry,
+                       enum xb_restore_action action)
+{
+    struct restore *restore = frame->restore;
+    atomic_fetch_add(&restore->files_done, 1);
+    atomic_fetch_add(&restore->bytes_done, entry->size);
+    xb_restore_count(restore, &restore->result.hard_links, 1);
+    xb_restore_note_done(frame, entry->name, action);
+}
+
+/* In a dry run the first name may not be there; whether this one is tells enough. */
+static void tell_link(struct frame *frame, const struct xb_entry *entry)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    struct stat st;
+    bool exists = false;
+    if (xb_restore_look(frame, entry->name, &exists, &st, &err) < 0) {
+        xb_restore_entry_failed(frame, entry->name, &err);
+    } else {
+        count_link(frame, entry, exists ? XB_RESTORE_REPLACE : XB_RESTORE_CREATE);
+    }
+}
+
+/* The first name of its file, or one that takes its place because the first could not be made. */
+static void add_first(struct frame *frame, struct xb_entry *entry)
+{
+    struct restore *restore = frame->restore;
+    XB_CLEANUP(xb_freep) char *path = xb_restore_path(frame, entry->name);
+    XB_CLEANUP(xb_freep) char *id = strdup(entry->link);
+    uint64_t window = 0;
+    if (!path || !id) {
+        xb_restore_fail_memory(restore);
+        return;
+    }
+    xb_links_begin(restore->links, id, path);
+    if (add_alone(frame, entry, &window)) {
+        xb_links_planned(restore->links, id, window);
+    } else {
+        xb_links_failed(restore->links, id);
+    }
+}
+
+/* Keeps the name until its window has ended, which is no later than the first name's. */
+static void keep_for_later(struct frame *frame, struct xb_entry *entry)
+{
+    struct restore *restore = frame->restore;
+    struct window *window = xb_restore_window_planned(restore);
+    if (window->later_count == window->later_cap) {
+        size_t cap = window->later_cap ? 2 * window->later_cap : FIRST_LATER;
+        struct later *later = reallocarray(window->later, cap, sizeof *later);
+        if (!later) {
+            xb_restore_fail_memory(restore);
+            return;
+        }
+        window->later = later;
+        window->later_cap = cap;
+    }
+    xb_restore_frame_hold(frame);
+    window->later[window->later_count++] = (struct later){frame, *entry};
+    *entry = (struct xb_entry){.name = NULL};
+    if (window->later_count >= XB_PLAN_ROWS_MAX) {
+        xb_restore_window_launch(restore);
+    }
+}
+
 static void add_linked(struct frame *frame, struct xb_entry *entry)
 {
     struct restore *restore = frame->restore;
     struct xb_error err = XB_ERROR_INIT;
-    const char *first = xb_links_find(restore->links, entry->link);
-    if (first && link_to_first(frame, entry, first, &err) == 0) {
+    struct xb_link_first first;
+    enum xb_restore_action action = XB_RESTORE_CREATE;
+    if (!xb_links_find(restore->links, entry->link, &first)) {
+        add_first(frame, entry);
+    } else if (restore->options->dry_run) {
+        tell_link(frame, entry);
+    } else if (!has_ended(restore, first.window)) {
+        keep_for_later(frame, entry);
+    } else if (link_to_first(frame, entry, first.path, &action, &err) == 0) {
+        count_link(frame, entry, action);
+    } else if (err.kind == XB_ERR_CONFLICT) {
+        xb_restore_entry_failed(frame, entry->name, &err);
+    } else {
+        /* It is made for itself, which is not as it was. */
+        uint64_t window = 0;
+        xb_restore_note_failure(restore, frame, entry->name, &err);
+        (void)add_alone(frame, entry, &window);
+    }
+}
+
+void xb_restore_walk_ready(struct restore *restore, struct later *later, size_t count)
+{
+    XB_CLEANUP(xb_freep) struct later *batch = later;
+    if (count == 0) {
         return;
     }
-    bool made = entry->type == XB_ENTRY_SYMLINK ? add_symlink(frame, entry)
-                : entry->node                   ? add_node(frame, entry)
-                                                : write_file(frame, entry);
-    XB_CLEANUP(xb_freep) char *path = child_path(frame, entry->name);
-    if (!first && path && made) {
-        xb_links_add(restore->links, entry->link, path);
-    } else if (first && made) {
-        xb_restore_note_failure(restore, frame, entry->name, &err);
+    struct later *ready = reallocarray(restore->ready, restore->ready_count + count, sizeof *ready);
+    if (!ready) {
+        xb_restore_fail_memory(restore);
+        for (size_t i = 0; i < count; i++) {
+            xb_entry_free(&batch[i].entry);
+            xb_restore_frame_release(batch[i].frame);
+        }
+        return;
+    }
+    memcpy(ready + restore->ready_count, batch, count * sizeof *batch);
+    restore->ready = ready;
+    restore->ready_count += count;
+}
+
+/* Names that waited for their first. More may become ready meanwhile. */
+static void add_ready(struct restore *restore)
+{
+    while (restore->ready_count > 0) {
+        XB_CLEANUP(xb_freep) struct later *batch = XB_TAKE(restore->ready);
+        size_t count = restore->ready_count;
+        restore->ready_count = 0;
+        for (size_t i = 0; i < count; i++) {
+            if (!xb_restore_stopped(restore)) {
+                add_linked(batch[i].frame, &batch[i].entry);
+            }
+            xb_entry_free(&batch[i].entry);
+            xb_restore_frame_release(batch[i].frame);
+        }
     }
 }
 
@@ -237,21 +300,33 @@ static int open_folder(const struct frame *frame, const char *name)
     return openat(frame->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-/* The folder below `frame`, made if it is not there. What is no folder gives way. */
-static int make_folder(const struct frame *frame, const char *name, struct xb_error *err)
+/* The folder below `frame`, made if it is not there. What is no folder gives way. A dry run only
+ * says what would be done; *ret_fd may then be -1. */
+static int make_folder(const struct frame *frame, const char *name, int *ret_fd,
+                       enum xb_restore_action *ret_action, struct xb_error *err)
 {
-    int fd = open_folder(frame, name);
-    if (fd < 0 && (errno == ENOTDIR || errno == ELOOP)) {
-        int r = xb_restore_clear(frame, name, err);
+    bool dry_run = frame->restore->options->dry_run;
+    int fd = frame->fd < 0 ? -1 : open_folder(frame, name);
+    int why = frame->fd < 0 ? ENOENT : errno;
+    *ret_action = XB_RESTORE_KEEP;
+    if (fd < 0 && (why == ENOTDIR || why == ELOOP)) {
+        int r = dry_run ? 0 : xb_restore_clear(frame, name, err);
         if (r < 0) {
             return r;
         }
-        errno = ENOENT;
+        *ret_action = XB_RESTORE_REPLACE;
+    } else if (fd < 0 && why == ENOENT) {
+        *ret_action = XB_RESTORE_CREATE;
     }
-    if (fd < 0 && errno == ENOENT && mkdirat(frame->fd, name, FOLDER_MODE) == 0) {
-        fd = open_folder(frame, name);
+    if (*ret_action != XB_RESTORE_KEEP && !dry_run) {
+        fd = mkdirat(frame->fd, name, FOLDER_MODE) == 0 ? open_folder(frame, name) : -1;
+        why = errno;
     }
-    return fd < 0 ? xb_error_errno(err, errno, "creating the folder") : fd;
+    if (fd < 0 && (!dry_run || *ret_action == XB_RESTORE_KEEP)) {
+        return xb_error_errno(err, why, "creating the folder");
+    }
+    *ret_fd = fd;
+    return 0;
 }
 
 static void walk_folder(struct frame *frame, unsigned depth);
@@ -260,19 +335,23 @@ static void add_folder(struct frame *frame, struct xb_entry *entry, unsigned dep
 {
     struct restore *restore = frame->restore;
     struct xb_error err = XB_ERROR_INIT;
-    int fd = depth >= XB_RESTORE_DEPTH_MAX
-                 ? xb_error_set(&err, XB_ERR_INVALID, -ELOOP, "more than %d folders deep",
-                                XB_RESTORE_DEPTH_MAX)
-                 : make_folder(frame, entry->name, &err);
-    if (fd < 0) {
-        entry_failed(frame, entry, &err);
+    enum xb_restore_action action = XB_RESTORE_CREATE;
+    int fd = -1;
+    int r = depth >= XB_RESTORE_DEPTH_MAX
+                ? xb_error_set(&err, XB_ERR_INVALID, -ELOOP, "more than %d folders deep",
+                               XB_RESTORE_DEPTH_MAX)
+                : make_folder(frame, entry->name, &fd, &action, &err);
+    if (r < 0) {
+        xb_restore_entry_failed(frame, entry->name, &err);
         return;
     }
     struct frame *child = new_frame(restore, frame, fd, entry);
     if (!child) {
-        fail_memory(restore);
+        xb_restore_fail_memory(restore);
         return;
     }
+    child->made = action != XB_RESTORE_KEEP;
+    xb_restore_note_done(frame, child->entry.name, action);
     pthread_mutex_lock(&restore->lock);
     frame->waiting++;
     restore->result.dirs++;
@@ -282,16 +361,54 @@ static void add_folder(struct frame *frame, struct xb_entry *entry, unsigned dep
 
 static void add_entry(struct frame *frame, struct xb_entry *entry, unsigned depth)
 {
+    uint64_t window = 0;
     if (entry->type == XB_ENTRY_DIRECTORY) {
         add_folder(frame, entry, depth);
     } else if (entry->link) {
         add_linked(frame, entry);
-    } else if (entry->type == XB_ENTRY_SYMLINK) {
-        (void)add_symlink(frame, entry);
-    } else if (entry->node) {
-        (void)add_node(frame, entry);
     } else {
-        submit(frame, entry);
+        (void)add_alone(frame, entry, &window);
+    }
+    add_ready(frame->restore);
+}
+
+/* ---- what else is there ---- */
+
+/* A file that a restore was writing when it was killed. */
+static bool is_leftover(const struct frame *frame, const char *name)
+{
+    const size_t prefix = strlen(XB_RESTORE_TEMPORARY);
+    struct stat st;
+    if (strncmp(name, XB_RESTORE_TEMPORARY, prefix) != 0) {
+        return false;
+    }
+    const char *rest = name + prefix;
+    size_t token = strspn(rest, "0123456789abcdef");
+    const char *number = rest + token + 1;
+    return token == sizeof frame->restore->token - 1 && rest[token] == '-' && number[0] &&
+           strspn(number, "0123456789") == strlen(number) &&
+           fstatat(frame->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+}
+
+/* Before anything is made in the folder. What cannot be listed can still be restored into. */
+static void look_for_extra(const struct frame *frame, const struct xb_directory *directory)
+{
+    int fd = frame->made || frame->fd < 0 ? -1 : open_folder(frame, ".");
+    XB_CLEANUP(xb_closedirp) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *item = NULL;
+    if (!dir) {
+        xb_closep(&fd);
+    }
+    while (dir && (item = readdir(dir))) {
+        const char *name = item->d_name;
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+            xb_directory_find(directory, name)) {
+            continue;
+        }
+        if (frame->restore->options->dry_run || !is_leftover(frame, name) ||
+            unlinkat(frame->fd, name, 0) < 0) {
+            xb_restore_note_extra(frame, name);
+        }
     }
 }
 
@@ -305,11 +422,23 @@ static void walk_folder(struct frame *frame, unsigned depth)
         xb_restore_fail(restore, &err);
     } else if (r < 0) {
         xb_restore_note_failure(restore, frame->parent, frame->entry.name, &err);
+    } else {
+        look_for_extra(frame, directory);
     }
     for (size_t i = 0; r == 0 && i < directory->count && !xb_restore_stopped(restore); i++) {
         add_entry(frame, &directory->entries[i], depth);
     }
-    release(frame);
+    xb_restore_frame_release(frame);
+}
+
+/* Everything that was planned ends; links that waited may plan more. */
+static void finish_walk(struct restore *restore)
+{
+    do {
+        xb_restore_window_drain(restore);
+        add_ready(restore);
+    } while (xb_restore_window_planned(restore)->plan.count > 0 ||
+             xb_restore_window_planned(restore)->later_count > 0 || restore->ready_count > 0);
 }
 
 void xb_restore_walk(struct restore *restore, int target_fd, struct xb_entry *entry)
@@ -319,17 +448,20 @@ void xb_restore_walk(struct restore *restore, int target_fd, struct xb_entry *en
     struct frame *root = new_frame(restore, NULL, target_fd, folder ? entry : &none);
     if (!root) {
         xb_entry_free(entry);
-        fail_memory(restore);
+        xb_restore_fail_memory(restore);
         return;
     }
+    xb_restore_window_begin(restore);
     if (folder) {
         restore->result.dirs = 1;
+        xb_restore_note_done(root, "", target_fd < 0 ? XB_RESTORE_CREATE : XB_RESTORE_KEEP);
         walk_folder(root, 0);
     } else {
         add_entry(root, entry, 0);
         xb_entry_free(entry);
-        release(root);
+        xb_restore_frame_release(root);
     }
+    finish_walk(restore);
     pthread_mutex_lock(&restore->lock);
     while (!restore->done) {
         pthread_cond_wait(&restore->changed, &restore->lock);

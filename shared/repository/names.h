@@ -2,7 +2,7 @@
  *
  * names.h - blob names by number, so that millions of index entries share a few thousand texts.
  *
- * What for:  the pack column of indexes (index.h, index_table.h). Internal to the repository.
+ * What for:  the pack column of indexes (index.h, index_table.h), and of what plans reads by packs.
  * Ownership: the caller owns the struct; a text lent by xb_names_at is valid until the next intern.
  * Threads:   one writer, or any number of readers.    Blocking: never.
  * Limits:    XB_NAMES_MAX names of up to XB_NAMES_TEXT_BYTES_MAX bytes; beyond: FULL, CORRUPT.
