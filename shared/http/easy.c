@@ -5,6 +5,9 @@
 #include <pthread.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
+
+#include "shared/http/limits.h"
 
 static pthread_once_t global_once = PTHREAD_ONCE_INIT;
 static CURLcode global_result;
@@ -52,6 +55,10 @@ static size_t take_body(char *data, size_t size, size_t count, void *context)
         return 0;
     }
     call->bytes_seen += len;
+    if (call->limits && !xb_http_limits_wait(call->limits, XB_HTTP_DOWN, len, call->cancel)) {
+        xb_error_set(&call->err, XB_ERR_CANCELLED, -ECANCELED, "cancelled");
+        return 0;
+    }
     if (good && call->on_data) {
         call->handed = true;
         r = call->on_data(call->context, data, len, &call->err);
@@ -62,6 +69,55 @@ static size_t take_body(char *data, size_t size, size_t count, void *context)
         r = xb_buf_append(&call->body, data, len < room ? len : room, &call->err);
     }
     return r < 0 ? refuse(call, r) : len;
+}
+
+static int read_file(struct xb_http_call *call, char *data, size_t want, struct xb_error *err)
+{
+    for (size_t got = 0; got < want;) {
+        ssize_t n = pread(call->sent.fd, data + got, want - got,
+                          (off_t)(call->sent.offset + call->sent_at + got));
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return n < 0 ? xb_error_errno(err, errno, "cannot read the file that is sent")
+                         : xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG,
+                                        "the file that is sent has become shorter");
+        }
+        got += (size_t)n;
+    }
+    return 0;
+}
+
+/* Gives curl the next piece of the body. */
+static size_t give_body(char *data, size_t size, size_t count, void *context)
+{
+    struct xb_http_call *call = context;
+    uint64_t left = call->sent.len - call->sent_at;
+    size_t want = xb_http_limits_piece(call->limits, XB_HTTP_UP);
+    want = want < size * count ? want : size * count;
+    want = want < left ? want : (size_t)left;
+    if (call->limits && !xb_http_limits_wait(call->limits, XB_HTTP_UP, want, call->cancel)) {
+        return CURL_READFUNC_ABORT; /* cancelled */
+    }
+    if (call->sent_data) {
+        memcpy(data, (const char *)call->sent_data + call->sent_at, want);
+    } else if (read_file(call, data, want, &call->err) < 0) {
+        return CURL_READFUNC_ABORT;
+    }
+    call->sent_at += want;
+    return want;
+}
+
+/* curl starts over when a connection that was kept turns out to be closed. */
+static int seek_body(void *context, curl_off_t offset, int origin)
+{
+    struct xb_http_call *call = context;
+    if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > call->sent.len) {
+        return CURL_SEEKFUNC_FAIL;
+    }
+    call->sent_at = (uint64_t)offset;
+    return CURL_SEEKFUNC_OK;
 }
 
 static char *trim(char *text)
@@ -185,6 +241,19 @@ static void setup_method(struct xb_http_call *call, const struct xb_http_request
     CURL *easy = call->easy;
     if (strcmp(method, "HEAD") == 0) {
         curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    } else if (body && (request->body_file || xb_http_limits_any(call->limits, XB_HTTP_UP))) {
+        call->sent_data = request->body_file ? NULL : request->body;
+        call->sent = request->body_file ? *request->body_file
+                                        : (struct xb_http_body_file){-1, 0, request->body_len};
+        call->sent_at = 0;
+        curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+        curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)call->sent.len);
+        curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)XB_HTTP_UPLOAD_PIECE_BYTES);
+        curl_easy_setopt(easy, CURLOPT_READFUNCTION, give_body);
+        curl_easy_setopt(easy, CURLOPT_READDATA, call);
+        curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, seek_body);
+        curl_easy_setopt(easy, CURLOPT_SEEKDATA, call);
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
     } else if (body) {
         curl_easy_setopt(easy, CURLOPT_POST, 1L);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body_len ? request->body : "");
@@ -200,7 +269,7 @@ int xb_http_call_setup(struct xb_http_call *call, const struct xb_http_client *c
 {
     CURL *easy = call->easy;
     const char *method = request->method ? request->method : "GET";
-    bool body = request->body_len > 0 || method_has_body(method);
+    bool body = request->body_len > 0 || request->body_file || method_has_body(method);
     int r = xb_http_client_apply(client, easy, err);
     if (r < 0) {
         return r;
@@ -282,6 +351,10 @@ int xb_http_call_result(struct xb_http_call *call, CURLcode code, const char *ur
         }
         return xb_error_set(err, XB_ERR_BUG, -EIO, "%.200s: %.200s", url, said);
     case CURLE_ABORTED_BY_CALLBACK:
+        if (call->err.code != 0) {
+            *err = call->err;
+            return xb_error_wrap(err, "%.200s", url);
+        }
         return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "%.200s: cancelled", url);
     case CURLE_OUT_OF_MEMORY:
         return xb_error_no_memory(err, "a request");

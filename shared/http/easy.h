@@ -12,7 +12,11 @@
 
 #include "shared/http/http.h"
 
-enum { XB_HTTP_HEADERS_MAX = 64, XB_HTTP_HEADER_BYTES_MAX = 16 << 10 };
+enum {
+    XB_HTTP_HEADERS_MAX = 64,
+    XB_HTTP_HEADER_BYTES_MAX = 16 << 10,
+    XB_HTTP_UPLOAD_PIECE_BYTES = 256 << 10
+};
 
 /* One transfer: the request's copyable parts and what is known of the answer. */
 struct xb_http_call {
@@ -30,7 +34,11 @@ struct xb_http_call {
     xb_http_header_fn *on_header;
     void *context;
     const atomic_bool *cancel;
-    struct xb_error err; /* why a callback of ours ended the transfer */
+    const void *sent_data; /* the body, when it is read piece by piece: this, or a file */
+    struct xb_http_body_file sent;
+    uint64_t sent_at;
+    struct xb_http_limits *limits; /* set by the owner before setup; NULL: none */
+    struct xb_error err;           /* why a callback of ours ended the transfer */
     char said[CURL_ERROR_SIZE];
 };
 

@@ -13,7 +13,8 @@ struct xb_http_client {
     char *ca_pem, *ca_file, *client_cert_pem, *unix_socket, *user_agent, *no_proxy;
     struct xb_secret *key;
     bool insecure, proxy_from_env, http2;
-    int timeout_ms, connect_timeout_ms;
+    int timeout_ms, connect_timeout_ms, stall_s;
+    struct xb_http_limits *limits;
     pthread_mutex_t lock;
     pthread_cond_t freed;
     unsigned total, max, idle_count;
@@ -53,6 +54,8 @@ static int copy_options(struct xb_http_client *client, const struct xb_http_clie
     client->timeout_ms = options->timeout_ms ? options->timeout_ms : XB_HTTP_TIMEOUT_MS;
     client->connect_timeout_ms =
         options->connect_timeout_ms ? options->connect_timeout_ms : XB_HTTP_CONNECT_TIMEOUT_MS;
+    client->stall_s = options->stall_s;
+    client->limits = options->limits;
     const char *agent = options->user_agent ? options->user_agent : "xebec/" XB_VERSION;
     int r = copy_text(&client->ca_pem, options->ca_pem, err);
     r = r ? r : copy_text(&client->ca_file, options->ca_file, err);
@@ -170,6 +173,10 @@ int xb_http_client_apply(const struct xb_http_client *client, CURL *easy, struct
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 30L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 10L);
+    if (client->stall_s > 0) {
+        curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, (long)XB_HTTP_STALL_BYTES);
+        curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)client->stall_s);
+    }
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
                      client->http2 ? (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE
                                    : (long)CURL_HTTP_VERSION_1_1);
@@ -253,6 +260,7 @@ int xb_http_perform(struct xb_http_client *client, const struct xb_http_request 
         return xb_error_no_memory(err, "a request");
     }
     int timeout = request->timeout_ms ? request->timeout_ms : client->timeout_ms;
+    call->limits = client->limits;
     int r = take_handle(client, timeout, &call->easy, err);
     if (r == 0) {
         CURL *easy = call->easy;
@@ -281,6 +289,12 @@ int xb_http_escape(struct xb_buf *out, const char *text, struct xb_error *err)
     return r;
 }
 
+int64_t xb_http_date_parse(const char *value)
+{
+    time_t when = curl_getdate(value, NULL);
+    return when == (time_t)-1 ? -1 : (int64_t)when;
+}
+
 int64_t xb_http_retry_after_parse(const char *value)
 {
     enum { SECONDS_MAX = 24 * 3600 };
@@ -293,11 +307,11 @@ int64_t xb_http_retry_after_parse(const char *value)
         seconds = seconds > SECONDS_MAX ? SECONDS_MAX : seconds;
         return *c == '\0' ? seconds * 1000 : -1;
     }
-    time_t when = curl_getdate(value, NULL);
-    if (when == (time_t)-1) {
+    int64_t when = xb_http_date_parse(value);
+    if (when < 0) {
         return -1;
     }
-    int64_t wait_ms = (int64_t)when * 1000 - xb_clock_wall_ns() / XB_NS_PER_MS;
+    int64_t wait_ms = when * 1000 - xb_clock_wall_ns() / XB_NS_PER_MS;
     wait_ms = wait_ms < 0 ? 0 : wait_ms;
     return wait_ms > SECONDS_MAX * 1000LL ? SECONDS_MAX * 1000LL : wait_ms;
 }

@@ -27,14 +27,16 @@
 #include "shared/base/secret.h"
 
 enum {
-    XB_HTTP_TIMEOUT_MS = 60 * 1000,         /* default for a whole request */
-    XB_HTTP_CONNECT_TIMEOUT_MS = 10 * 1000, /* default for connecting, TLS included */
-    XB_HTTP_CONNECTIONS_MAX = 8,            /* default */
-    XB_HTTP_RESPONSE_BYTES_MAX = 8 << 20,   /* default */
-    XB_HTTP_ERROR_BODY_BYTES_MAX = 64 << 10 /* kept of a bad answer when on_data takes the good */
+    XB_HTTP_TIMEOUT_MS = 60 * 1000,          /* default for a whole request */
+    XB_HTTP_CONNECT_TIMEOUT_MS = 10 * 1000,  /* default for connecting, TLS included */
+    XB_HTTP_CONNECTIONS_MAX = 8,             /* default */
+    XB_HTTP_RESPONSE_BYTES_MAX = 8 << 20,    /* default */
+    XB_HTTP_ERROR_BODY_BYTES_MAX = 64 << 10, /* kept of a bad answer when on_data takes the good */
+    XB_HTTP_STALL_BYTES = 16                 /* per second: slower is standing still */
 };
 
 struct xb_http_client;
+struct xb_http_limits;
 
 struct xb_http_client_options {
     const char *ca_pem;  /* trusted roots; NULL and no ca_file: the system's */
@@ -49,6 +51,10 @@ struct xb_http_client_options {
     int timeout_ms;             /* 0: XB_HTTP_TIMEOUT_MS */
     int connect_timeout_ms;     /* 0: XB_HTTP_CONNECT_TIMEOUT_MS */
     unsigned connections_max;   /* 0: XB_HTTP_CONNECTIONS_MAX */
+    /* A transfer that moves less than XB_HTTP_STALL_BYTES a second for this long is a RETRY
+     * failure; 0: never. For bodies of any size on links of any width, with timeout_ms -1. */
+    int stall_s;
+    struct xb_http_limits *limits; /* borrowed; of plain requests, not of streams; may be NULL */
 };
 
 /* NULL options: all defaults. */
@@ -62,6 +68,12 @@ typedef int xb_http_data_fn(void *context, const void *data, size_t len, struct 
 /* One header (or trailer) of the final answer; `name` as it came, compare without case. */
 typedef void xb_http_header_fn(void *context, const char *name, const char *value);
 
+/* A part of a file as a body: read as it is sent, and again when it must be sent again. */
+struct xb_http_body_file {
+    int fd; /* borrowed */
+    uint64_t offset, len;
+};
+
 struct xb_http_request {
     const char *method; /* NULL: GET */
     const char *url;
@@ -69,7 +81,8 @@ struct xb_http_request {
     const struct xb_secret *bearer; /* sent as Authorization: Bearer; may be NULL */
     const void *body;
     size_t body_len;
-    int timeout_ms;            /* 0: the client's; -1: none (streams only) */
+    const struct xb_http_body_file *body_file; /* instead of body; not for streams; may be NULL */
+    int timeout_ms;            /* 0: the client's; -1: none (streams, and clients with stall_s) */
     size_t response_bytes_max; /* 0: XB_HTTP_RESPONSE_BYTES_MAX */
     /* Takes the body of a 2xx answer piece by piece instead of response.body. Other answers go to
      * response.body, cut at XB_HTTP_ERROR_BODY_BYTES_MAX. */
@@ -92,6 +105,10 @@ void xb_http_response_free(struct xb_http_response *response);
 
 /* Appends `text` with everything but A-Z a-z 0-9 - . _ ~ as %XX. */
 int xb_http_escape(struct xb_buf *out, const char *text, struct xb_error *err) XB_MUST_CHECK;
+
+/* The date of an HTTP header ("Wed, 21 Oct 2015 07:28:00 GMT") in seconds since 1970; -1 when it is
+ * none. */
+int64_t xb_http_date_parse(const char *value);
 
 /* The value of a Retry-After header in ms: seconds or a date; -1 when it is neither. */
 int64_t xb_http_retry_after_parse(const char *value);

@@ -46,6 +46,30 @@ bool xb_http_retry_sleep(int64_t ms, const atomic_bool *cancel)
     }
 }
 
+void xb_http_attempts_begin(struct xb_http_attempts *attempts, const struct xb_http_retry *policy)
+{
+    static const struct xb_http_retry defaults = {.attempts_max = 0};
+    policy = policy ? policy : &defaults;
+    unsigned most = policy->attempts_max ? policy->attempts_max : XB_HTTP_ATTEMPTS_DEFAULT;
+    int64_t budget = policy->budget_ms > 0 ? policy->budget_ms * XB_NS_PER_MS : INT64_MAX / 2;
+    *attempts =
+        (struct xb_http_attempts){.most = most < XB_HTTP_ATTEMPTS_MAX ? most : XB_HTTP_ATTEMPTS_MAX,
+                                  .delay_first_ms = policy->delay_first_ms,
+                                  .until_ns = xb_clock_mono_ns() + budget};
+}
+
+bool xb_http_attempts_again(struct xb_http_attempts *attempts, int64_t retry_after_ms,
+                            const atomic_bool *cancel)
+{
+    if (++attempts->failures >= attempts->most) {
+        return false;
+    }
+    int64_t pause =
+        xb_http_retry_delay_ms(attempts->failures, attempts->delay_first_ms, retry_after_ms);
+    return xb_clock_mono_ns() + pause * XB_NS_PER_MS <= attempts->until_ns &&
+           xb_http_retry_sleep(pause, cancel);
+}
+
 /* Sees whether the caller has got bytes: then the request cannot start over. */
 struct watch {
     const struct xb_http_request *request;
@@ -83,30 +107,30 @@ int xb_http_perform_retry(struct xb_http_client *client, const struct xb_http_re
     watched.on_data = request->on_data ? watch_data : NULL;
     watched.on_header = request->on_header ? watch_header : NULL;
     bool again = repeatable(request, policy);
-    unsigned most = policy->attempts_max && policy->attempts_max < XB_HTTP_ATTEMPTS_MAX
-                        ? policy->attempts_max
-                        : XB_HTTP_ATTEMPTS_MAX;
-    for (unsigned attempt = 1;; attempt++) {
+    struct xb_http_attempts attempts;
+    xb_http_attempts_begin(&attempts, policy);
+    for (;;) {
         struct xb_http_response response = {.retry_after_ms = -1};
         struct xb_error failure = XB_ERROR_INIT;
         int r = xb_http_perform(client, &watched, &response, &failure);
         bool passing =
             r < 0 ? failure.kind == XB_ERR_RETRY && again
                   : response.status == 429 || (again && xb_http_status_passing(response.status));
-        if (!passing || watch.handed || attempt >= most) {
-            if (r < 0) {
-                *err = failure;
-            } else {
-                *ret = response;
-            }
-            return r;
+        if (passing && !watch.handed &&
+            xb_http_attempts_again(&attempts, response.retry_after_ms, request->cancel)) {
+            xb_http_response_free(&response);
+            continue;
         }
-        int64_t told = response.retry_after_ms;
-        xb_http_response_free(&response);
-        int64_t pause = xb_http_retry_delay_ms(attempt, policy->delay_first_ms, told);
-        if (!xb_http_retry_sleep(pause, request->cancel)) {
+        if (passing && request->cancel && atomic_load(request->cancel)) {
+            xb_http_response_free(&response);
             return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "%.200s: cancelled",
                                 request->url);
         }
+        if (r < 0) {
+            *err = failure;
+        } else {
+            *ret = response;
+        }
+        return r;
     }
 }

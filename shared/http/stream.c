@@ -258,6 +258,7 @@ static int copy_request(struct xb_http_stream *stream, const struct xb_http_requ
     copy->timeout_ms = request->timeout_ms ? request->timeout_ms : -1;
     copy->body = NULL;
     copy->body_len = 0;
+    copy->body_file = NULL;
     if (request->bearer) {
         int r = xb_secret_new(request->bearer->data, request->bearer->len, &stream->bearer, err);
         copy->bearer = stream->bearer;

@@ -37,6 +37,9 @@ struct xb_store_driver {
                 struct xb_error *err);
     int (*list_folders)(struct xb_store *store, const char *prefix, xb_store_item_fn *fn,
                         void *context, struct xb_error *err);
+    /* NULL: this kind of store has no links. */
+    int (*presign)(struct xb_store *store, const char *name, const char *public_url,
+                   int64_t lifetime_s, struct xb_buf *out, struct xb_error *err);
     void (*close)(struct xb_store *store);
 };
 

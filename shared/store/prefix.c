@@ -138,6 +138,15 @@ static int prefix_list_folders(struct xb_store *store, const char *prefix, xb_st
     return r < 0 ? r : xb_store_list_folders(self->inner, full, fn, context, err);
 }
 
+static int prefix_presign(struct xb_store *store, const char *name, const char *public_url,
+                          int64_t lifetime_s, struct xb_buf *out, struct xb_error *err)
+{
+    struct prefix_store *self = (struct prefix_store *)store;
+    char full[XB_STORE_NAME_BYTES_MAX + 1];
+    int r = longer(self, name, full, err);
+    return r < 0 ? r : xb_store_presign_get(self->inner, full, public_url, lifetime_s, out, err);
+}
+
 static void prefix_close(struct xb_store *store)
 {
     xb_store_free(((struct prefix_store *)store)->inner);
@@ -156,6 +165,7 @@ static const struct xb_store_driver prefix_driver = {
     .remove = prefix_remove,
     .list = prefix_list,
     .list_folders = prefix_list_folders,
+    .presign = prefix_presign,
     .close = prefix_close,
 };
 

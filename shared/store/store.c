@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "shared/store/driver.h"
+#include "shared/store/s3/url.h"
 
 bool xb_store_name_valid(const char *name)
 {
@@ -256,6 +257,20 @@ int xb_store_list_folders(struct xb_store *store, const char *prefix, xb_store_i
     return relay.callers ? r : tell(store, r, err);
 }
 
+int xb_store_presign_get(struct xb_store *store, const char *name, const char *public_url,
+                         int64_t lifetime_s, struct xb_buf *out, struct xb_error *err)
+{
+    int r = check_name(store, name, err);
+    if (r == 0 && !store->driver->presign) {
+        r = xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                         "%s: there are no links to objects in a store of this kind",
+                         store->description);
+    } else if (r == 0) {
+        r = tell(store, store->driver->presign(store, name, public_url, lifetime_s, out, err), err);
+    }
+    return r;
+}
+
 const char *xb_store_describe(const struct xb_store *store)
 {
     return store->description;
@@ -287,8 +302,11 @@ int xb_store_open(const char *url, const struct xb_store_open_options *options,
     if (strncmp(url, "file:///", 8) == 0) {
         return xb_store_fs_open(url + 7, use, ret, err);
     }
+    if (strncmp(url, "s3://", 5) == 0) {
+        return xb_store_s3_open_url(url, use, ret, err);
+    }
     return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
-                        "cannot open store '%.200s': known are file:///PATH and a plain absolute "
-                        "path",
+                        "cannot open store '%.200s': known are file:///PATH, a plain absolute "
+                        "path, and s3://BUCKET/PREFIX",
                         url);
 }

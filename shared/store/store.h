@@ -3,8 +3,8 @@
  * store.h - whole objects under names: the one interface to every place where backups are kept.
  *
  * What for:  a bucket or a folder, seen as immutable objects that appear whole or not at all.
- * Drivers: fs/ (a folder), mem/ (tests); decorators: prefix (a folder within), sharded (kopia's
- * file layout), fault/ (tests). S3 comes behind the same interface. Ownership: the caller owns a
+ * Drivers: fs/ (a folder), s3/ (a bucket), mem/ (tests); decorators: prefix (a folder within),
+ * sharded (kopia's file layout), fault/ (tests). Ownership: the caller owns a
  * store and frees it; a decorator owns its inner store. Threads:   every call may be made from any
  * thread at the same time. Blocking:  yes; run it on a worker. Shapes:    a name is 1 to
  * XB_STORE_NAME_BYTES_MAX bytes, at most XB_STORE_NAME_PARTS_MAX parts separated by '/', no empty
@@ -89,6 +89,13 @@ int xb_store_list(struct xb_store *store, const char *prefix, xb_store_item_fn *
 int xb_store_list_folders(struct xb_store *store, const char *prefix, xb_store_item_fn *fn,
                           void *context, struct xb_error *err) XB_MUST_CHECK;
 
+/* Appends a link with which anybody can read the object for `lifetime_s` seconds. `public_url`: the
+ * scheme, host and port that the reader sees ("https://s3.example.org"); NULL: the store's own.
+ * Whether the object exists is not asked. INVALID: this kind of store has no links. */
+int xb_store_presign_get(struct xb_store *store, const char *name, const char *public_url,
+                         int64_t lifetime_s, struct xb_buf *out,
+                         struct xb_error *err) XB_MUST_CHECK;
+
 /* A name for messages, e.g. "file:///backup". */
 const char *xb_store_describe(const struct xb_store *store);
 
@@ -96,13 +103,19 @@ void xb_store_free(struct xb_store *store);
 XB_DEFINE_CLEANUP(xb_store_freep, struct xb_store, xb_store_free);
 XB_DEFINE_CLEANUP(xb_store_upload_freep, struct xb_store_upload, xb_store_upload_free);
 
+struct xb_http_limits;
+
 struct xb_store_open_options {
-    bool create;    /* make the folder if it is missing (its parent must exist) */
+    bool create;    /* make the folder if it is missing (its parent must exist); buckets are never
+                       made */
     bool read_only; /* every write is refused with DENIED before it is tried */
+    struct xb_http_limits *limits; /* bytes per second over the network, shared by all stores that
+                                      are given them; borrowed while the store lives; may be NULL */
 };
 
-/* Opens "file:///PATH" (or a plain absolute path). Other schemes: INVALID, with the list of those
- * known. */
+/* Opens "file:///PATH" (or a plain absolute path), or "s3://BUCKET/PREFIX?endpoint=URL&region=...
+ * &profile=&pathStyle=true|false&caFile=&insecure=true&clientCert=&clientKey=&checksum=" with
+ * credentials as s3/s3.h says. Other schemes: INVALID, with the list of those known. */
 int xb_store_open(const char *url, const struct xb_store_open_options *options,
                   struct xb_store **ret, struct xb_error *err) XB_MUST_CHECK;
 

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * upload.h - what the two ways of writing an object share; for write.c and multipart.c.
+ *
+ * Ownership: an upload belongs to store.c's caller; its staging file has no name and goes with it.
+ */
+#pragma once
+
+#include "shared/store/s3/call.h"
+
+enum { XB_S3_MARK_BYTES = 33 };
+
+/* Checksums of one body, as headers want them. */
+struct xb_s3_sums {
+    char md5[XB_S3_DIGEST_TEXT_BYTES];      /* base64 */
+    char checksum[XB_S3_DIGEST_TEXT_BYTES]; /* base64, of the store's algorithm */
+    char sha256_hex[XB_SIGV4_HEX_BYTES];    /* "": TLS, not signed */
+};
+
+struct xb_s3_upload {
+    struct xb_store_upload base;
+    struct xb_s3 *self;
+    char *folder; /* where it is staged, for messages */
+    int fd;
+    uint64_t len;
+    bool exclusive;
+    struct xb_s3_digests digests;
+};
+
+unsigned xb_s3_wanted_digests(const struct xb_s3 *self);
+int xb_s3_digests_take(const struct xb_s3 *self, struct xb_s3_digests *digests,
+                       struct xb_s3_sums *ret, struct xb_error *err) XB_MUST_CHECK;
+void xb_s3_headers_sums(const struct xb_s3 *self, const struct xb_s3_sums *sums,
+                        struct xb_s3_call *call);
+
+/* HEAD; the answer's headers are in call->got. */
+int xb_s3_head(struct xb_s3 *self, const char *name, struct xb_s3_call *call,
+               struct xb_error *err) XB_MUST_CHECK;
+int xb_s3_check_absent(struct xb_s3 *self, const char *name, struct xb_error *err) XB_MUST_CHECK;
+/* A mark that tells our object from another's of the same name. */
+void xb_s3_mark_make(char out[XB_S3_MARK_BYTES]);
+/* After a conflict that an earlier attempt of ours may have made: 0 when the object has our mark.
+ */
+int xb_s3_settle_conflict(struct xb_s3 *self, const char *name, const char *mark,
+                          struct xb_error *err) XB_MUST_CHECK;
+
+/* One PutObject of the call's body. */
+int xb_s3_put_object(struct xb_s3 *self, struct xb_s3_call *call, const struct xb_s3_sums *sums,
+                     bool exclusive, struct xb_error *err) XB_MUST_CHECK;
+/* A multipart upload of the staged file. */
+int xb_s3_send_parts(struct xb_s3_upload *upload, struct xb_error *err) XB_MUST_CHECK;

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Writing objects: from memory in one request, or staged in a file that nobody else sees.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shared/base/clock.h"
+#include "shared/base/file.h"
+#include "shared/base/random.h"
+#include "shared/codec/text.h"
+#include "shared/store/s3/overlay.h"
+#include "shared/store/s3/upload.h"
+
+unsigned xb_s3_wanted_digests(const struct xb_s3 *self)
+{
+    unsigned wanted = 1U << XB_S3_MD5;
+    wanted |= self->checksum != XB_S3_CHECKSUMS ? 1U << self->checksum : 0;
+    return self->place.tls ? wanted : wanted | 1U << XB_S3_SHA256;
+}
+
+int xb_s3_digests_take(const struct xb_s3 *self, struct xb_s3_digests *digests,
+                       struct xb_s3_sums *ret, struct xb_error *err)
+{
+    unsigned char raw[XB_S3_DIGEST_BYTES_MAX];
+    *ret = (struct xb_s3_sums){.sha256_hex = ""};
+    int r = xb_s3_digests_text(digests, XB_S3_MD5, ret->md5, err);
+    if (r == 0 && digests->wanted & 1U << XB_S3_SHA256) {
+        r = xb_s3_digests_end(digests, XB_S3_SHA256, raw, err);
+        if (r == 0) {
+            xb_hex_encode(raw, 32, ret->sha256_hex);
+            EVP_EncodeBlock((unsigned char *)ret->checksum, raw, 32);
+        }
+    }
+    if (r == 0 && self->checksum != XB_S3_CHECKSUMS && self->checksum != XB_S3_SHA256) {
+        r = xb_s3_digests_text(digests, self->checksum, ret->checksum, err);
+    }
+    return r;
+}
+
+void xb_s3_headers_sums(const struct xb_s3 *self, const struct xb_s3_sums *sums,
+                        struct xb_s3_call *call)
+{
+    call->sha256 = sums->sha256_hex[0] ? sums->sha256_hex : NULL;
+    xb_s3_header(call, "content-md5", sums->md5);
+    if (self->checksum != XB_S3_CHECKSUMS) {
+        xb_s3_header(call, xb_s3_checksum_header(self->checksum), sums->checksum);
+    }
+}
+
+static int exists(const char *name, struct xb_error *err)
+{
+    return xb_error_set(err, XB_ERR_CONFLICT, -EEXIST, "%.300s exists already", name);
+}
+
+/* CONFLICT when the object is there. Servers that ignore If-None-Match are found out here, but for
+ * a race. */
+int xb_s3_check_absent(struct xb_s3 *self, const char *name, struct xb_error *err)
+{
+    struct xb_s3_call head;
+    struct xb_error failure = XB_ERROR_INIT;
+    int r = xb_s3_head(self, name, &head, &failure);
+    if (r == 0) {
+        return exists(name, err);
+    }
+    if (failure.kind != XB_ERR_NOT_FOUND) {
+        *err = failure;
+        return r;
+    }
+    return 0;
+}
+
+void xb_s3_mark_make(char out[XB_S3_MARK_BYTES])
+{
+    unsigned char random[(XB_S3_MARK_BYTES - 1) / 2];
+    xb_random_bytes(random, sizeof random);
+    xb_hex_encode(random, sizeof random, out);
+}
+
+int xb_s3_settle_conflict(struct xb_s3 *self, const char *name, const char *mark,
+                          struct xb_error *err)
+{
+    struct xb_s3_call head;
+    struct xb_error failure = XB_ERROR_INIT;
+    if (xb_s3_head(self, name, &head, &failure) == 0 && strcmp(head.got.upload_mark, mark) == 0) {
+        return 0;
+    }
+    return exists(name, err);
+}
+
+/* One PutObject; `call` holds the body. */
+static int send_object(struct xb_s3 *self, struct xb_s3_call *call, const struct xb_s3_sums *sums,
+                       bool exclusive, struct xb_error *err)
+{
+    char mark[XB_S3_MARK_BYTES];
+    struct xb_error failure = XB_ERROR_INIT;
+    bool conditional = exclusive && !atomic_load(&self->no_if_none_match);
+    call->header_count = 0;
+    xb_s3_headers_write(self, call);
+    xb_s3_headers_sums(self, sums, call);
+    if (exclusive) {
+        xb_s3_mark_make(mark);
+        xb_s3_header(call, "x-amz-meta-xebec-upload", mark);
+    }
+    if (conditional) {
+        xb_s3_header(call, "if-none-match", "*");
+    }
+    int r = xb_s3_call(self, call, &failure);
+    xb_s3_call_done(call);
+    if (r < 0 && conditional && call->status == 501) {
+        atomic_store(&self->no_if_none_match, true);
+        return send_object(self, call, sums, exclusive, err); /* once: now without a condition */
+    }
+    if (r < 0 && exclusive && failure.kind == XB_ERR_CONFLICT) {
+        /* An attempt whose answer was lost may have been ours. */
+        return call->tries > 0 ? xb_s3_settle_conflict(self, call->name, mark, err)
+                               : exists(call->name, err);
+    }
+    if (r < 0) {
+        *err = failure;
+    }
+    return r;
+}
+
+int xb_s3_put_object(struct xb_s3 *self, struct xb_s3_call *call, const struct xb_s3_sums *sums,
+                     bool exclusive, struct xb_error *err)
+{
+    call->method = "PUT";
+    int r = exclusive ? xb_s3_check_absent(self, call->name, err) : 0;
+    r = r ? r : send_object(self, call, sums, exclusive, err);
+    if (r == 0) {
+        xb_s3_overlay_note(self->overlay, call->name, true, xb_clock_mono_ns());
+    }
+    return r;
+}
+
+int xb_s3_put(struct xb_store *store, const char *name, const void *data, size_t len,
+              const struct xb_store_put_options *options, struct xb_error *err)
+{
+    struct xb_s3 *self = (struct xb_s3 *)store;
+    struct xb_s3_call call = {.name = name, .body = data, .body_len = len};
+    struct xb_s3_digests digests;
+    struct xb_s3_sums sums;
+    if (len > XB_S3_SINGLE_BYTES_MAX) {
+        struct xb_store_upload *upload = NULL; /* store.c's part of it is not needed here */
+        int r = xb_s3_begin(store, name, options, &upload, err);
+        if (r < 0) {
+            return r;
+        }
+        upload->name = (char *)(uintptr_t)name;
+        upload->store = store;
+        r = xb_s3_write(upload, data, len, err);
+        r = r ? r : xb_s3_commit(upload, err);
+        xb_s3_upload_free(upload);
+        return r;
+    }
+    int r = xb_s3_digests_begin(&digests, xb_s3_wanted_digests(self), err);
+    r = r ? r : xb_s3_digests_add(&digests, data, len, err);
+    r = r ? r : xb_s3_digests_take(self, &digests, &sums, err);
+    xb_s3_digests_done(&digests);
+    return r ? r : xb_s3_put_object(self, &call, &sums, options && options->exclusive, err);
+}
+
+/* ---- staging ---- */
+
+static int open_in(const char *folder)
+{
+    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT)) {
+        return fd;
+    }
+    char path[4096];
+    if (snprintf(path, sizeof path, "%s/xebec-upload.XXXXXX", folder) >= (int)sizeof path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    fd = mkostemp(path, O_CLOEXEC);
+    if (fd >= 0) {
+        (void)unlink(path);
+    }
+    return fd;
+}
+
+/* Opens a file that has no name, and says where it is. */
+static int open_stage(const struct xb_s3 *self, const char **ret_folder, struct xb_error *err)
+{
+    const char *tmp = getenv("TMPDIR");
+    const char *const folders[] = {tmp && tmp[0] ? tmp : NULL, "/var/tmp", "/tmp"};
+    int first_errno = 0;
+    if (self->scratch_dir) {
+        *ret_folder = self->scratch_dir;
+        int fd = open_in(self->scratch_dir);
+        return fd >= 0
+                   ? fd
+                   : xb_error_errno(err, errno, "cannot stage an upload in %s", self->scratch_dir);
+    }
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        int fd = folders[i] ? open_in(folders[i]) : -1;
+        if (fd >= 0) {
+            *ret_folder = folders[i];
+            return fd;
+        }
+        first_errno = folders[i] && !first_errno ? errno : first_errno;
+    }
+    return xb_error_errno(err, first_errno,
+                          "cannot stage an upload in %s%s/var/tmp or /tmp (set TMPDIR)",
+                          folders[0] ? folders[0] : "", folders[0] ? ", " : "");
+}
+
+int xb_s3_begin(struct xb_store *store, const char *name,
+                const struct xb_store_put_options *options, struct xb_store_upload **ret,
+                struct xb_error *err)
+{
+    struct xb_s3 *self = (struct xb_s3 *)store;
+    XB_CLEANUP(xb_freep) struct xb_s3_upload *upload = calloc(1, sizeof *upload);
+    const char *folder = NULL;
+    (void)name;
+    if (!upload) {
+        return xb_error_no_memory(err, "an upload");
+    }
+    XB_CLEANUP(xb_closep) int fd = open_stage(self, &folder, err);
+    if (fd < 0) {
+        return fd;
+    }
+    upload->folder = strdup(folder);
+    int r = upload->folder ? xb_s3_digests_begin(&upload->digests, xb_s3_wanted_digests(self), err)
+                           : xb_error_no_memory(err, "an upload");
+    if (r < 0) {
+        xb_s3_digests_done(&upload->digests);
+        free(upload->folder);
+        return r;
+    }
+    upload->self = self;
+    upload->fd = XB_TAKE_FD(fd);
+    upload->exclusive = options && options->exclusive;
+    struct xb_s3_upload *made = XB_TAKE(upload);
+    *ret = &made->base;
+    return 0;
+}
+
+int xb_s3_write(struct xb_store_upload *base, const void *data, size_t len, struct xb_error *err)
+{
+    struct xb_s3_upload *upload = (struct xb_s3_upload *)base;
+    struct xb_error failure = XB_ERROR_INIT;
+    int r = xb_file_write_all(upload->fd, data, len, "the staged upload", &failure);
+    if (r < 0 && failure.kind == XB_ERR_FULL) {
+        return xb_error_set(err, XB_ERR_FULL, -ENOSPC,
+                            "%.200s: no space left in %.200s, where uploads are staged: make room "
+                            "there, or set TMPDIR to a larger folder",
+                            upload->base.name, upload->folder);
+    }
+    if (r < 0) {
+        *err = failure;
+        return xb_error_wrap(err, "%.200s in %.200s", upload->base.name, upload->folder);
+    }
+    upload->len += len;
+    return xb_s3_digests_add(&upload->digests, data, len, err);
+}
+
+int xb_s3_commit(struct xb_store_upload *base, struct xb_error *err)
+{
+    struct xb_s3_upload *upload = (struct xb_s3_upload *)base;
+    struct xb_s3 *self = upload->self;
+    if (upload->len > XB_S3_SINGLE_BYTES_MAX) {
+        return xb_s3_send_parts(upload, err);
+    }
+    const struct xb_http_body_file file = {upload->fd, 0, upload->len};
+    struct xb_s3_call call = {.name = base->name};
+    struct xb_s3_sums sums;
+    call.body_file = upload->len > 0 ? &file : NULL;
+    int r = xb_s3_digests_take(self, &upload->digests, &sums, err);
+    return r ? r : xb_s3_put_object(self, &call, &sums, upload->exclusive, err);
+}
+
+void xb_s3_upload_free(struct xb_store_upload *base)
+{
+    struct xb_s3_upload *upload = (struct xb_s3_upload *)base;
+    close(upload->fd);
+    xb_s3_digests_done(&upload->digests);
+    free(upload->folder);
+    free(upload);
+}
