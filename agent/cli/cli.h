@@ -33,12 +33,13 @@ int xb_cli_main(int argc, char **argv);
 
 /* ---- options ---- */
 
-enum xb_cli_kind { XB_CLI_FLAG, XB_CLI_TEXT, XB_CLI_NUMBER };
+/* XB_CLI_RATE: bytes per second, with K, M or G for the powers of 1024. */
+enum xb_cli_kind { XB_CLI_FLAG, XB_CLI_TEXT, XB_CLI_NUMBER, XB_CLI_RATE };
 
 struct xb_cli_option {
     const char *name; /* without the dashes */
     enum xb_cli_kind kind;
-    void *value;          /* bool *, const char **, or int64_t * */
+    void *value;          /* bool *, const char **, or int64_t * (numbers, rates) */
     const char *argument; /* for help: "FILE" */
     const char *help;
 };
@@ -46,6 +47,7 @@ struct xb_cli_option {
 /* What every command that talks to a repository takes. */
 struct xb_cli_common {
     const char *repository, *password_file;
+    int64_t upload_limit, download_limit; /* bytes per second; 0: none */
     bool json, no_progress;
 };
 
@@ -95,6 +97,11 @@ int xb_cli_password(const struct xb_cli_common *common, bool twice, struct xb_se
                     struct xb_error *err) XB_MUST_CHECK;
 int xb_cli_store(const struct xb_cli_common *common, bool create, bool read_only,
                  struct xb_store **ret, struct xb_error *err) XB_MUST_CHECK;
+
+/* How to open a store as the common options want it. The bandwidth limits are the process's: what
+ * the first caller asked for. */
+int xb_cli_store_options(const struct xb_cli_common *common, struct xb_store_open_options *options,
+                         struct xb_error *err) XB_MUST_CHECK;
 
 /* The snapshot that `text` names: "latest", or the beginning of an id that only one has. */
 int xb_cli_find_snapshot(struct xb_repository *repository, const char *text,

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent/cli/cli.h"
+#include "shared/http/limits.h"
 
 int xb_cli_password(const struct xb_cli_common *common, bool twice, struct xb_secret **ret,
                     struct xb_error *err)
@@ -40,18 +41,34 @@ int xb_cli_password(const struct xb_cli_common *common, bool twice, struct xb_se
     return r;
 }
 
+int xb_cli_store_options(const struct xb_cli_common *common, struct xb_store_open_options *options,
+                         struct xb_error *err)
+{
+    static struct xb_http_limits *limits; /* commands run on the main thread */
+    if (!limits && (common->upload_limit || common->download_limit)) {
+        int r = xb_http_limits_new((uint64_t)common->upload_limit, (uint64_t)common->download_limit,
+                                   &limits, err);
+        if (r < 0) {
+            return r;
+        }
+    }
+    options->limits = limits;
+    return 0;
+}
+
 int xb_cli_store(const struct xb_cli_common *common, bool create, bool read_only,
                  struct xb_store **ret, struct xb_error *err)
 {
     const char *url = common->repository ? common->repository : getenv("XEBEC_REPOSITORY");
     if (!url || !url[0]) {
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
-                            "which repository? use --repository file:///PATH or set "
-                            "XEBEC_REPOSITORY");
+                            "which repository? use --repository file:///PATH or "
+                            "s3://BUCKET/PREFIX, or set XEBEC_REPOSITORY");
     }
-    const struct xb_store_open_options options = {.create = create, .read_only = read_only};
+    struct xb_store_open_options options = {.create = create, .read_only = read_only};
     struct xb_store *store = NULL;
-    int r = xb_store_open(url, &options, &store, err);
+    int r = xb_cli_store_options(common, &options, err);
+    r = r ? r : xb_store_open(url, &options, &store, err);
     return r < 0 ? r : xb_repository_layout(store, create, ret, err);
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,17 +13,24 @@ static size_t all_options(const struct xb_cli_parse *parse, struct xb_cli_option
 {
     size_t count = 0;
     for (const struct xb_cli_option *option = parse->options;
-         option && option->name && count < OPTIONS_MAX - 4; option++) {
+         option && option->name && count < OPTIONS_MAX - 6; option++) {
         out[count++] = *option;
     }
     if (parse->common) {
         struct xb_cli_common *common = parse->common;
         out[count++] = (struct xb_cli_option){
             "repository", XB_CLI_TEXT, &common->repository, "URL",
-            "where the repository is, e.g. file:///backup (or XEBEC_REPOSITORY)"};
+            "where the repository is: file:///PATH or s3://BUCKET/PREFIX (or XEBEC_REPOSITORY)"};
         out[count++] =
             (struct xb_cli_option){"password-file", XB_CLI_TEXT, &common->password_file, "FILE",
                                    "file that holds the password (or XEBEC_PASSWORD, or a prompt)"};
+        out[count++] =
+            (struct xb_cli_option){"upload-limit", XB_CLI_RATE, &common->upload_limit, "RATE",
+                                   "send at most so many bytes per second to "
+                                   "an S3 store (500K, 2M)"};
+        out[count++] =
+            (struct xb_cli_option){"download-limit", XB_CLI_RATE, &common->download_limit, "RATE",
+                                   "receive at most so many bytes per second"};
         out[count++] = (struct xb_cli_option){"json", XB_CLI_FLAG, &common->json, NULL,
                                               "answer in JSON, for programs"};
         out[count++] = (struct xb_cli_option){"no-progress", XB_CLI_FLAG, &common->no_progress,
@@ -52,6 +60,20 @@ static int usage(const struct xb_cli_parse *parse, const char *what, const char 
     return XB_EXIT_USAGE;
 }
 
+/* Takes the letter after a rate's number. */
+static bool scale(long long *number, char **end)
+{
+    static const char letters[] = "KMG";
+    const char *letter = **end ? strchr(letters, toupper((unsigned char)**end)) : NULL;
+    int shift = letter ? 10 * (int)(letter - letters + 1) : 0;
+    *end += letter != NULL;
+    if (*number > INT64_MAX >> shift) {
+        return false;
+    }
+    *number <<= shift;
+    return true;
+}
+
 static int set_value(const struct xb_cli_parse *parse, const struct xb_cli_option *option,
                      const char *text)
 {
@@ -62,8 +84,14 @@ static int set_value(const struct xb_cli_parse *parse, const struct xb_cli_optio
     char *end = NULL;
     errno = 0;
     long long number = strtoll(text, &end, 10);
-    if (errno || end == text || *end || number < 0) {
-        return usage(parse, "not a number: ", text);
+    bool good = !errno && end != text && number >= 0;
+    if (good && option->kind == XB_CLI_RATE) {
+        good = number > 0 && scale(&number, &end);
+    }
+    if (!good || *end) {
+        return usage(
+            parse,
+            option->kind == XB_CLI_RATE ? "not a rate, like 500K or 2M: " : "not a number: ", text);
     }
     *(int64_t *)option->value = number;
     return -1;

@@ -93,14 +93,16 @@ static void print_text(const struct xb_copy_options *options, const struct xb_co
     printf(options->dry_run ? ".\n" : "; every object was read back after it was written.\n");
 }
 
-static int open_both(const struct places *places, const struct xb_copy_options *options,
-                     struct xb_store **ret_source, struct xb_store **ret_target,
-                     struct xb_error *err)
+static int open_both(const struct xb_cli_common *common, const struct places *places,
+                     const struct xb_copy_options *options, struct xb_store **ret_source,
+                     struct xb_store **ret_target, struct xb_error *err)
 {
-    const struct xb_store_open_options to_read = {.read_only = true};
-    const struct xb_store_open_options to_write = {.create = true};
+    struct xb_store_open_options to_read = {.read_only = true};
+    struct xb_store_open_options to_write = {.create = true};
     bool location;
     int r = xb_copy_check_apart(places->source, places->target, err);
+    r = r ? r : xb_cli_store_options(common, &to_read, err);
+    r = r ? r : xb_cli_store_options(common, &to_write, err);
     if (r == 0) {
         r = xb_store_open(places->source, &to_read, ret_source, err);
     }
@@ -129,7 +131,7 @@ static int copy(const struct xb_cli_common *common, const struct places *places,
     XB_CLEANUP(xb_store_freep) struct xb_store *target = NULL;
     struct xb_copy_result result = {.objects = 0};
     struct xb_cli_progress progress;
-    if (open_both(places, options, &source, &target, &err) < 0) {
+    if (open_both(common, places, options, &source, &target, &err) < 0) {
         return xb_cli_fail(common, &err);
     }
     xb_cli_progress_begin(&progress, common, "copying");
@@ -165,6 +167,10 @@ int xb_cli_store_copy(int argc, char **argv)
          "new repositories in a folder get names as in a bucket"},
         {"threads", XB_CLI_NUMBER, &threads, "N", "objects copied at once (4)"},
         {"dry-run", XB_CLI_FLAG, &copying.dry_run, NULL, "only say what would be copied"},
+        {"upload-limit", XB_CLI_RATE, &common.upload_limit, "RATE",
+         "send at most so many bytes per second to S3 stores (500K, 2M)"},
+        {"download-limit", XB_CLI_RATE, &common.download_limit, "RATE",
+         "receive at most so many bytes per second"},
         {"json", XB_CLI_FLAG, &common.json, NULL, "answer in JSON, for programs"},
         {"no-progress", XB_CLI_FLAG, &common.no_progress, NULL, "show no progress"},
         {NULL, XB_CLI_FLAG, NULL, NULL, NULL}};

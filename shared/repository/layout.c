@@ -7,6 +7,10 @@ int xb_repository_layout(struct xb_store *store, bool create, struct xb_store **
 {
     struct xb_store_item item;
     struct xb_error missing = XB_ERROR_INIT;
+    if (xb_store_is_bucket(store)) {
+        *ret = store; /* kopia's names as they are, never files with an ending */
+        return 0;
+    }
     if (xb_store_stat(store, XB_FORMAT_BLOB, &item, &missing) == 0) {
         *ret = store;
         return 0;

@@ -47,6 +47,7 @@ struct xb_store {
     const struct xb_store_driver *driver;
     atomic_int references;
     bool read_only;
+    bool bucket; /* set by the driver after setup; decorators copy their inner store's */
     char *description;
 };
 

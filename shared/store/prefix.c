@@ -197,6 +197,7 @@ int xb_store_prefix_open(struct xb_store *inner, const char *prefix, struct xb_s
     if (r < 0) {
         return r;
     }
+    self->base.bucket = owned->bucket;
     self->inner = XB_TAKE(owned);
     struct prefix_store *made = XB_TAKE(self);
     *ret = &made->base;

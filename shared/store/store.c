@@ -271,6 +271,11 @@ int xb_store_presign_get(struct xb_store *store, const char *name, const char *p
     return r;
 }
 
+bool xb_store_is_bucket(const struct xb_store *store)
+{
+    return store->bucket;
+}
+
 const char *xb_store_describe(const struct xb_store *store)
 {
     return store->description;

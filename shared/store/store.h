@@ -96,6 +96,10 @@ int xb_store_presign_get(struct xb_store *store, const char *name, const char *p
                          int64_t lifetime_s, struct xb_buf *out,
                          struct xb_error *err) XB_MUST_CHECK;
 
+/* Whether it is, or is a part of, an object server's bucket: kopia keeps blobs there under their
+ * own names, and a list costs as much as a get. */
+bool xb_store_is_bucket(const struct xb_store *store);
+
 /* A name for messages, e.g. "file:///backup". */
 const char *xb_store_describe(const struct xb_store *store);
 

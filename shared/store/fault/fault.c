@@ -490,6 +490,7 @@ int xb_store_fault_open(struct xb_store *inner, struct xb_store **ret, struct xb
         return r;
     }
     pthread_mutex_init(&self->fault.lock, NULL);
+    self->base.bucket = owned->bucket;
     self->fault.inner = XB_TAKE(owned);
     struct fault_store *made = XB_TAKE(self);
     *ret = &made->base;

@@ -209,6 +209,7 @@ int xb_store_s3_open(const struct xb_store_s3_options *options, struct xb_store 
         return xb_error_wrap(err, "cannot open S3 bucket '%.100s'",
                              options->bucket ? options->bucket : "");
     }
+    self->base.bucket = true;
     *ret = &self->base;
     return 0;
 }

@@ -213,7 +213,7 @@ static void missing_folder(void **state)
     xb_store_free(store);
     SUITE_OK(xb_store_open(path, &make, &store, &err)); /* once more, and it is there already */
     close_store(suite, store);
-    static const char *const bad[] = {"s3://bucket", "relative", "", "file://host/path", "file:/x"};
+    static const char *const bad[] = {"gs://bucket", "relative", "", "file://host/path", "file:/x"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         store = NULL;
         SUITE_REFUSED(xb_store_open(bad[i], NULL, &store, &err), XB_ERR_INVALID);
