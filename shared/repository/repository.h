@@ -56,8 +56,9 @@ enum xb_compression {
     XB_COMPRESSION_ZSTD_FASTEST = 0x1101
 };
 
-/* Finds out how blobs lie in a store: under their own names, as in every bucket, or in kopia's folders
- * (also when there is no repository yet). Owns store, also on failure; *ret takes its place. */
+/* Finds out how blobs lie in a store: under their own names, as in every bucket, or in kopia's
+ * folders (also when there is no repository yet). Owns store, also on failure; *ret takes its
+ * place. */
 int xb_repository_layout(struct xb_store *store, bool create, struct xb_store **ret,
                          struct xb_error *err) XB_MUST_CHECK;
 

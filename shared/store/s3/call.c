@@ -308,8 +308,6 @@ int xb_s3_call(struct xb_s3 *self, struct xb_s3_call *call, struct xb_error *err
         if (failure.kind != XB_ERR_RETRY || !xb_http_attempts_again(&attempts, told_ms, NULL)) {
             break;
         }
-        /* Without a clear no, the server may have done it. */
-        call->tries += call->status == 0 || call->status >= 500 || call->status < 300;
     }
     *err = failure;
     return failure.kind == XB_ERR_RETRY && attempts.failures > 1

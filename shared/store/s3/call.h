@@ -37,13 +37,19 @@ struct xb_s3 {
     struct xb_secret *customer_key;                 /* base64 */
     char customer_key_md5[XB_S3_DIGEST_TEXT_BYTES]; /* base64 */
     enum xb_s3_checksum checksum;
+    uint64_t part_bytes;
     atomic_bool no_if_none_match; /* the server does not know it */
     atomic_bool bucket_seen;      /* the server has said that the bucket is there */
     atomic_llong clock_offset_ns; /* server minus us; INT64_MIN: not known */
     struct xb_s3_overlay *overlay;
 };
 
-enum { XB_S3_PAIRS_MAX = 12, XB_S3_VALUE_BYTES_MAX = 512, XB_S3_ANSWER_BYTES_MAX = 8 << 20 };
+enum {
+    XB_S3_SINGLE_PARTS = 4, /* what is no larger than so many parts goes up in one request */
+    XB_S3_PAIRS_MAX = 12,
+    XB_S3_VALUE_BYTES_MAX = 512,
+    XB_S3_ANSWER_BYTES_MAX = 8 << 20
+};
 
 /* What is kept of an answer's headers; "" when they did not come. */
 struct xb_s3_headers {
@@ -79,8 +85,7 @@ struct xb_s3_call {
     void *context; /* the caller's own */
 
     /* filled */
-    int status;     /* of the last answer; 0: there was none */
-    unsigned tries; /* attempts before the last that may have been carried out */
+    int status; /* of the last answer; 0: there was none */
     struct xb_s3_headers got;
     struct xb_buf answer;
     char code[64]; /* the error's, when there was one */

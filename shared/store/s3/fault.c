@@ -66,6 +66,8 @@ static const struct meaning meanings[] = {
      "is the secret access key right, and does no proxy change the requests?"},
     {"InvalidAccessKeyId", XB_ERR_DENIED, EACCES,
      "the server does not know this access key id: is it this server's?"},
+    {"XAdminUserNotFound", XB_ERR_DENIED, EACCES,
+     "the server does not know this access key id: is it this server's?"},
     {"ExpiredToken", XB_ERR_DENIED, EACCES, "the temporary credentials are over: get new ones"},
     {"TokenRefreshRequired", XB_ERR_DENIED, EACCES, "get new temporary credentials"},
     {"InvalidToken", XB_ERR_DENIED, EACCES,
@@ -111,14 +113,16 @@ static const struct meaning *find(const char *code)
     return NULL;
 }
 
-/* By the status alone: a HEAD's answer has no body, and gateways send their own pages. */
-static struct meaning by_status(int status)
+/* By the status: a HEAD's answer has no body, gateways send their own pages, and some servers have
+ * codes of their own. */
+static struct meaning by_status(int status, const char *code)
 {
+    bool missing = !code[0] || strncmp(code, "NoSuch", 6) == 0 || strcmp(code, "NotFound") == 0;
     if (status == 401 || status == 403) {
         return (struct meaning){NULL, XB_ERR_DENIED, EACCES,
                                 "are the credentials and their rights as they should be?"};
     }
-    if (status == 404) {
+    if (status == 404 && missing) {
         return (struct meaning){NULL, XB_ERR_NOT_FOUND, ENOENT, NULL};
     }
     if (status == 412) {
@@ -141,7 +145,8 @@ static struct meaning by_status(int status)
 bool xb_s3_fault_passing(const struct xb_s3_fault *fault)
 {
     const struct meaning *known = find(fault->code);
-    return known ? known->kind == XB_ERR_RETRY : by_status(fault->status).kind == XB_ERR_RETRY;
+    return known ? known->kind == XB_ERR_RETRY
+                 : by_status(fault->status, fault->code).kind == XB_ERR_RETRY;
 }
 
 /* "the server answers 403 AccessDenied (words)" */
@@ -203,7 +208,7 @@ int xb_s3_fault_tell(const struct xb_s3_fault *fault, const struct xb_s3_fault_a
         return tell_region(fault, about, answer, err);
     }
     const struct meaning *known = find(fault->code);
-    struct meaning meaning = known ? *known : by_status(fault->status);
+    struct meaning meaning = known ? *known : by_status(fault->status, fault->code);
     if (about->what && meaning.kind == XB_ERR_NOT_FOUND) {
         return xb_error_set(err, meaning.kind, -ENOENT, "%.300s does not exist", about->what);
     }

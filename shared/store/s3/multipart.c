@@ -18,7 +18,6 @@
 #include "shared/store/s3/xml.h"
 
 enum {
-    PART_BYTES_MIN = 64 << 20,
     PARTS_MAX = 10000, /* S3's own limit */
     PART_THREADS = 4,
     PIECE_BYTES = 256 << 10,
@@ -253,9 +252,8 @@ static int complete(struct parts *parts, const char *mark, struct xb_error *err)
         }
         /* An attempt whose answer was lost may have put it together: then there is no upload any
          * more, but the object with our mark. */
-        if (r < 0 && call.tries > 0 &&
-            (failure.kind == XB_ERR_CONFLICT || failure.kind == XB_ERR_NOT_FOUND ||
-             strcmp(call.code, "NoSuchUpload") == 0)) {
+        if (r < 0 && (failure.kind == XB_ERR_CONFLICT || failure.kind == XB_ERR_NOT_FOUND ||
+                      strcmp(call.code, "NoSuchUpload") == 0)) {
             struct xb_error other = XB_ERROR_INIT;
             r = xb_s3_settle_conflict(self, call.name, mark, &other) == 0 ? 0 : r;
         }
@@ -282,7 +280,7 @@ static void abort_upload(struct parts *parts)
 int xb_s3_send_parts(struct xb_s3_upload *upload, struct xb_error *err)
 {
     struct xb_s3 *self = upload->self;
-    struct parts parts = {.upload = upload, .part_bytes = PART_BYTES_MIN};
+    struct parts parts = {.upload = upload, .part_bytes = upload->self->part_bytes};
     char mark[XB_S3_MARK_BYTES];
     while (upload->len / parts.part_bytes >= PARTS_MAX) {
         parts.part_bytes *= 2;

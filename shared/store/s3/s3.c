@@ -176,6 +176,7 @@ static int fill(struct xb_s3 *self, const struct xb_store_s3_options *options, s
 {
     atomic_init(&self->clock_offset_ns, INT64_MIN);
     self->path_style = options->path_style;
+    self->part_bytes = options->part_bytes ? options->part_bytes : (uint64_t)XB_S3_PART_BYTES;
     int r = set_prefix(self, options->prefix ? options->prefix : "", err);
     r = r ? r : xb_s3_checksum_parse(options->checksum_algorithm, &self->checksum, err);
     r = r ? r : xb_s3_credentials_load(options, &self->credentials, err);

@@ -8,7 +8,7 @@
  * the call, `limits` while the store lives. Threads: any; transfers run at once on at most
  * connections_max connections, which are kept and used again. Blocking: yes. Opening reads files
  * and the environment, and asks the server nothing. Shapes: an object's key is the prefix, a '/'
- * and its name. Whole objects are one PutObject up to XB_S3_SINGLE_BYTES_MAX, a multipart upload
+ * and its name. Whole objects are one PutObject up to 4 parts' size (256 MiB), a multipart upload
  * above; uploads are staged in an unlinked file of scratch_dir, so that they are never in memory
  * and can be sent again. Errors: as store.h; INVALID for options that make no sense, a bucket that
  * does not exist or is elsewhere; DENIED names what the server said and what to do. Passing
@@ -23,7 +23,7 @@
 #include "shared/store/store.h"
 
 enum {
-    XB_S3_SINGLE_BYTES_MAX = 256 << 20, /* larger objects go up in parts */
+    XB_S3_PART_BYTES = 64 << 20,        /* default of part_bytes */
     XB_S3_CONNECTIONS_MAX = 16,         /* default of connections_max */
     XB_S3_STALL_S = 90,                 /* default of stall_s */
     XB_S3_CUSTOMER_KEY_BYTES = 32,      /* SSE-C: AES-256 */
@@ -68,6 +68,8 @@ struct xb_store_s3_options {
     unsigned connections_max;      /* 0: XB_S3_CONNECTIONS_MAX */
     struct xb_http_limits *limits; /* shared by all clients of the process; may be NULL */
     struct xb_http_retry retry;    /* zeroes: the driver's own */
+    uint64_t part_bytes;           /* of multipart uploads, of objects of more than 4 parts; 0:
+                                      XB_S3_PART_BYTES. For tests: AWS takes none below 5 MiB */
     int stall_s; /* a transfer that stands still this long is tried again; 0: XB_S3_STALL_S */
 };
 

@@ -116,9 +116,8 @@ static int send_object(struct xb_s3 *self, struct xb_s3_call *call, const struct
         return send_object(self, call, sums, exclusive, err); /* once: now without a condition */
     }
     if (r < 0 && exclusive && failure.kind == XB_ERR_CONFLICT) {
-        /* An attempt whose answer was lost may have been ours. */
-        return call->tries > 0 ? xb_s3_settle_conflict(self, call->name, mark, err)
-                               : exists(call->name, err);
+        /* An attempt whose answer was lost, curl's own among them, may have been ours. */
+        return xb_s3_settle_conflict(self, call->name, mark, err);
     }
     if (r < 0) {
         *err = failure;
@@ -145,7 +144,7 @@ int xb_s3_put(struct xb_store *store, const char *name, const void *data, size_t
     struct xb_s3_call call = {.name = name, .body = data, .body_len = len};
     struct xb_s3_digests digests;
     struct xb_s3_sums sums;
-    if (len > XB_S3_SINGLE_BYTES_MAX) {
+    if (len > XB_S3_SINGLE_PARTS * self->part_bytes) {
         struct xb_store_upload *upload = NULL; /* store.c's part of it is not needed here */
         int r = xb_s3_begin(store, name, options, &upload, err);
         if (r < 0) {
@@ -265,7 +264,7 @@ int xb_s3_commit(struct xb_store_upload *base, struct xb_error *err)
 {
     struct xb_s3_upload *upload = (struct xb_s3_upload *)base;
     struct xb_s3 *self = upload->self;
-    if (upload->len > XB_S3_SINGLE_BYTES_MAX) {
+    if (upload->len > XB_S3_SINGLE_PARTS * self->part_bytes) {
         return xb_s3_send_parts(upload, err);
     }
     const struct xb_http_body_file file = {upload->fd, 0, upload->len};

@@ -23,7 +23,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { TEST_REQUEST_BYTES = 1 << 20, TEST_CONNECTIONS = 256 };
+enum { TEST_REQUEST_BYTES = 4 << 20, TEST_CONNECTIONS = 256 };
 
 struct test_server;
 
