@@ -572,8 +572,8 @@ static bool refuse(struct bucket *bucket, struct test_request *request, bool *ke
     char text[1000];
     snprintf(text, sizeof text, "%.*sContent-Length: %zu\r\n\r\n%s", (int)(body - 2 - answer),
              answer, strlen(body), body);
-    *keep = test_send(request, text);
     atomic_fetch_add(&bucket->seen, 1);
+    *keep = test_send(request, text);
     return true;
 }
 
