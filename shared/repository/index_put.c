@@ -134,6 +134,16 @@ static void take_back(struct index_put *put)
 
 /* ---- putting ---- */
 
+/* Packs of a session that has grown too old may be gone: nothing may name them. */
+static int check_session(struct xb_repository *repository, struct xb_error *err)
+{
+    int r = xb_session_check_age(&repository->session, xb_repository_wall_ns(repository), err);
+    if (r < 0) {
+        xb_repository_fail(repository, err);
+    }
+    return r;
+}
+
 /* *ret_moved: the epoch is another one now, and none of the shards is left in the store. */
 static int put_shard(struct index_put *put, struct shard *shard, bool *ret_moved,
                      struct xb_error *err)
@@ -162,7 +172,10 @@ static int put_shard(struct index_put *put, struct shard *shard, bool *ret_moved
             return 0;
         }
     }
-    r = xb_store_put(repository->store, shard->name, sealed.data, sealed.len, NULL, err);
+    r = check_session(repository, err);
+    if (r == 0) {
+        r = xb_store_put(repository->store, shard->name, sealed.data, sealed.len, NULL, err);
+    }
     put->put += r == 0;
     return r;
 }
@@ -182,14 +195,18 @@ static int check_after(struct index_put *put, struct xb_index_listing *ret_after
 {
     struct xb_index_listing after = {.count = 0};
     int r = xb_index_listing_load(put->repository, &after, err);
-    if (r == 0 && after.set.write_epoch >= put->state.write_epoch + 2) {
+    if (r < 0) {
+        return r;
+    }
+    *ret_moved = after.set.write_epoch >= put->state.write_epoch + 2;
+    r = check_session(put->repository, err);
+    if (r < 0 || *ret_moved) {
         xb_index_listing_free(&after);
         take_back(put);
-        *ret_moved = true;
-    } else if (r == 0) {
-        *ret_after = after;
+        return r;
     }
-    return r;
+    *ret_after = after;
+    return 0;
 }
 
 int xb_index_put(struct xb_repository *repository, struct xb_index_listing *ret_after,

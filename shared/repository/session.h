@@ -8,9 +8,10 @@
  * Errors:    INVALID when this machine's clock and the store's differ by more than the format
  *            tolerates: ages of blobs decide what is deleted. CONFLICT when a session is so old
  *            that its packs may have been deleted by others.
- * Limits:    a marker protects packs for 96 hours; a session is used for XB_SESSION_HOURS_MAX, so
- *            that a day is left for clocks and slow stores.
- * Source:    kopia-format sections 7, 13.1 and 13.7.
+ * Limits:    a session is used for XB_SESSION_HOURS_MAX. Its marker protects packs for 96 hours,
+ * but maintenance may look at the index before the commit and at the markers after it, and then
+ * only the 24 hours count for which no pack is removed. Source:    kopia-format sections 7, 13.1
+ * and 13.7.
  */
 #pragma once
 
@@ -20,7 +21,7 @@
 #include "shared/repository/seal.h"
 #include "shared/store/store.h"
 
-enum { XB_SESSION_ID_BYTES = 32, XB_SESSION_SKEW_S_MAX = 300, XB_SESSION_HOURS_MAX = 72 };
+enum { XB_SESSION_ID_BYTES = 32, XB_SESSION_SKEW_S_MAX = 300, XB_SESSION_HOURS_MAX = 12 };
 
 struct xb_session {
     char id[XB_SESSION_ID_BYTES]; /* "": none */

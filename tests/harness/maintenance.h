@@ -42,14 +42,20 @@ static inline void maintain_watermark(struct xb_store *store, int64_t seconds)
     probe_put(store, mark, "deletion-watermark");
 }
 
-static inline void maintain_merge_blob(struct xb_repository *repository, struct xb_store *store,
+/* False if the blob is gone: its writer has taken it back. */
+static inline bool maintain_merge_blob(struct xb_repository *repository, struct xb_store *store,
                                        const char *name, struct xb_index_merge *merge)
 {
+    struct xb_error gone = XB_ERROR_INIT;
     XB_CLEANUP(xb_buf_free) struct xb_buf sealed = XB_BUF_INIT(XB_INDEX_BLOB_BYTES_MAX);
     XB_CLEANUP(xb_buf_free) struct xb_buf plain = XB_BUF_INIT(XB_INDEX_BLOB_BYTES_MAX);
-    PROBE_OK(xb_store_get(store, name, 0, XB_STORE_TO_END, &sealed, &err));
+    if (xb_store_get(store, name, 0, XB_STORE_TO_END, &sealed, &gone) < 0) {
+        assert_int_equal(gone.kind, XB_ERR_NOT_FOUND);
+        return false;
+    }
     PROBE_OK(xb_unseal_blob(repository->sealer, name, sealed.data, sealed.len, &plain, &err));
     PROBE_OK(xb_index_merge_add_index(merge, plain.data, plain.len, &err));
+    return true;
 }
 
 /* Puts an index of these entries under a name of this beginning, as one shard of a set. */
@@ -98,8 +104,9 @@ static inline long maintain_epoch_of(const char *name)
 }
 
 /* Merges the active blobs whose epochs begin in first..last (deleted entries stay) into a
- * compaction: xs<first> when both are equal, else xr<first>_<last>. */
-static inline void maintain_compact(struct xb_repository *repository, struct xb_store *store,
+ * compaction: xs<first> when both are equal, else xr<first>_<last>. False: a blob is gone, nothing
+ * was done. */
+static inline bool maintain_compact(struct xb_repository *repository, struct xb_store *store,
                                     long first, long last)
 {
     XB_CLEANUP(xb_index_merge_freep) struct xb_index_merge *merge = NULL;
@@ -109,10 +116,11 @@ static inline void maintain_compact(struct xb_repository *repository, struct xb_
     char prefix[60];
     PROBE_OK(xb_epoch_compute((const char *const *)names.names, names.count, &set, &err));
     PROBE_OK(xb_index_merge_new(xb_sealer_hash_bytes(repository->sealer), &merge, &err));
-    for (size_t i = 0; i < set.active_count; i++) {
+    bool whole = true;
+    for (size_t i = 0; whole && i < set.active_count; i++) {
         long epoch = maintain_epoch_of(set.active[i]);
         if (epoch >= first && epoch <= last) {
-            maintain_merge_blob(repository, store, set.active[i], merge);
+            whole = maintain_merge_blob(repository, store, set.active[i], merge);
         }
     }
     PROBE_OK(xb_index_merge_finish(merge, XB_EPOCH_NO_WATERMARK, &table, &err));
@@ -121,9 +129,12 @@ static inline void maintain_compact(struct xb_repository *repository, struct xb_
     } else {
         snprintf(prefix, sizeof prefix, "xr%ld_%ld_", first, last);
     }
-    maintain_put_table(repository, store, prefix, table);
+    if (whole) {
+        maintain_put_table(repository, store, prefix, table);
+    }
     xb_epoch_set_free(&set);
     probe_names_free(&names);
+    return whole;
 }
 
 /* Removes every plain blob of the epoch: a compaction of it must be there. */
