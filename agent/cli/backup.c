@@ -15,12 +15,15 @@
 #include "agent/cli/cli.h"
 #include "shared/base/clock.h"
 
+/* Longer than that, and maintenance might take unnamed data for garbage. */
+enum { INDEX_EVERY_S_MAX = 600, CHECKPOINT_EVERY_S_MAX = 2600 };
+
 struct request {
     struct xb_cli_common common;
     const char *description, *compression, *host, *user;
     bool full;
     char *path;
-    int64_t threads;
+    int64_t threads, index_every_s, checkpoint_every_s;
 };
 
 static void show(void *context, const struct xb_backup_progress *progress)
@@ -44,18 +47,6 @@ static int fill_source(const struct request *request, struct xb_snapshot *snapsh
         return xb_error_no_memory(err, "a snapshot");
     }
     return 0;
-}
-
-static void fill_result(struct xb_snapshot *snapshot, struct xb_backup_result *result)
-{
-    snapshot->root = result->root;
-    result->root = (struct xb_entry){.name = NULL};
-    snapshot->stats.total_bytes = result->bytes;
-    snapshot->stats.files = result->files;
-    snapshot->stats.cached_files = result->cached_files;
-    snapshot->stats.non_cached_files = result->files - result->cached_files;
-    snapshot->stats.dirs = result->dirs;
-    snapshot->stats.errors = result->failed;
 }
 
 static void add_count(xb_json *json, const char *key, uint64_t value)
@@ -129,34 +120,38 @@ static int run_backup(const struct request *request, struct xb_repository *repos
                       struct xb_snapshot *snapshot, struct xb_backup_result *result,
                       struct xb_error *err)
 {
-    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *parent = NULL;
+    struct xb_snapshot_parents parents = {.count = 0};
     struct xb_cli_progress progress;
     const struct xb_snapshot_filter same = {
         .host = snapshot->host, .user = snapshot->user, .path = snapshot->path};
-    int r = request->full ? 0 : xb_snapshot_latest(repository, &same, &parent, err);
-    if (r < 0) {
-        return r;
-    }
     XB_CLEANUP(xb_closep)
     int fd = open(request->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
         return xb_error_errno(err, errno, "opening %s", request->path);
     }
+    int r = request->full ? 0 : xb_snapshot_find_parents(repository, &same, &parents, err);
+    if (r < 0) {
+        return r;
+    }
+    xb_cli_progress_begin(&progress, &request->common, "backing up");
     const char *name = strrchr(request->path, '/');
     const struct xb_backup_options options = {
         .root_fd = fd,
         .root_name = name && name[1] ? name + 1 : "root",
-        .parent = parent,
+        .parents = &parents,
         .threads = (unsigned)request->threads,
         .compression = request->compression && strcmp(request->compression, "none") == 0
                            ? XB_COMPRESSION_NONE
                            : XB_COMPRESSION_ZSTD_FASTEST,
         .cancel = &xb_cli_cancel,
-        .progress = show,
-        .progress_context = &progress};
-    xb_cli_progress_begin(&progress, &request->common, "backing up");
+        .progress = progress.wanted ? show : NULL,
+        .progress_context = &progress,
+        .source = snapshot,
+        .index_every_ms = (unsigned)request->index_every_s * 1000,
+        .checkpoint_every_ms = (unsigned)request->checkpoint_every_s * 1000};
     r = xb_backup_run(repository, &options, result, err);
     xb_cli_progress_end(&progress);
+    xb_snapshot_parents_free(&parents);
     return r;
 }
 
@@ -177,8 +172,7 @@ static int backup(const struct request *request)
         (r = run_backup(request, repository, snapshot, &result, &err)) < 0) {
         return xb_cli_fail(&request->common, &err);
     }
-    fill_result(snapshot, &result);
-    snapshot->end_ns = xb_clock_wall_ns();
+    xb_backup_fill_snapshot(&result, snapshot);
     int status = result.failed ? XB_EXIT_PARTLY : XB_EXIT_OK;
     if (xb_snapshot_publish(repository, snapshot, &err) < 0) {
         status = xb_cli_fail(&request->common, &err);
@@ -200,6 +194,10 @@ int xb_cli_backup(int argc, char **argv)
         {"compression", XB_CLI_TEXT, &request.compression, "NAME", "zstd (default) or none"},
         {"full", XB_CLI_FLAG, &request.full, NULL, "read everything, also what seems unchanged"},
         {"threads", XB_CLI_NUMBER, &request.threads, "N", "files read at once (2)"},
+        {"index-every", XB_CLI_NUMBER, &request.index_every_s, "SECONDS",
+         "what is stored is found by others after that time at most (600)"},
+        {"checkpoint-every", XB_CLI_NUMBER, &request.checkpoint_every_s, "SECONDS",
+         "what is stored is named by a checkpoint after that time (2400)"},
         {"host", XB_CLI_TEXT, &request.host, "NAME", "host in the snapshot's source"},
         {"user", XB_CLI_TEXT, &request.user, "NAME", "user in the snapshot's source"},
         {NULL, XB_CLI_FLAG, NULL, NULL, NULL}};
@@ -217,6 +215,14 @@ int xb_cli_backup(int argc, char **argv)
         strcmp(request.compression, "zstd") != 0) {
         fprintf(stderr, "xebec backup: unknown compression '%s' (zstd, none)\n",
                 request.compression);
+        return XB_EXIT_USAGE;
+    }
+    if (request.index_every_s < 0 || request.index_every_s > INDEX_EVERY_S_MAX ||
+        request.checkpoint_every_s < 0 || request.checkpoint_every_s > CHECKPOINT_EVERY_S_MAX) {
+        fprintf(stderr,
+                "xebec backup: the format allows at most --index-every %d and "
+                "--checkpoint-every %d\n",
+                INDEX_EVERY_S_MAX, CHECKPOINT_EVERY_S_MAX);
         return XB_EXIT_USAGE;
     }
     request.path = realpath(path, NULL);

@@ -275,7 +275,9 @@ static int cat_path(struct xb_repository *repository, const char *snapshot_text,
     }
     r = entry.type == XB_ENTRY_DIRECTORY
             ? xb_error_set(err, XB_ERR_INVALID, -EISDIR, "'%.300s' is a folder: use ls", path)
-            : write_object(repository, &entry.object, err);
+        : entry.node ? xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                                    "'%.300s' is a fifo, socket or device, and has no data", path)
+                     : write_object(repository, &entry.object, err);
     xb_entry_free(&entry);
     return r;
 }

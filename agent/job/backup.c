@@ -61,39 +61,27 @@ static int run_engine(struct xb_order *order, struct xb_order_place *place,
                       const struct xb_snapshot *snapshot, struct xb_backup_result *result,
                       struct xb_error *err)
 {
-    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *parent = NULL;
+    struct xb_snapshot_parents parents = {.count = 0};
     const struct xb_snapshot_filter same = {.host = snapshot->host,
                                             .user = snapshot->user,
                                             .path = snapshot->path,
                                             .tags = snapshot->tags,
                                             .tag_count = snapshot->tag_count};
-    int r = xb_snapshot_latest(place->repository, &same, &parent, err);
+    int r = xb_snapshot_find_parents(place->repository, &same, &parents, err);
     if (r < 0) {
         return r;
     }
     const struct xb_backup_options options = {.root_fd = place->volume.fd,
                                               .root_name = text(order, "metadata.uid"),
-                                              .parent = parent,
+                                              .parents = &parents,
                                               .compression = XB_COMPRESSION_ZSTD_FASTEST,
                                               .cancel = &order->cancel,
                                               .progress = show,
-                                              .progress_context = order};
-    return xb_backup_run(place->repository, &options, result, err);
-}
-
-static int publish(struct xb_order_place *place, struct xb_snapshot *snapshot,
-                   struct xb_backup_result *result, struct xb_error *err)
-{
-    snapshot->root = result->root;
-    result->root = (struct xb_entry){.name = NULL};
-    snapshot->end_ns = xb_clock_wall_ns();
-    snapshot->stats.total_bytes = result->bytes;
-    snapshot->stats.files = result->files;
-    snapshot->stats.cached_files = result->cached_files;
-    snapshot->stats.non_cached_files = result->files - result->cached_files;
-    snapshot->stats.dirs = result->dirs;
-    snapshot->stats.errors = result->failed;
-    return xb_snapshot_publish(place->repository, snapshot, err);
+                                              .progress_context = order,
+                                              .source = snapshot};
+    r = xb_backup_run(place->repository, &options, result, err);
+    xb_snapshot_parents_free(&parents);
+    return r;
 }
 
 static int complete(struct xb_order *order, const struct xb_order_place *place,
@@ -151,7 +139,8 @@ static int carry_out(struct xb_order *order, struct xb_error *err)
         }
     }
     if (r == 0) {
-        r = publish(&place, snapshot, &result, err);
+        xb_backup_fill_snapshot(&result, snapshot);
+        r = xb_snapshot_publish(place.repository, snapshot, err);
     }
     if (r == 0) {
         r = complete(order, &place, snapshot, &result, err);

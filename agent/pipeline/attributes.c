@@ -11,7 +11,7 @@
 #include "agent/pipeline/internal.h"
 #include "shared/base/clock.h"
 
-enum { XATTR_NAMES_BYTES_MAX = 65536, PROC_PATH_BYTES = 64, RACY_NS = 200000000 };
+enum { XATTR_NAMES_BYTES_MAX = 65536, RACY_MS = 200, RACY_COARSE_S = 3 };
 
 /* Extended attributes are named through /proc: a descriptor with no read right has no f*xattr, and
  * a link must not be followed. */
@@ -144,24 +144,40 @@ static void fill_node(struct xb_entry *entry, const struct stat *st)
     }
 }
 
-/* The identity by which the next backup knows the file again. */
-static int fill_identity(struct xb_entry *entry, const struct stat *st, struct xb_error *err)
+/* How long after a change a second one may have left the same time behind: a tick of the kernel's
+ * clock, or the step of a file system that only keeps seconds. */
+static int64_t racy_ns(int64_t ctime_ns)
 {
-    entry->inode = st->st_ino;
-    entry->device = st->st_dev;
-    entry->ctime_ns = xb_timespec_ns(&st->st_ctim);
-    /* A file that changed an instant ago may change again within the same tick of the clock, and
-     * nobody could see it: such a one must look different next time. */
-    if (xb_clock_wall_ns() - entry->ctime_ns < RACY_NS) {
-        entry->ctime_ns--;
-    }
-    if (st->st_nlink > 1 && !S_ISDIR(st->st_mode) &&
-        asprintf(&entry->link, "%llu:%llu", (unsigned long long)st->st_dev,
-                 (unsigned long long)st->st_ino) < 0) {
+    return ctime_ns % XB_NS_PER_S == 0 ? RACY_COARSE_S * XB_NS_PER_S : RACY_MS * XB_NS_PER_MS;
+}
+
+/* What all names of a file in the snapshot have in common. The device only counts where it is not
+ * the root's: its number may change with every mount, and the folder would not be the same then. */
+static int fill_link(struct xb_entry *entry, const struct xb_attribute_source *source,
+                     struct xb_error *err)
+{
+    const struct stat *st = source->st;
+    unsigned long long device = st->st_dev == source->root_device ? 0 : st->st_dev;
+    if (asprintf(&entry->link, "%llu:%llu", device, (unsigned long long)st->st_ino) < 0) {
         entry->link = NULL;
         return xb_error_no_memory(err, "an entry");
     }
     return 0;
+}
+
+/* The identity by which the next backup knows the file again. */
+static int fill_identity(struct xb_entry *entry, const struct xb_attribute_source *source,
+                         struct xb_error *err)
+{
+    const struct stat *st = source->st;
+    entry->inode = st->st_ino;
+    entry->ctime_ns = xb_timespec_ns(&st->st_ctim);
+    /* A file that changed an instant ago may change again within the same tick of the clock, and
+     * nobody could see it: such a one must look different next time. */
+    if (xb_clock_wall_ns() - entry->ctime_ns < racy_ns(entry->ctime_ns)) {
+        entry->ctime_ns--;
+    }
+    return st->st_nlink > 1 ? fill_link(entry, source, err) : 0;
 }
 
 int xb_entry_from_file(const struct xb_attribute_source *source, struct xb_entry *ret,
@@ -179,7 +195,7 @@ int xb_entry_from_file(const struct xb_attribute_source *source, struct xb_entry
     entry.name = strdup(source->name);
     int r = entry.name ? 0 : xb_error_no_memory(err, "an entry");
     if (r == 0 && !S_ISDIR(st->st_mode)) {
-        r = fill_identity(&entry, st, err);
+        r = fill_identity(&entry, source, err);
     }
     if (r == 0) {
         r = read_xattrs(source, &entry, err);
@@ -190,17 +206,4 @@ int xb_entry_from_file(const struct xb_attribute_source *source, struct xb_entry
     }
     *ret = entry;
     return 0;
-}
-
-bool xb_backup_unchanged(const struct xb_entry *before, const struct stat *st)
-{
-    if (before->type != XB_ENTRY_FILE || before->node || before->size != (uint64_t)st->st_size ||
-        before->mtime_ns != xb_timespec_ns(&st->st_mtim)) {
-        return false;
-    }
-    if (before->inode && before->ctime_ns) {
-        return before->inode == st->st_ino && before->ctime_ns == xb_timespec_ns(&st->st_ctim);
-    }
-    return before->mode == (st->st_mode & 07777U) && before->uid == st->st_uid &&
-           before->gid == st->st_gid;
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/pipeline/walk.h"
+#include "shared/base/clock.h"
 #include "shared/base/workers.h"
 
 enum { THREADS = 2, QUEUE_MAX = 256, TICK_MS = 250 };
@@ -66,13 +67,23 @@ static int make_lanes(struct backup *backup, struct xb_error *err)
     return 0;
 }
 
+void xb_backup_wait(struct backup *backup, unsigned ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (long)(ms % 1000) * 1000000L;
+    until.tv_sec += (time_t)(ms / 1000) + until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    (void)pthread_cond_timedwait(&backup->changed, &backup->lock, &until);
+}
+
 static void report(struct backup *backup)
 {
-    const struct xb_backup_progress progress = {.bytes_done = atomic_load(&backup->bytes_done),
-                                                .bytes_total = atomic_load(&backup->bytes_total),
-                                                .files_done = atomic_load(&backup->files_done),
-                                                .files_total = atomic_load(&backup->files_total),
-                                                .bytes_new = atomic_load(&backup->bytes_new)};
+    struct xb_backup_progress progress = {.bytes_done = atomic_load(&backup->bytes_done),
+                                          .bytes_total = atomic_load(&backup->bytes_total),
+                                          .files_done = atomic_load(&backup->files_done),
+                                          .files_total = atomic_load(&backup->files_total),
+                                          .bytes_new = atomic_load(&backup->bytes_new)};
     backup->options->progress(backup->options->progress_context, &progress);
 }
 
@@ -81,12 +92,7 @@ static void *tick(void *context)
     struct backup *backup = context;
     pthread_mutex_lock(&backup->lock);
     while (!backup->done) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += TICK_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
-        (void)pthread_cond_timedwait(&backup->changed, &backup->lock, &until);
+        xb_backup_wait(backup, TICK_MS);
         pthread_mutex_unlock(&backup->lock);
         report(backup);
         pthread_mutex_lock(&backup->lock);
@@ -95,31 +101,51 @@ static void *tick(void *context)
     return NULL;
 }
 
-static struct xb_directory *parent_root(struct backup *backup)
+/* What is to come, as far as a parent tells; else it has to be counted. */
+static bool expect_as_before(struct backup *backup)
 {
-    const struct xb_snapshot *parent = backup->options->parent;
-    struct xb_directory *directory = NULL;
-    struct xb_error err = XB_ERROR_INIT;
-    if (parent && parent->root.type == XB_ENTRY_DIRECTORY &&
-        xb_directory_read(backup->repository, &parent->root.object, &directory, &err) < 0) {
-        xb_backup_note(backup, "", err.text);
+    const struct xb_snapshot_parents *parents = backup->options->parents;
+    const struct xb_snapshot *last = parents && parents->count ? parents->items[0] : NULL;
+    if (!last || last->incomplete || !last->root.summary) {
+        return false;
     }
-    return directory;
+    atomic_store(&backup->bytes_total, last->root.summary->size);
+    atomic_store(&backup->files_total, last->root.summary->files);
+    return true;
 }
 
-static void walk_with_progress(struct backup *backup, int root_fd, const struct stat *st)
+/* The threads beside the walk. */
+struct aside {
+    pthread_t keeper, ticker, estimator;
+    bool ticks, estimates;
+};
+
+static int start_aside(struct backup *backup, struct aside *aside, struct xb_error *err)
 {
-    pthread_t ticker;
-    pthread_t estimator;
-    bool ticks = backup->options->progress && pthread_create(&ticker, NULL, tick, backup) == 0;
-    bool estimates = backup->options->progress &&
-                     pthread_create(&estimator, NULL, xb_backup_estimate, backup) == 0;
-    xb_backup_walk(backup, root_fd, st, parent_root(backup));
-    if (ticks) {
-        pthread_join(ticker, NULL);
+    int error = pthread_create(&aside->keeper, NULL, xb_backup_keeper, backup);
+    if (error) {
+        return xb_error_errno(err, error, "starting a thread");
     }
-    if (estimates) {
-        pthread_join(estimator, NULL);
+    if (backup->options->progress) {
+        aside->ticks = pthread_create(&aside->ticker, NULL, tick, backup) == 0;
+        aside->estimates = !expect_as_before(backup) &&
+                           pthread_create(&aside->estimator, NULL, xb_backup_estimate, backup) == 0;
+    }
+    return 0;
+}
+
+static void join_aside(struct backup *backup, struct aside *aside)
+{
+    pthread_mutex_lock(&backup->lock);
+    atomic_store(&backup->done, true);
+    pthread_cond_broadcast(&backup->changed);
+    pthread_mutex_unlock(&backup->lock);
+    pthread_join(aside->keeper, NULL);
+    if (aside->ticks) {
+        pthread_join(aside->ticker, NULL);
+    }
+    if (aside->estimates) {
+        pthread_join(aside->estimator, NULL);
     }
     if (backup->options->progress) {
         report(backup);
@@ -128,28 +154,46 @@ static void walk_with_progress(struct backup *backup, int root_fd, const struct 
 
 static int run(struct backup *backup, struct xb_error *err)
 {
-    struct stat st;
+    struct aside aside = {.ticks = false};
     int r = make_lanes(backup, err);
     if (r < 0 || (r = xb_workers_new(backup->lane_count, QUEUE_MAX, &backup->workers, err)) < 0) {
         return r;
     }
     int fd = openat(backup->options->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        r = xb_error_errno(err, errno, "opening the folder");
-        if (fd >= 0) {
-            close(fd);
-        }
+    if (fd < 0) {
+        return xb_error_errno(err, errno, "opening the folder");
+    }
+    r = start_aside(backup, &aside, err);
+    if (r < 0) {
+        close(fd);
         return r;
     }
-    walk_with_progress(backup, fd, &st);
+    xb_backup_walk(backup, fd);
+    join_aside(backup, &aside);
     if (backup->failure.code) {
         *err = backup->failure;
         return err->code;
     }
-    if (xb_backup_stopped(backup)) {
-        return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "cancelled");
+    if (!xb_backup_stopped(backup)) {
+        return 0;
     }
-    return 0;
+    /* What is stored is for the next backup to find. */
+    struct xb_error ignored = XB_ERROR_INIT;
+    (void)!xb_repository_flush(backup->repository, &ignored);
+    return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "cancelled");
+}
+
+static void init(struct backup *backup)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&backup->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&backup->lock, NULL);
+    for (unsigned i = 0; i < XB_LANES_MAX; i++) {
+        pthread_mutex_init(&backup->lanes[i].lock, NULL);
+    }
 }
 
 int xb_backup_run(struct xb_repository *repository, const struct xb_backup_options *options,
@@ -165,14 +209,14 @@ int xb_backup_run(struct xb_repository *repository, const struct xb_backup_optio
     if (backup->lane_count > XB_LANES_MAX) {
         backup->lane_count = XB_LANES_MAX;
     }
-    pthread_mutex_init(&backup->lock, NULL);
-    pthread_cond_init(&backup->changed, NULL);
+    init(backup);
     int r = run(backup, err);
     xb_workers_free(backup->workers);
-    for (unsigned i = 0; i < backup->lane_count; i++) {
+    for (unsigned i = 0; i < XB_LANES_MAX; i++) {
         xb_reader_free(backup->lanes[i].reader);
         xb_object_writer_free(backup->lanes[i].writer);
         xb_object_writer_free(backup->lanes[i].part_writer);
+        pthread_mutex_destroy(&backup->lanes[i].lock);
     }
     if (r == 0) {
         *ret = backup->result;
@@ -183,6 +227,27 @@ int xb_backup_run(struct xb_repository *repository, const struct xb_backup_optio
     pthread_cond_destroy(&backup->changed);
     free(backup);
     return r;
+}
+
+void xb_backup_fill_stats(const struct xb_backup_result *result, struct xb_snapshot *snapshot)
+{
+    snapshot->stats.total_bytes = result->bytes;
+    snapshot->stats.files = result->files;
+    snapshot->stats.cached_files = result->cached_files;
+    snapshot->stats.non_cached_files = result->files - result->cached_files;
+    snapshot->stats.dirs = result->dirs;
+    snapshot->stats.errors = result->failed;
+    snapshot->stats.special_files = result->special_files;
+    snapshot->stats.changed_files = result->changed_files;
+    snapshot->stats.vanished = result->vanished;
+}
+
+void xb_backup_fill_snapshot(struct xb_backup_result *result, struct xb_snapshot *snapshot)
+{
+    snapshot->root = result->root;
+    result->root = (struct xb_entry){.name = NULL};
+    snapshot->end_ns = xb_clock_wall_ns();
+    xb_backup_fill_stats(result, snapshot);
 }
 
 void xb_backup_result_free(struct xb_backup_result *result)

@@ -12,9 +12,12 @@
  *            be read is no error of the call: it is counted and listed in the result, and in the
  *            snapshot's summary.
  * Rules:     no symbolic link is followed; sockets, fifos and devices are recorded, not read; a
- *            file that changes while it is read is read again, and counted if it does not come to
- *            rest. Unchanged is: size, mtime, and inode, device and ctime where the parent knows
- *            them, else kopia's rule (mode and owner instead).
+ *            file that changes while it is read is read again, and counted and marked if it does
+ *            not come to rest. Unchanged is: size, mtime, inode and ctime where a parent knows
+ *            them, else kopia's rule (size, mtime, mode, owner). Other file systems that are
+ *            mounted in the folder are gone into, as by kopia.
+ * Work kept: what is stored is indexed every ten minutes, and named by a checkpoint every forty,
+ *            however long a single file takes: a killed backup's work is found by the next one.
  */
 #pragma once
 
@@ -33,14 +36,17 @@ struct xb_backup_progress {
 typedef void xb_backup_progress_fn(void *context, const struct xb_backup_progress *progress);
 
 struct xb_backup_options {
-    int root_fd;                      /* the folder, open for reading */
-    const char *root_name;            /* name of the root entry */
-    const struct xb_snapshot *parent; /* NULL: read everything */
-    unsigned threads;                 /* 0: 2 */
-    enum xb_compression compression;  /* of file data */
-    const atomic_bool *cancel;        /* may be NULL */
-    xb_backup_progress_fn *progress;  /* may be NULL; called about four times a second */
+    int root_fd;                               /* the folder, open for reading */
+    const char *root_name;                     /* name of the root entry */
+    const struct xb_snapshot_parents *parents; /* NULL or none: read everything */
+    unsigned threads;                          /* 0: 2 */
+    enum xb_compression compression;           /* of file data */
+    const atomic_bool *cancel;                 /* may be NULL */
+    xb_backup_progress_fn *progress;           /* may be NULL; called about four times a second */
     void *progress_context;
+    const struct xb_snapshot *source; /* what the snapshot to come says of itself (source, tags,
+                                         start), for checkpoints; NULL: there will be none */
+    unsigned index_every_ms, checkpoint_every_ms; /* 0: 10 and 40 minutes */
 };
 
 struct xb_backup_message {
@@ -51,7 +57,7 @@ struct xb_backup_result {
     struct xb_entry root;
     uint64_t files, cached_files, dirs, symlinks, special_files;
     uint64_t bytes, bytes_read, bytes_new, bytes_stored;
-    uint64_t changed_files; /* changed while they were read, again and again */
+    uint64_t changed_files; /* changed while they were read, again and again; marked in the tree */
     uint64_t vanished;      /* were listed and then gone */
     uint64_t failed;        /* could not be read */
     struct xb_backup_message messages[XB_BACKUP_MESSAGES_MAX];
@@ -61,4 +67,8 @@ struct xb_backup_result {
 
 int xb_backup_run(struct xb_repository *repository, const struct xb_backup_options *options,
                   struct xb_backup_result *ret, struct xb_error *err) XB_MUST_CHECK;
+
+/* Moves the tree into the snapshot, with what was counted and the time. */
+void xb_backup_fill_snapshot(struct xb_backup_result *result, struct xb_snapshot *snapshot);
+void xb_backup_fill_stats(const struct xb_backup_result *result, struct xb_snapshot *snapshot);
 void xb_backup_result_free(struct xb_backup_result *result); /* what it owns */

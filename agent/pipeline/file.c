@@ -171,33 +171,3 @@ int xb_backup_read_file(struct backup *backup, struct lane *lane, int fd, struct
     pthread_mutex_unlock(&backup->lock);
     return 0;
 }
-
-static int reuse_content(void *context, const struct xb_content_id *id, struct xb_error *err)
-{
-    struct xb_repository *repository = context;
-    return xb_content_reuse(repository, id)
-               ? 0
-               : xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT, "a content is gone");
-}
-
-bool xb_backup_reuse(struct backup *backup, const struct xb_entry *before, struct xb_entry *entry)
-{
-    struct xb_error ignored = XB_ERROR_INIT;
-    if (xb_object_verify(backup->repository, &before->object, false, reuse_content,
-                         backup->repository, &ignored) < 0) {
-        return false;
-    }
-    struct xb_hole *holes = NULL;
-    if (before->hole_count) {
-        holes = reallocarray(NULL, before->hole_count, sizeof *holes);
-        if (!holes) {
-            return false;
-        }
-        memcpy(holes, before->holes, before->hole_count * sizeof *holes);
-    }
-    entry->object = before->object;
-    entry->size = before->size;
-    entry->holes = holes;
-    entry->hole_count = before->hole_count;
-    return true;
-}

@@ -2,10 +2,12 @@
  *
  * internal.h - a running backup from within; for the files of this folder only.
  *
- * What for:  walk.c goes through folders, file.c reads one file, attributes.c turns what the file
- *            system says into an entry, estimate.c counts ahead.
- * Threads:   the walking thread and the workers share struct backup; `lock` guards the result,
- *            the first failure and the frames' builders and counts.
+ * What for:  walk.c goes through folders, frame.c collects their entries, read_job.c and file.c
+ * read one file, known.c takes over what parents have, attributes.c turns what the file system says
+ * into an entry, checkpoint.c keeps what is done so far, estimate.c counts ahead. Threads:   the
+ * walking thread, the workers and the keeper share struct backup; `lock` guards the result, the
+ * first failure, the list of frames and their counts. Locks:     a lane's, then a frame's, then the
+ * backup's.
  */
 #pragma once
 
@@ -21,30 +23,25 @@ enum { XB_LANES_MAX = 16 };
 struct lane {
     struct xb_reader *reader;
     struct xb_object_writer *writer, *part_writer;
-    bool taken;
-};
+    bool taken; /* under the backup's lock */
 
-/* A folder whose entries are being collected. It is written when its last entry has come. */
-struct frame {
-    struct backup *backup;
-    struct frame *parent;
-    int fd;
-    char *name, *path; /* path from the root, for messages */
+    pthread_mutex_t lock; /* for what follows: the file under way, for checkpoints */
+    struct frame *frame;  /* NULL: none */
+    const char *name;
     struct stat st;
-    struct xb_directory *before; /* the parent snapshot's view of it, or NULL */
-    struct xb_directory_builder *builder;
-    size_t waiting; /* entries on their way, and the listing itself */
 };
 
 struct backup {
     struct xb_repository *repository;
     const struct xb_backup_options *options;
+    dev_t root_device;
     struct xb_workers *workers;
     struct lane lanes[XB_LANES_MAX];
     unsigned lane_count;
 
     pthread_mutex_t lock;
-    pthread_cond_t changed;
+    pthread_cond_t changed; /* by the monotonic clock */
+    struct frame *frames;   /* all that are under way */
     struct xb_backup_result result;
     struct xb_error failure; /* the first that ends the backup */
     atomic_bool done;
@@ -66,6 +63,7 @@ struct xb_attribute_source {
     int fd, folder_fd;
     const char *name;
     const struct stat *st;
+    dev_t root_device;
 };
 int xb_entry_from_file(const struct xb_attribute_source *source, struct xb_entry *ret,
                        struct xb_error *err) XB_MUST_CHECK;
@@ -74,13 +72,11 @@ int xb_entry_from_file(const struct xb_attribute_source *source, struct xb_entry
 int xb_backup_read_file(struct backup *backup, struct lane *lane, int fd, struct xb_entry *entry,
                         struct xb_error *err) XB_MUST_CHECK;
 
-/* Whether the parent's entry stands for the same bytes as this file. */
-bool xb_backup_unchanged(const struct xb_entry *before, const struct stat *st);
-
-/* Takes over the parent's object; false if it is not safely there any more. */
-bool xb_backup_reuse(struct backup *backup, const struct xb_entry *before, struct xb_entry *entry);
-
 void *xb_backup_estimate(void *backup); /* a thread */
+void *xb_backup_keeper(void *backup);   /* a thread: flushes and checkpoints */
+
+/* Waits until `done`, or for so long. `lock` is held. */
+void xb_backup_wait(struct backup *backup, unsigned ms);
 
 static inline int64_t xb_timespec_ns(const struct timespec *ts)
 {

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/pipeline/known.h"
 #include "shared/base/workers.h"
 
 enum { REREADS_MAX = 2 };
@@ -16,6 +17,7 @@ enum { REREADS_MAX = 2 };
 
 struct job {
     struct frame *frame;
+    struct stat st; /* as the folder was listed */
     char name[];
 };
 
@@ -53,62 +55,76 @@ static bool same_state(const struct stat *a, const struct stat *b)
            xb_timespec_ns(&a->st_ctim) == xb_timespec_ns(&b->st_ctim);
 }
 
+/* While it is set, checkpoints hold what has been stored of the file. */
+static void set_file(struct lane *lane, const struct job *job, const struct stat *st)
+{
+    pthread_mutex_lock(&lane->lock);
+    lane->frame = job ? job->frame : NULL;
+    lane->name = job ? job->name : NULL;
+    if (st) {
+        lane->st = *st;
+    }
+    pthread_mutex_unlock(&lane->lock);
+}
+
+/* One reading; *ret_rested says whether the file was the same from beginning to end. */
+static int read_once(struct job *job, struct lane *lane, int fd, struct xb_entry *entry,
+                     bool *ret_rested, struct xb_error *err)
+{
+    struct backup *backup = job->frame->backup;
+    struct stat before;
+    struct stat after;
+    if (fstat(fd, &before) < 0) {
+        return xb_error_errno(err, errno, "reading its attributes");
+    }
+    const struct xb_attribute_source source = {
+        .fd = fd, .name = job->name, .st = &before, .root_device = backup->root_device};
+    int r = xb_entry_from_file(&source, entry, err);
+    if (r < 0) {
+        return r;
+    }
+    set_file(lane, job, &before);
+    r = xb_backup_read_file(backup, lane, fd, entry, err);
+    set_file(lane, NULL, NULL);
+    if (r == 0 && fstat(fd, &after) < 0) {
+        r = xb_error_errno(err, errno, "reading its attributes");
+    }
+    if (r < 0) {
+        xb_entry_free(entry);
+        return r;
+    }
+    *ret_rested = same_state(&before, &after);
+    return 0;
+}
+
+static void note_change(struct job *job, struct xb_entry *entry)
+{
+    struct backup *backup = job->frame->backup;
+    XB_CLEANUP(xb_freep) char *path = xb_frame_child_path(job->frame, job->name);
+    xb_backup_note(backup, path ? path : job->name, "changed while it was read");
+    pthread_mutex_lock(&backup->lock);
+    backup->result.changed_files++;
+    pthread_mutex_unlock(&backup->lock);
+    entry->changed = true;
+    entry->ctime_ns = 1; /* never equal: the next backup reads it again */
+}
+
 /* Reads until the file was at rest from beginning to end, or the tries are used up. */
 static int read_at_rest(struct job *job, struct lane *lane, int fd, struct xb_entry *entry,
                         struct xb_error *err)
 {
-    struct backup *backup = job->frame->backup;
     for (unsigned try = 0;; try++) {
-        struct stat before;
-        struct stat after;
-        if (fstat(fd, &before) < 0) {
-            return xb_error_errno(err, errno, "reading its attributes");
-        }
-        struct xb_attribute_source source = {.fd = fd, .name = job->name, .st = &before};
-        int r = xb_entry_from_file(&source, entry, err);
-        if (r < 0) {
+        bool rested = false;
+        int r = read_once(job, lane, fd, entry, &rested, err);
+        if (r < 0 || rested) {
             return r;
         }
-        r = xb_backup_read_file(backup, lane, fd, entry, err);
-        if (r == 0 && fstat(fd, &after) < 0) {
-            r = xb_error_errno(err, errno, "reading its attributes");
-        }
-        if (r < 0 || same_state(&before, &after)) {
-            return r;
-        }
-        if (try == REREADS_MAX || (uint64_t)after.st_size > REREAD_BYTES_MAX) {
-            XB_CLEANUP(xb_freep) char *path = xb_frame_child_path(job->frame, job->name);
-            xb_backup_note(backup, path ? path : job->name, "changed while it was read");
-            pthread_mutex_lock(&backup->lock);
-            backup->result.changed_files++;
-            pthread_mutex_unlock(&backup->lock);
-            entry->ctime_ns = 1; /* never equal: the next backup reads it again */
+        if (try == REREADS_MAX || entry->size > REREAD_BYTES_MAX) {
+            note_change(job, entry);
             return 0;
         }
         xb_entry_free(entry);
     }
-}
-
-static bool take_over(struct job *job, int fd, const struct stat *st, struct xb_entry *entry)
-{
-    struct backup *backup = job->frame->backup;
-    const struct xb_entry *before =
-        job->frame->before ? xb_directory_find(job->frame->before, job->name) : NULL;
-    struct xb_attribute_source source = {.fd = fd, .name = job->name, .st = st};
-    struct xb_error err = XB_ERROR_INIT;
-    if (!before || !xb_backup_unchanged(before, st) ||
-        xb_entry_from_file(&source, entry, &err) < 0) {
-        return false;
-    }
-    if (!xb_backup_reuse(backup, before, entry)) {
-        xb_entry_free(entry);
-        return false;
-    }
-    atomic_fetch_add(&backup->bytes_done, entry->size);
-    pthread_mutex_lock(&backup->lock);
-    backup->result.cached_files++;
-    pthread_mutex_unlock(&backup->lock);
-    return true;
 }
 
 static void count_file(struct backup *backup, const struct xb_entry *entry)
@@ -133,6 +149,9 @@ static void read_file(struct job *job, struct lane *lane)
     struct stat st;
     struct xb_error err = XB_ERROR_INIT;
     struct xb_entry entry = {.name = NULL};
+    if (xb_known_keep(frame, job->name, &job->st, true)) {
+        return;
+    }
     XB_CLEANUP(xb_closep) int fd = open_file(job);
     if (fd < 0 && (errno == ENOENT || errno == ELOOP)) {
         xb_frame_add_vanished(frame, job->name);
@@ -146,10 +165,8 @@ static void read_file(struct job *job, struct lane *lane)
         xb_frame_add_failure(frame, job->name, "was replaced by another kind of file");
         return;
     }
-    if (!take_over(job, fd, &st, &entry)) {
-        int r = read_at_rest(job, lane, fd, &entry, &err);
-        if (r < 0) {
-            xb_entry_free(&entry);
+    if (!xb_known_reuse(frame, job->name, fd, &st, &entry)) {
+        if (read_at_rest(job, lane, fd, &entry, &err) < 0) {
             if (ends_backup(&err, frame->backup)) {
                 xb_backup_fail(frame->backup, &err);
             } else {
@@ -176,7 +193,7 @@ static void run_job(void *context)
     xb_frame_release(frame);
 }
 
-void xb_read_job_submit(struct frame *frame, const char *name)
+void xb_read_job_submit(struct frame *frame, const char *name, const struct stat *st)
 {
     size_t len = strlen(name);
     struct job *job = malloc(sizeof *job + len + 1);
@@ -187,9 +204,8 @@ void xb_read_job_submit(struct frame *frame, const char *name)
         return;
     }
     job->frame = frame;
+    job->st = *st;
     memcpy(job->name, name, len + 1);
-    pthread_mutex_lock(&frame->backup->lock);
-    frame->waiting++;
-    pthread_mutex_unlock(&frame->backup->lock);
+    xb_frame_hold(frame);
     xb_workers_submit(frame->backup->workers, run_job, job);
 }

@@ -10,5 +10,4 @@
 
 /* Walks the tree below root_fd (taken over) and returns when every folder is written, or the
  * backup has failed. */
-void xb_backup_walk(struct backup *backup, int root_fd, const struct stat *st,
-                    struct xb_directory *before);
+void xb_backup_walk(struct backup *backup, int root_fd);

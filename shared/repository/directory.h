@@ -6,18 +6,23 @@
  * What for:  encode and decode entries and directory objects; the only place that knows their JSON.
  * Ownership: a decoded entry's strings belong to the entry: xb_entry_free. Encoding copies.
  * Threads:   none shared.    Blocking: never (pure).
- * Shapes:    kopia-format section 11. Extra fields (design decision 1), all optional, ignored by
- * kopia: x-name    base64 of the raw name when the name is no UTF-8; `name` then holds a unique
- * UTF-8 stand-in x-target  (symlinks need none: the object is the raw target) x-xattr
- * {"user.a":"<base64>",...}; POSIX ACLs are system.posix_acl_access/_default x-link    identity of
- * a hard-linked file within the snapshot: "<dev>:<inode>" as text x-ino, x-dev, x-ctime   identity
- * of the file when it was read, for the next incremental x-holes   array of [offset,length,...] of
- * the data segments' gaps, ascending (present only on sparse files) x-node    "p" fifo, "s" socket,
- * "b:<major>:<minor>", "c:<major>:<minor>": entry of type f with an empty object Errors:    CORRUPT
- * with the entry's name and the field. Limits:    name <= 4096 bytes, xattr value <= 64 KiB, all
- * xattrs <= 1 MiB, holes <= XB_ENTRY_HOLES_MAX (beyond: none recorded, data is still right). Names
- * that are empty, ".", "..", or hold '/' or NUL are refused, raw names too; names in a directory
- * must be unique.
+ * Shapes:    kopia-format section 11. Extra fields (design decision 1), all optional and ignored by
+ *            kopia. In an entry:
+ *            x-name     base64 of the raw name when that is no UTF-8; `name` is then a stand-in
+ *            x-xattr    {"user.a":"<base64>",...}; ACLs are system.posix_acl_access/_default
+ *            x-link     what all names of one hard-linked file in the snapshot have in common
+ *            x-ino, x-ctime   identity of the file when it was read, for the next incremental
+ *            x-holes    [offset,length,...] of the gaps of a sparse file's data, ascending
+ *            x-node     "p" fifo, "s" socket, "b:<major>:<minor>", "c:<major>:<minor>"
+ *            x-changed  true: the file changed while it was read, and did not come to rest
+ *            In the directory object: x-special, the entries with x-node, which have no object.
+ *            kopia would restore an empty file for each if they stood in `entries` (where they are
+ *            read, too: older versions put them there).
+ * Errors:    CORRUPT with the entry's name and the field.
+ * Limits:    name <= 4096 bytes, xattr value <= 64 KiB, all xattrs <= 1 MiB, holes <=
+ *            XB_ENTRY_HOLES_MAX (beyond: none recorded, data is still right). Names that are empty,
+ *            ".", "..", or hold '/' or NUL are refused, raw names too; names in a directory must be
+ *            unique.
  */
 #pragma once
 
@@ -33,6 +38,9 @@ enum {
     XB_ENTRY_XATTR_BYTES_MAX = 64 * 1024,
     XB_ENTRY_HOLES_MAX = 65536
 };
+
+/* Why a checkpoint is not complete: what the summaries in it, and its manifest, say. */
+#define XB_INCOMPLETE_CHECKPOINT "checkpoint"
 
 enum xb_entry_type { XB_ENTRY_DIRECTORY, XB_ENTRY_FILE, XB_ENTRY_SYMLINK };
 
@@ -75,15 +83,17 @@ struct xb_entry {
     size_t xattr_count;
     struct xb_hole *holes;
     size_t hole_count;
-    uint64_t inode, device; /* 0: unknown */
-    int64_t ctime_ns;       /* 0: unknown */
-    char *link;             /* NULL: not hard-linked */
-    char node;              /* 0, or p s b c */
+    uint64_t inode;   /* 0: unknown */
+    int64_t ctime_ns; /* 0: unknown */
+    char *link;       /* NULL: not hard-linked */
+    char node;        /* 0, or p s b c: a special file, without an object */
     uint32_t node_major, node_minor;
+    bool changed; /* while it was read */
 };
 
 void xb_entry_free(struct xb_entry *entry); /* frees what it owns, and zeroes it; not the struct */
 void xb_summary_free(struct xb_summary *summary);
+XB_DEFINE_CLEANUP(xb_summary_freep, struct xb_summary, xb_summary_free);
 
 /* Appends the entry's JSON object. Also used for a snapshot's rootEntry. */
 int xb_entry_encode(const struct xb_entry *entry, struct xb_buf *out,
@@ -93,11 +103,15 @@ int xb_entry_decode(struct json_object *json, struct xb_entry *ret,
                     struct xb_error *err) XB_MUST_CHECK;
 
 /* Builds a directory object. Entries may be added in any order and are sorted (directories first,
- * bytewise) at the end. Adding takes the entry's content over (also on failure). */
+ * bytewise) at the end. Adding takes the entry's content over (also on failure). A stand-in for a
+ * name that is no UTF-8 gives way to a file that is really called so. */
 struct xb_directory_builder;
 int xb_directory_builder_new(struct xb_directory_builder **ret, struct xb_error *err) XB_MUST_CHECK;
 int xb_directory_builder_add(struct xb_directory_builder *builder, struct xb_entry *entry,
                              struct xb_error *err) XB_MUST_CHECK;
+/* The same, and the entry stays the caller's. */
+int xb_directory_builder_keep(struct xb_directory_builder *builder, const struct xb_entry *entry,
+                              struct xb_error *err) XB_MUST_CHECK;
 /* An entry that could not be read: counted in numFailed (fatal) or numIgnoredErrors, and listed. */
 int xb_directory_builder_add_error(struct xb_directory_builder *builder, const char *path,
                                    const char *message, bool ignored,
@@ -109,12 +123,19 @@ int xb_directory_builder_write(struct xb_directory_builder *builder,
                                struct xb_repository *repository, int64_t own_mtime_ns,
                                struct xb_object_id *ret_id, struct xb_summary **ret_summary,
                                struct xb_error *err) XB_MUST_CHECK;
+/* Writes what has been added so far, and what `more` holds, as a directory whose summary says
+ * XB_INCOMPLETE_CHECKPOINT. Both builders stay as they are; nobody may add to them meanwhile. */
+int xb_directory_builder_checkpoint(const struct xb_directory_builder *builder,
+                                    const struct xb_directory_builder *more,
+                                    struct xb_repository *repository, struct xb_object_id *ret_id,
+                                    struct xb_summary **ret_summary,
+                                    struct xb_error *err) XB_MUST_CHECK;
 void xb_directory_builder_free(struct xb_directory_builder *builder);
 XB_DEFINE_CLEANUP(xb_directory_builder_freep, struct xb_directory_builder,
                   xb_directory_builder_free);
 
 struct xb_directory {
-    struct xb_entry *entries; /* in stored order */
+    struct xb_entry *entries; /* in stored order, special files last */
     size_t count;
     struct xb_summary summary;
     uint32_t *by_name; /* positions in the order of raw names */

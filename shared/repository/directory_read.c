@@ -11,6 +11,8 @@ enum { DIRECTORY_BYTES_MAX = 1 << 30, NESTING_MAX = 32 };
 
 struct scan {
     const char *at, *end;
+    size_t cap;                /* of the directory's entries */
+    bool stream_seen, seen[2]; /* seen: `entries`, `x-special` */
 };
 
 static int malformed(const struct scan *scan, struct xb_error *err)
@@ -91,17 +93,17 @@ static int parse_span(const char *start, const struct scan *scan, xb_json **ret,
     return xb_json_parse(start, (size_t)(scan->at - start), ret, err);
 }
 
-static int add_entry(struct xb_directory *directory, size_t *cap, xb_json *json,
+static int add_entry(struct scan *scan, struct xb_directory *directory, xb_json *json,
                      struct xb_error *err)
 {
-    if (directory->count == *cap) {
-        size_t more = *cap ? 2 * *cap : 16;
+    if (directory->count == scan->cap) {
+        size_t more = scan->cap ? 2 * scan->cap : 16;
         struct xb_entry *entries = reallocarray(directory->entries, more, sizeof *entries);
         if (!entries) {
             return xb_error_no_memory(err, "a directory");
         }
         directory->entries = entries;
-        *cap = more;
+        scan->cap = more;
     }
     int r = xb_entry_decode(json, &directory->entries[directory->count], err);
     directory->count += r == 0;
@@ -110,7 +112,6 @@ static int add_entry(struct xb_directory *directory, size_t *cap, xb_json *json,
 
 static int parse_entries(struct scan *scan, struct xb_directory *directory, struct xb_error *err)
 {
-    size_t cap = 0;
     skip_space(scan);
     if (scan->end - scan->at >= 4 && memcmp(scan->at, "null", 4) == 0) {
         scan->at += 4;
@@ -130,7 +131,7 @@ static int parse_entries(struct scan *scan, struct xb_directory *directory, stru
             return malformed(scan, err);
         }
         int r = parse_span(start, scan, &json, err);
-        if (r < 0 || (r = add_entry(directory, &cap, json, err)) < 0) {
+        if (r < 0 || (r = add_entry(scan, directory, json, err)) < 0) {
             return r;
         }
         if (take(scan, ']')) {
@@ -148,60 +149,78 @@ static bool span_is(const char *start, const struct scan *scan, const char *text
     return (size_t)(scan->at - start) == len && memcmp(start, text, len) == 0;
 }
 
-/* One "key": value of the outer object. *ret_stream: the stream's name was seen and is right. */
-static int parse_member(struct scan *scan, struct xb_directory *directory, bool *ret_stream,
-                        struct xb_error *err)
+/* `x-special` holds special files only: whatever else stood there, kopia would not see. */
+static int parse_special(struct scan *scan, struct xb_directory *directory, struct xb_error *err)
 {
+    size_t first = directory->count;
+    int r = parse_entries(scan, directory, err);
+    for (size_t i = first; r == 0 && i < directory->count; i++) {
+        if (!directory->entries[i].node) {
+            r = xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG,
+                             "field x-special: '%.100s' is no special file",
+                             directory->entries[i].name);
+        }
+    }
+    return r;
+}
+
+static int parse_summary(const char *value, const struct scan *scan, struct xb_directory *directory,
+                         struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *json = NULL;
+    int r = parse_span(value, scan, &json, err);
+    if (r == 0 && json && !json_object_is_type(json, json_type_object)) {
+        r = malformed(scan, err);
+    }
+    if (r == 0) {
+        xb_summary_clear(&directory->summary);
+        r = xb_summary_decode(json, &directory->summary, err);
+    }
+    return r;
+}
+
+/* One "key": value of the outer object. */
+static int parse_member(struct scan *scan, struct xb_directory *directory, struct xb_error *err)
+{
+    static const char *const lists[] = {"\"entries\"", "\"x-special\""};
     skip_space(scan);
     const char *key = scan->at;
     if (!skip_string(scan)) {
         return malformed(scan, err);
     }
-    bool entries = span_is(key, scan, "\"entries\"");
     bool stream = span_is(key, scan, "\"stream\"");
     bool summary = span_is(key, scan, "\"summary\"");
+    size_t list = span_is(key, scan, lists[0]) ? 0 : span_is(key, scan, lists[1]) ? 1 : 2;
     if (!take(scan, ':')) {
         return malformed(scan, err);
     }
-    if (entries && directory->count == 0) {
-        return parse_entries(scan, directory, err);
+    if (list < 2 && !scan->seen[list]) {
+        scan->seen[list] = true;
+        return list ? parse_special(scan, directory, err) : parse_entries(scan, directory, err);
     }
     skip_space(scan);
     const char *value = scan->at;
     if (!skip_value(scan)) {
         return malformed(scan, err);
     }
-    *ret_stream = *ret_stream || (stream && span_is(value, scan, "\"kopia:directory\""));
-    if (summary) {
-        XB_CLEANUP(xb_json_putp) xb_json *json = NULL;
-        int r = parse_span(value, scan, &json, err);
-        if (r == 0 && json && !json_object_is_type(json, json_type_object)) {
-            r = malformed(scan, err);
-        }
-        if (r == 0) {
-            xb_summary_clear(&directory->summary);
-            r = xb_summary_decode(json, &directory->summary, err);
-        }
-        return r;
-    }
-    return 0;
+    scan->stream_seen |= stream && span_is(value, scan, "\"kopia:directory\"");
+    return summary ? parse_summary(value, scan, directory, err) : 0;
 }
 
 static int parse_directory(struct scan *scan, struct xb_directory *directory, struct xb_error *err)
 {
-    bool stream = false;
     if (!take(scan, '{')) {
         return malformed(scan, err);
     }
     do {
-        int r = parse_member(scan, directory, &stream, err);
+        int r = parse_member(scan, directory, err);
         if (r < 0) {
             return r;
         }
     } while (take(scan, ','));
     bool closed = take(scan, '}');
     skip_space(scan);
-    if (!closed || scan->at != scan->end || !stream) {
+    if (!closed || scan->at != scan->end || !scan->stream_seen) {
         return malformed(scan, err);
     }
     return 0;
@@ -247,7 +266,7 @@ int xb_directory_decode(const char *data, size_t len, struct xb_directory **ret,
     if (!directory) {
         return xb_error_no_memory(err, "a directory");
     }
-    struct scan scan = {data, data + len};
+    struct scan scan = {.at = data, .end = data + len};
     int r = parse_directory(&scan, directory, err);
     if (r < 0 || (r = index_names(directory, err)) < 0) {
         return r;

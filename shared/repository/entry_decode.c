@@ -327,9 +327,13 @@ static bool parse_u64(const char *text, const char **ret_end, uint64_t *ret)
     return errno == 0;
 }
 
+/* Only an entry of a file's type can stand for a special one. */
 static int decode_node(xb_json *json, struct xb_entry *entry, struct xb_error *err)
 {
     const char *text = NULL;
+    if (entry->type != XB_ENTRY_FILE) {
+        return 0;
+    }
     int r = xb_json_need_str(json, "x-node", false, &text, err);
     if (r < 0 || !text) {
         return r;
@@ -365,10 +369,7 @@ static int decode_identity(xb_json *json, struct xb_entry *entry, struct xb_erro
     if (!parse_u64(xb_json_str(json, "x-ino", ""), &end, &entry->inode)) {
         entry->inode = 0;
     }
-    if (!parse_u64(xb_json_str(json, "x-dev", ""), &end, &entry->device)) {
-        entry->device = 0;
-    }
-    return 0;
+    return xb_json_need_bool(json, "x-changed", false, &entry->changed, err);
 }
 
 static int decode_rest(xb_json *json, struct xb_entry *entry, struct xb_error *err)
@@ -377,9 +378,9 @@ static int decode_rest(xb_json *json, struct xb_entry *entry, struct xb_error *e
     xb_json *summary = NULL;
     int r = decode_type(json, entry, err);
     if (r < 0 || (r = decode_mode(json, entry, err)) < 0 ||
-        (r = decode_numbers(json, entry, err)) < 0 ||
-        (r = xb_json_need_str(json, "obj", true, &object, err)) < 0 ||
-        (r = xb_object_id_parse(object, &entry->object, err)) < 0 ||
+        (r = decode_numbers(json, entry, err)) < 0 || (r = decode_node(json, entry, err)) < 0 ||
+        (r = xb_json_need_str(json, "obj", !entry->node, &object, err)) < 0 ||
+        (r = object ? xb_object_id_parse(object, &entry->object, err) : 0) < 0 ||
         (r = xb_json_need_object(json, "summ", false, &summary, err)) < 0) {
         return r;
     }
@@ -394,12 +395,7 @@ static int decode_rest(xb_json *json, struct xb_entry *entry, struct xb_error *e
         (r = decode_identity(json, entry, err)) < 0) {
         return r;
     }
-    /* Only files have holes, or stand for special ones. */
-    if (entry->type == XB_ENTRY_FILE) {
-        r = decode_holes(json, entry, err);
-        r = r < 0 ? r : decode_node(json, entry, err);
-    }
-    return r;
+    return entry->type == XB_ENTRY_FILE ? decode_holes(json, entry, err) : 0;
 }
 
 int xb_entry_decode(struct json_object *json, struct xb_entry *ret, struct xb_error *err)

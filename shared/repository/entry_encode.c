@@ -10,7 +10,8 @@
 #include "shared/codec/text.h"
 #include "shared/repository/entry_internal.h"
 
-enum { NAME_BYTES_ON_DISK_MAX = 255, STAND_IN_SUFFIX_BYTES = 17 };
+/* A stand-in leaves room for the number that it gets when it is taken (directory_write.c). */
+enum { STAND_IN_BYTES_MAX = 244, STAND_IN_SUFFIX_BYTES = 17 };
 
 /* Go's mode bits. */
 enum { GO_SETUID = 1 << 23, GO_SETGID = 1 << 22, GO_STICKY = 1 << 20 };
@@ -22,12 +23,12 @@ void xb_entry_stored_name(const char *raw, char out[XB_ENTRY_STORED_NAME_BYTES])
         memcpy(out, raw, len + 1);
         return;
     }
-    /* Every byte that is not ASCII becomes '_', and a hash of the raw name keeps it unique; short
-     * enough for kopia to restore it. */
+    /* Every byte that is not ASCII becomes '_', and a hash of the raw name tells it from others;
+     * short enough for kopia to restore it. */
     uint64_t hash = xb_fnv1a(raw);
-    size_t keep = len < NAME_BYTES_ON_DISK_MAX - STAND_IN_SUFFIX_BYTES
+    size_t keep = len < STAND_IN_BYTES_MAX - STAND_IN_SUFFIX_BYTES
                       ? len
-                      : NAME_BYTES_ON_DISK_MAX - STAND_IN_SUFFIX_BYTES;
+                      : STAND_IN_BYTES_MAX - STAND_IN_SUFFIX_BYTES;
     for (size_t i = 0; i < keep; i++) {
         out[i] = (unsigned char)raw[i] < 128 ? raw[i] : '_';
     }
@@ -146,8 +147,7 @@ static int encode_identity(const struct xb_entry *entry, struct xb_buf *out, str
         }
     }
     if (r == 0 && entry->inode) {
-        r = xb_buf_printf(out, err, ",\"x-ino\":\"%" PRIu64 "\",\"x-dev\":\"%" PRIu64 "\"",
-                          entry->inode, entry->device);
+        r = xb_buf_printf(out, err, ",\"x-ino\":\"%" PRIu64 "\"", entry->inode);
     }
     if (r == 0 && entry->ctime_ns) {
         char text[XB_TIME_TEXT_BYTES];
@@ -158,11 +158,10 @@ static int encode_identity(const struct xb_entry *entry, struct xb_buf *out, str
 }
 
 /* What kopia does not know; it ignores these fields and its maintenance keeps them. */
-static int encode_extra(const struct xb_entry *entry, const char *stored, struct xb_buf *out,
-                        struct xb_error *err)
+static int encode_extra(const struct xb_entry *entry, struct xb_buf *out, struct xb_error *err)
 {
     int r = 0;
-    if (strcmp(stored, entry->name) != 0) {
+    if (!xb_utf8_valid(entry->name, strlen(entry->name))) {
         r = xb_buf_append_str(out, ",\"x-name\":", err);
         if (r == 0) {
             r = encode_base64(out, entry->name, strlen(entry->name), err);
@@ -179,6 +178,9 @@ static int encode_extra(const struct xb_entry *entry, const char *stored, struct
     }
     if (r == 0 && entry->node) {
         r = encode_node(entry, out, err);
+    }
+    if (r == 0 && entry->changed) {
+        r = xb_buf_append_str(out, ",\"x-changed\":true", err);
     }
     return r;
 }
@@ -213,29 +215,42 @@ static int encode_numbers(const struct xb_entry *entry, struct xb_buf *out, stru
     return r;
 }
 
-int xb_entry_encode(const struct xb_entry *entry, struct xb_buf *out, struct xb_error *err)
+int xb_entry_encode_rest(const struct xb_entry *entry, struct xb_buf *out, struct xb_error *err)
 {
     static const char types[] = {'d', 'f', 's'};
-    char stored[XB_ENTRY_STORED_NAME_BYTES];
     if (!xb_entry_name_valid(entry->name, strlen(entry->name))) {
         return xb_error_set(err, XB_ERR_BUG, -EINVAL, "not an entry's name");
     }
-    xb_entry_stored_name(entry->name, stored);
-    int r = xb_buf_append_str(out, "{\"name\":", err);
-    if (r < 0 || (r = xb_json_go_string(out, stored, strlen(stored), err)) < 0 ||
-        (r = xb_buf_printf(out, err, ",\"type\":\"%c\"", types[entry->type])) < 0 ||
-        (r = encode_numbers(entry, out, err)) < 0 ||
-        (r = xb_buf_printf(out, err, ",\"obj\":\"%s\"", entry->object.text)) < 0) {
+    int r = xb_buf_printf(out, err, ",\"type\":\"%c\"", types[entry->type]);
+    if (r < 0 || (r = encode_numbers(entry, out, err)) < 0) {
         return r;
     }
-    if (entry->summary) {
+    if (!entry->node) {
+        /* A special file has no data, and kopia would not see what only our field names. */
+        r = xb_buf_printf(out, err, ",\"obj\":\"%s\"", entry->object.text);
+    }
+    if (r == 0 && entry->summary) {
         r = xb_buf_append_str(out, ",\"summ\":", err);
         if (r == 0) {
             r = xb_summary_encode(entry->summary, out, err);
         }
     }
     if (r == 0) {
-        r = encode_extra(entry, stored, out, err);
+        r = encode_extra(entry, out, err);
     }
     return r < 0 ? r : xb_buf_append_str(out, "}", err);
+}
+
+int xb_entry_encode(const struct xb_entry *entry, struct xb_buf *out, struct xb_error *err)
+{
+    char stored[XB_ENTRY_STORED_NAME_BYTES];
+    if (!xb_entry_name_valid(entry->name, strlen(entry->name))) {
+        return xb_error_set(err, XB_ERR_BUG, -EINVAL, "not an entry's name");
+    }
+    xb_entry_stored_name(entry->name, stored);
+    int r = xb_buf_append_str(out, "{\"name\":", err);
+    if (r < 0 || (r = xb_json_go_string(out, stored, strlen(stored), err)) < 0) {
+        return r;
+    }
+    return xb_entry_encode_rest(entry, out, err);
 }

@@ -296,22 +296,86 @@ static int write_entries(struct xb_repository *repository, const struct xb_buf *
                                     XB_COMPRESSION_ZSTD_FASTEST, &result, err);
 }
 
-int xb_manifest_put(struct xb_repository *repository, const struct xb_label *labels,
-                    size_t label_count, const char *data, char ret_id[XB_MANIFEST_ID_TEXT_BYTES],
-                    struct xb_error *err)
+/* When a record was last modified, and whether it is there: the newest one of that id says. */
+static bool find_newest(const struct records *records, const char *id, int64_t *ret_modified_ns)
+{
+    const struct record *newest = NULL;
+    for (size_t i = 0; i < records->count; i++) {
+        const struct record *record = &records->items[i];
+        if (strcmp(record->manifest.id, id) == 0 &&
+            (!newest || record->manifest.modified_ns > newest->manifest.modified_ns)) {
+            newest = record;
+        }
+    }
+    if (!newest || newest->deleted) {
+        return false;
+    }
+    *ret_modified_ns = newest->manifest.modified_ns;
+    return true;
+}
+
+/* A deletion must be younger than what it deletes, whatever this machine's clock says. */
+static int encode_tombstone(const char *id, int64_t modified_ns, struct xb_buf *text,
+                            struct xb_error *err)
+{
+    char when[XB_TIME_TEXT_BYTES];
+    int64_t now_ns = xb_clock_wall_ns();
+    xb_time_format(now_ns > modified_ns ? now_ns : modified_ns + 1, when);
+    int r = xb_buf_append_str(text, "{\"id\":", err);
+    if (r < 0 || (r = xb_json_go_string(text, id, strlen(id), err)) < 0) {
+        return r;
+    }
+    return xb_buf_printf(
+        text, err, ",\"labels\":null,\"modified\":\"%s\",\"deleted\":true,\"data\":null}", when);
+}
+
+static int encode_tombstones(struct xb_repository *repository, const char *const *ids, size_t count,
+                             struct xb_buf *text, size_t *ret_written, struct xb_error *err)
+{
+    struct records records = {.items = NULL};
+    size_t written = 0;
+    int r = count ? load_records(repository, &records, err) : 0;
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        int64_t modified_ns = 0;
+        if (find_newest(&records, ids[i], &modified_ns)) {
+            r = written++ ? xb_buf_append_str(text, ",", err) : 0;
+            r = r < 0 ? r : encode_tombstone(ids[i], modified_ns, text, err);
+        }
+    }
+    free_records(&records);
+    *ret_written = written;
+    return r;
+}
+
+static int encode_fresh(const struct xb_manifest_new *fresh, const char *id, struct xb_buf *text,
+                        struct xb_error *err)
+{
+    char now[XB_TIME_TEXT_BYTES];
+    xb_time_format(xb_clock_wall_ns(), now);
+    int r = xb_buf_printf(text, err, "{\"id\":\"%s\",\"labels\":", id);
+    if (r < 0 || (r = encode_labels(fresh->labels, fresh->label_count, text, err)) < 0 ||
+        (r = xb_buf_printf(text, err, ",\"modified\":\"%s\",\"data\":", now)) < 0 ||
+        (r = xb_buf_append_str(text, fresh->data, err)) < 0) {
+        return r;
+    }
+    return xb_buf_append_str(text, "}", err);
+}
+
+int xb_manifest_replace(struct xb_repository *repository, const char *const *ids, size_t id_count,
+                        const struct xb_manifest_new *fresh, char ret_id[XB_MANIFEST_ID_TEXT_BYTES],
+                        struct xb_error *err)
 {
     unsigned char random[ID_BYTES];
     char id[XB_MANIFEST_ID_TEXT_BYTES];
-    char now[XB_TIME_TEXT_BYTES];
-    XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(XB_MANIFEST_BYTES_MAX);
+    XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(CONTENT_PLAIN_BYTES_MAX);
+    size_t deleted = 0;
     xb_random_bytes(random, sizeof random);
     xb_hex_encode(random, sizeof random, id);
-    xb_time_format(xb_clock_wall_ns(), now);
-    int r = xb_buf_printf(&text, err, "{\"entries\":[{\"id\":\"%s\",\"labels\":", id);
-    if (r < 0 || (r = encode_labels(labels, label_count, &text, err)) < 0 ||
-        (r = xb_buf_printf(&text, err, ",\"modified\":\"%s\",\"data\":", now)) < 0 ||
-        (r = xb_buf_append_str(&text, data, err)) < 0 ||
-        (r = xb_buf_append_str(&text, "}]}\n", err)) < 0 ||
+    int r = xb_buf_append_str(&text, "{\"entries\":[", err);
+    if (r < 0 || (r = encode_tombstones(repository, ids, id_count, &text, &deleted, err)) < 0 ||
+        (r = deleted ? xb_buf_append_str(&text, ",", err) : 0) < 0 ||
+        (r = encode_fresh(fresh, id, &text, err)) < 0 ||
+        (r = xb_buf_append_str(&text, "]}\n", err)) < 0 ||
         (r = write_entries(repository, &text, err)) < 0) {
         return r;
     }
@@ -319,17 +383,26 @@ int xb_manifest_put(struct xb_repository *repository, const struct xb_label *lab
     return 0;
 }
 
+int xb_manifest_put(struct xb_repository *repository, const struct xb_label *labels,
+                    size_t label_count, const char *data, char ret_id[XB_MANIFEST_ID_TEXT_BYTES],
+                    struct xb_error *err)
+{
+    const struct xb_manifest_new fresh = {labels, label_count, data};
+    return xb_manifest_replace(repository, NULL, 0, &fresh, ret_id, err);
+}
+
 int xb_manifest_delete(struct xb_repository *repository, const char *id, struct xb_error *err)
 {
-    char now[XB_TIME_TEXT_BYTES];
     XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(4096);
-    xb_time_format(xb_clock_wall_ns(), now);
-    int r = xb_buf_append_str(&text, "{\"entries\":[{\"id\":", err);
-    if (r < 0 || (r = xb_json_go_string(&text, id, strlen(id), err)) < 0 ||
-        (r = xb_buf_printf(
-             &text, err, ",\"labels\":null,\"modified\":\"%s\",\"deleted\":true,\"data\":null}]}\n",
-             now)) < 0) {
+    size_t deleted = 0;
+    int r = xb_buf_append_str(&text, "{\"entries\":[", err);
+    if (r < 0 || (r = encode_tombstones(repository, &id, 1, &text, &deleted, err)) < 0 ||
+        (r = xb_buf_append_str(&text, "]}\n", err)) < 0) {
         return r;
+    }
+    if (!deleted) {
+        return xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT,
+                            "there is no manifest %.40s in the repository", id);
     }
     return write_entries(repository, &text, err);
 }

@@ -5,7 +5,8 @@
  *
  * What for:  write a stream of any length and get an object id; read any range of an object.
  * Ownership: writer and reader belong to the caller; the repository must outlive them.
- * Threads:   one thread at a time per writer or reader; many of them at once.
+ * Threads:   one thread at a time per writer or reader (but for xb_object_writer_checkpoint); many
+ * of them at once.
  * Blocking:  yes.
  * Shapes:    object id text: `I`* [`Z`|`D`] content id. Zero bytes make one empty content
  * (kopia-format section 9). Limits:    nesting of indirect objects <= XB_OBJECT_DEPTH_MAX; an index
@@ -59,6 +60,11 @@ int xb_object_writer_write(struct xb_object_writer *writer, const void *data, si
 /* Ends the object. The writer can then be used again for the next object of the same options. */
 int xb_object_writer_finish(struct xb_object_writer *writer, struct xb_object_id *ret_id,
                             struct xb_object_stats *ret_stats, struct xb_error *err) XB_MUST_CHECK;
+/* An object of what has been stored of the one under way, which goes on. May be called while
+ * another thread writes; waits for one piece at most. ret_id->text is "" if nothing is stored yet.
+ */
+int xb_object_writer_checkpoint(struct xb_object_writer *writer, struct xb_object_id *ret_id,
+                                uint64_t *ret_bytes, struct xb_error *err) XB_MUST_CHECK;
 /* Gives up the object under way; the writer can then be used again. */
 void xb_object_writer_abort(struct xb_object_writer *writer);
 void xb_object_writer_free(struct xb_object_writer *writer);

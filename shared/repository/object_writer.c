@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include "shared/repository/splitter.h"
 
 struct xb_object_writer {
+    pthread_mutex_t lock; /* for checkpoints */
     struct xb_repository *repository;
     struct xb_object_writer_options options;
     struct xb_splitter splitter;
@@ -31,6 +33,7 @@ int xb_object_writer_new(struct xb_repository *repository,
     if (!writer) {
         return xb_error_no_memory(err, "an object");
     }
+    pthread_mutex_init(&writer->lock, NULL);
     writer->repository = repository;
     writer->options = *options;
     writer->splitter = splitter;
@@ -47,6 +50,7 @@ void xb_object_writer_free(struct xb_object_writer *writer)
     }
     xb_buf_free(&writer->chunk);
     xb_buf_free(&writer->table);
+    pthread_mutex_destroy(&writer->lock);
     free(writer);
 }
 
@@ -100,8 +104,8 @@ static size_t room_in_part(const struct xb_object_writer *writer, size_t len)
     return left < len ? (size_t)left : len;
 }
 
-int xb_object_writer_write(struct xb_object_writer *writer, const void *data, size_t len,
-                           struct xb_error *err)
+static int write_locked(struct xb_object_writer *writer, const void *data, size_t len,
+                        struct xb_error *err)
 {
     const char *at = data;
     while (len > 0) {
@@ -143,7 +147,16 @@ int xb_object_writer_write(struct xb_object_writer *writer, const void *data, si
     return 0;
 }
 
-/* The index of the chunks is an object of its own, and may itself be cut. */
+int xb_object_writer_write(struct xb_object_writer *writer, const void *data, size_t len,
+                           struct xb_error *err)
+{
+    pthread_mutex_lock(&writer->lock);
+    int r = write_locked(writer, data, len, err);
+    pthread_mutex_unlock(&writer->lock);
+    return r;
+}
+
+/* The index of the chunks is an object of its own, and may itself be cut. The table stays. */
 static int write_table(struct xb_object_writer *writer, struct xb_object_id *ret,
                        struct xb_error *err)
 {
@@ -152,11 +165,13 @@ static int write_table(struct xb_object_writer *writer, struct xb_object_id *ret
         .prefix = writer->options.prefix ? writer->options.prefix : 'x',
         .compression = XB_COMPRESSION_ZSTD_FASTEST,
         .split = true};
+    static const char end[] = "]}\n";
     struct xb_object_id id;
     struct xb_object_stats stats;
-    int r = xb_buf_append_str(&writer->table, "]}\n", err);
-    if (r < 0 || (r = xb_object_writer_new(writer->repository, &options, &inner, err)) < 0 ||
+    int r = xb_object_writer_new(writer->repository, &options, &inner, err);
+    if (r < 0 ||
         (r = xb_object_writer_write(inner, writer->table.data, writer->table.len, err)) < 0 ||
+        (r = xb_object_writer_write(inner, end, sizeof end - 1, err)) < 0 ||
         (r = xb_object_writer_finish(inner, &id, &stats, err)) < 0) {
         return r;
     }
@@ -170,7 +185,32 @@ static int write_table(struct xb_object_writer *writer, struct xb_object_id *ret
     return 0;
 }
 
-void xb_object_writer_abort(struct xb_object_writer *writer)
+/* The object of the chunks written so far. */
+static int name_object(struct xb_object_writer *writer, struct xb_object_id *ret,
+                       struct xb_error *err)
+{
+    if (writer->stats.chunks != 1) {
+        return write_table(writer, ret, err);
+    }
+    xb_content_id_format(&writer->first, ret->text);
+    return 0;
+}
+
+int xb_object_writer_checkpoint(struct xb_object_writer *writer, struct xb_object_id *ret_id,
+                                uint64_t *ret_bytes, struct xb_error *err)
+{
+    struct xb_object_id id = {.text = ""};
+    pthread_mutex_lock(&writer->lock);
+    int r = writer->stats.chunks ? name_object(writer, &id, err) : 0;
+    if (r == 0) {
+        *ret_id = id;
+        *ret_bytes = writer->chunk_start;
+    }
+    pthread_mutex_unlock(&writer->lock);
+    return r;
+}
+
+static void reset(struct xb_object_writer *writer)
 {
     xb_buf_clear(&writer->chunk);
     xb_buf_clear(&writer->table);
@@ -179,26 +219,31 @@ void xb_object_writer_abort(struct xb_object_writer *writer)
     writer->stats = (struct xb_object_stats){.bytes = 0};
 }
 
+void xb_object_writer_abort(struct xb_object_writer *writer)
+{
+    pthread_mutex_lock(&writer->lock);
+    reset(writer);
+    pthread_mutex_unlock(&writer->lock);
+}
+
 int xb_object_writer_finish(struct xb_object_writer *writer, struct xb_object_id *ret_id,
                             struct xb_object_stats *ret_stats, struct xb_error *err)
 {
     int r = 0;
     struct xb_object_id id = {.text = ""};
+    pthread_mutex_lock(&writer->lock);
     if (writer->chunk.len > 0 || writer->stats.chunks == 0) {
         r = write_chunk(writer, writer->chunk.data ? writer->chunk.data : "", writer->chunk.len,
                         err);
     }
     if (r == 0) {
-        if (writer->stats.chunks == 1) {
-            xb_content_id_format(&writer->first, id.text);
-        } else {
-            r = write_table(writer, &id, err);
-        }
+        r = name_object(writer, &id, err);
     }
     if (r == 0) {
         *ret_id = id;
         *ret_stats = writer->stats;
     }
-    xb_object_writer_abort(writer);
+    reset(writer);
+    pthread_mutex_unlock(&writer->lock);
     return r;
 }

@@ -286,13 +286,12 @@ int xb_repository_info(struct xb_repository *repository, struct xb_repository_in
     return 0;
 }
 
-bool xb_repository_flush_due(struct xb_repository *repository)
+bool xb_repository_flush_due(struct xb_repository *repository, int64_t age_ns_max)
 {
     pthread_mutex_lock(&repository->lock);
     bool due = repository->first_pending_ns &&
                (repository->pending.count >= XB_PENDING_DUE ||
-                xb_repository_elapsed_ns(repository) - repository->first_pending_ns >=
-                    XB_FLUSH_AGE_NS_MAX);
+                xb_repository_elapsed_ns(repository) - repository->first_pending_ns >= age_ns_max);
     pthread_mutex_unlock(&repository->lock);
     return due;
 }

@@ -194,6 +194,7 @@ int xb_repository_flush(struct xb_repository *repository, struct xb_error *err) 
 /* Whether something could not be written: nothing more will be committed through this handle. */
 bool xb_repository_failed(struct xb_repository *repository);
 
-/* Time since the last flush is over the limit of section 14 (10 min): call xb_repository_flush at
- * the next good point. */
-bool xb_repository_flush_due(struct xb_repository *repository);
+/* Whether something has waited for xb_repository_flush longer than that, or too much waits. Section
+ * 14 of the format wants no more than XB_FLUSH_AGE_NS_MAX. */
+#define XB_FLUSH_AGE_NS_MAX (INT64_C(600) * 1000000000)
+bool xb_repository_flush_due(struct xb_repository *repository, int64_t age_ns_max);

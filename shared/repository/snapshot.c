@@ -39,6 +39,59 @@ static int check_publishable(struct xb_repository *repository, const struct xb_b
     return xb_object_verify(repository, &again->root.object, false, nothing, NULL, err);
 }
 
+static bool has_tags(const struct xb_snapshot *snapshot, const struct xb_label *tags, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        bool found = false;
+        for (size_t j = 0; j < snapshot->tag_count && !found; j++) {
+            found = strcmp(tags[i].key, snapshot->tags[j].key) == 0 &&
+                    strcmp(tags[i].value, snapshot->tags[j].value) == 0;
+        }
+        if (!found) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_checkpoint(const struct xb_snapshot *snapshot)
+{
+    return snapshot->incomplete && strcmp(snapshot->incomplete, XB_INCOMPLETE_CHECKPOINT) == 0;
+}
+
+/* Whether the checkpoint `old` is of no use any more once `fresh` is there. */
+static bool supersedes(const struct xb_snapshot *fresh, const struct xb_snapshot *old)
+{
+    return is_checkpoint(old) && old->tag_count == fresh->tag_count &&
+           has_tags(old, fresh->tags, fresh->tag_count) &&
+           (fresh->incomplete ? old->start_ns == fresh->start_ns
+                              : old->start_ns <= fresh->start_ns);
+}
+
+static int put_over_checkpoints(struct xb_repository *repository, struct xb_snapshot *snapshot,
+                                const struct xb_manifest_new *fresh, struct xb_error *err)
+{
+    const struct xb_snapshot_filter same = {
+        .host = snapshot->host, .user = snapshot->user, .path = snapshot->path};
+    struct xb_snapshot_list list = {.items = NULL};
+    int r = xb_snapshot_list(repository, &same, &list, err);
+    if (r < 0) {
+        return r;
+    }
+    const char **ids = calloc(list.count + 1, sizeof *ids);
+    size_t count = 0;
+    for (size_t i = 0; ids && i < list.count; i++) {
+        if (supersedes(snapshot, list.items[i])) {
+            ids[count++] = list.items[i]->id;
+        }
+    }
+    r = ids ? xb_manifest_replace(repository, ids, count, fresh, snapshot->id, err)
+            : xb_error_no_memory(err, "a list of snapshots");
+    free(ids);
+    xb_snapshot_list_free(&list);
+    return r;
+}
+
 static int put_manifest(struct xb_repository *repository, struct xb_snapshot *snapshot,
                         const char *data, struct xb_error *err)
 {
@@ -61,7 +114,8 @@ static int put_manifest(struct xb_repository *repository, struct xb_snapshot *sn
         }
         labels[count++] = snapshot->tags[i];
     }
-    return xb_manifest_put(repository, labels, count, data, snapshot->id, err);
+    const struct xb_manifest_new fresh = {labels, count, data};
+    return put_over_checkpoints(repository, snapshot, &fresh, err);
 }
 
 int xb_snapshot_publish(struct xb_repository *repository, struct xb_snapshot *snapshot,
@@ -114,17 +168,7 @@ static bool wanted(const struct xb_snapshot *snapshot, const struct xb_snapshot_
         (filter->path && strcmp(filter->path, snapshot->path) != 0)) {
         return false;
     }
-    for (size_t i = 0; i < filter->tag_count; i++) {
-        bool found = false;
-        for (size_t j = 0; j < snapshot->tag_count && !found; j++) {
-            found = strcmp(filter->tags[i].key, snapshot->tags[j].key) == 0 &&
-                    strcmp(filter->tags[i].value, snapshot->tags[j].value) == 0;
-        }
-        if (!found) {
-            return false;
-        }
-    }
-    return true;
+    return has_tags(snapshot, filter->tags, filter->tag_count);
 }
 
 static int add_unreadable(struct xb_snapshot_list *list, const struct xb_error *why,
@@ -213,22 +257,39 @@ void xb_snapshot_list_free(struct xb_snapshot_list *list)
     *list = (struct xb_snapshot_list){.items = NULL};
 }
 
-int xb_snapshot_latest(struct xb_repository *repository, const struct xb_snapshot_filter *filter,
-                       struct xb_snapshot **ret, struct xb_error *err)
+int xb_snapshot_find_parents(struct xb_repository *repository,
+                             const struct xb_snapshot_filter *filter,
+                             struct xb_snapshot_parents *ret, struct xb_error *err)
 {
     struct xb_snapshot_list list = {.items = NULL};
+    struct xb_snapshot_parents parents = {.count = 0};
     int r = xb_snapshot_list(repository, filter, &list, err);
     if (r < 0) {
         return r;
     }
-    *ret = NULL;
-    for (size_t i = list.count; i > 0 && !*ret; i--) {
-        if (!list.items[i - 1]->incomplete) {
-            *ret = XB_TAKE(list.items[i - 1]);
+    size_t complete = list.count;
+    while (complete > 0 && list.items[complete - 1]->incomplete) {
+        complete--;
+    }
+    if (complete > 0) {
+        parents.items[parents.count++] = XB_TAKE(list.items[complete - 1]);
+    }
+    for (size_t i = list.count; i > complete && parents.count < XB_SNAPSHOT_PARENTS_MAX; i--) {
+        if (is_checkpoint(list.items[i - 1])) {
+            parents.items[parents.count++] = XB_TAKE(list.items[i - 1]);
         }
     }
     xb_snapshot_list_free(&list);
+    *ret = parents;
     return 0;
+}
+
+void xb_snapshot_parents_free(struct xb_snapshot_parents *parents)
+{
+    for (size_t i = 0; i < parents->count; i++) {
+        xb_snapshot_free(parents->items[i]);
+    }
+    parents->count = 0;
 }
 
 int xb_snapshot_delete(struct xb_repository *repository, const char *id, struct xb_error *err)

@@ -43,6 +43,17 @@ void xb_manifest_list_free(struct xb_manifest *list, size_t count);
 int xb_manifest_put(struct xb_repository *repository, const struct xb_label *labels,
                     size_t label_count, const char *data, char ret_id[XB_MANIFEST_ID_TEXT_BYTES],
                     struct xb_error *err) XB_MUST_CHECK;
+struct xb_manifest_new {
+    const struct xb_label *labels;
+    size_t label_count;
+    const char *data; /* raw JSON */
+};
+/* The same, and deletes others in one step: who sees the new one does not see them any more. Those
+ * that are gone already are passed over. */
+int xb_manifest_replace(struct xb_repository *repository, const char *const *ids, size_t id_count,
+                        const struct xb_manifest_new *fresh, char ret_id[XB_MANIFEST_ID_TEXT_BYTES],
+                        struct xb_error *err) XB_MUST_CHECK;
+/* NOT_FOUND if it is not there. Not durable before xb_repository_flush. */
 int xb_manifest_delete(struct xb_repository *repository, const char *id,
                        struct xb_error *err) XB_MUST_CHECK;
 
@@ -58,11 +69,15 @@ struct xb_snapshot {
     size_t pin_count;
     struct {
         uint64_t total_bytes, files, cached_files, non_cached_files, dirs, errors, ignored_errors;
+        /* Ours, in the field x-stats; 0 in kopia's snapshots. */
+        uint64_t special_files, changed_files, vanished;
     } stats;
 };
 
 /* Checks, writes the manifest and flushes; fills snapshot->id. When it returns 0 the snapshot is
- * there for good. */
+ * there for good. In the same step checkpoints of the same source and tags are deleted: by a
+ * complete snapshot those that began before it or with it, by a checkpoint the earlier ones of the
+ * same run (those with its start time). */
 int xb_snapshot_publish(struct xb_repository *repository, struct xb_snapshot *snapshot,
                         struct xb_error *err) XB_MUST_CHECK;
 
@@ -85,10 +100,17 @@ int xb_snapshot_list(struct xb_repository *repository, const struct xb_snapshot_
                      struct xb_snapshot_list *ret, struct xb_error *err) XB_MUST_CHECK;
 void xb_snapshot_list_free(struct xb_snapshot_list *list);
 
-/* The latest complete snapshot of the source with these tags, or NULL in *ret: the parent for an
- * incremental. */
-int xb_snapshot_latest(struct xb_repository *repository, const struct xb_snapshot_filter *filter,
-                       struct xb_snapshot **ret, struct xb_error *err) XB_MUST_CHECK;
+/* What a new backup of the source can take over from: the latest complete snapshot with these tags,
+ * and then the checkpoints that are younger than it, the youngest first. */
+enum { XB_SNAPSHOT_PARENTS_MAX = 4 };
+struct xb_snapshot_parents {
+    struct xb_snapshot *items[XB_SNAPSHOT_PARENTS_MAX];
+    size_t count;
+};
+int xb_snapshot_find_parents(struct xb_repository *repository,
+                             const struct xb_snapshot_filter *filter,
+                             struct xb_snapshot_parents *ret, struct xb_error *err) XB_MUST_CHECK;
+void xb_snapshot_parents_free(struct xb_snapshot_parents *parents);
 
 int xb_snapshot_delete(struct xb_repository *repository, const char *id,
                        struct xb_error *err) XB_MUST_CHECK;

@@ -85,6 +85,21 @@ static int encode_tags(const struct xb_snapshot *snapshot, struct xb_buf *out, s
     return r;
 }
 
+/* What kopia's statistics have no field for. */
+static int encode_own_stats(const struct xb_snapshot *snapshot, struct xb_buf *out,
+                            struct xb_error *err)
+{
+    if (!snapshot->stats.special_files && !snapshot->stats.changed_files &&
+        !snapshot->stats.vanished) {
+        return 0;
+    }
+    return xb_buf_printf(out, err,
+                         ",\"x-stats\":{\"specialFiles\":%" PRIu64 ",\"changedFiles\":%" PRIu64
+                         ",\"vanished\":%" PRIu64 "}",
+                         snapshot->stats.special_files, snapshot->stats.changed_files,
+                         snapshot->stats.vanished);
+}
+
 int xb_snapshot_encode(const struct xb_snapshot *snapshot, struct xb_buf *out, struct xb_error *err)
 {
     int r = encode_head(snapshot, out, err);
@@ -99,6 +114,9 @@ int xb_snapshot_encode(const struct xb_snapshot *snapshot, struct xb_buf *out, s
     }
     if (r == 0) {
         r = encode_tags(snapshot, out, err);
+    }
+    if (r == 0) {
+        r = encode_own_stats(snapshot, out, err);
     }
     return r < 0 ? r : xb_buf_append_str(out, "}", err);
 }
@@ -143,6 +161,9 @@ static void decode_stats(xb_json *json, struct xb_snapshot *snapshot)
     snapshot->stats.dirs = count_of(json, "stats.dirCount");
     snapshot->stats.errors = count_of(json, "stats.errorCount");
     snapshot->stats.ignored_errors = count_of(json, "stats.ignoredErrorCount");
+    snapshot->stats.special_files = count_of(json, "x-stats.specialFiles");
+    snapshot->stats.changed_files = count_of(json, "x-stats.changedFiles");
+    snapshot->stats.vanished = count_of(json, "x-stats.vanished");
 }
 
 static int decode_tags(xb_json *json, struct xb_snapshot *snapshot, struct xb_error *err)

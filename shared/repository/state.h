@@ -31,7 +31,6 @@ enum { XB_PACK_KINDS = 2 }; /* 'p' and 'q' */
 #define XB_FORMAT_AGE_NS_MAX (INT64_C(900) * 1000000000)
 #define XB_TABLE_AGE_NS_MAX (INT64_C(900) * 1000000000)
 #define XB_TABLE_AGE_NS_MIN (INT64_C(1) * 1000000000)
-#define XB_FLUSH_AGE_NS_MAX (INT64_C(600) * 1000000000)
 
 struct xb_pack_slot {
     pthread_mutex_t lock;

@@ -3,8 +3,8 @@
 """Compares two folders completely: names, kinds, bytes, modes, owners, times, links, holes, attributes, devices.
 
 usage: compare_trees.py WANT GOT [--kopia] [--no-devices] [--no-privileged] [--subset] [--no-holes]
-  --kopia          WANT as kopia gives it back: no attributes, hard links or holes; special files as empty files; names that
-                   are no UTF-8 under their stand-ins; times of links in microseconds
+  --kopia          WANT as kopia gives it back: no attributes, hard links, holes or special files; names that are no UTF-8
+                   under their stand-ins; times of links in microseconds
   --no-devices     devices of WANT are missing in GOT
   --no-privileged  trusted.* and security.* are missing in GOT
   --subset         something of WANT may be missing, but what is there is whole (folders' own attributes are not looked at)
@@ -27,8 +27,8 @@ class Node:
         kopia = args.kopia
         self.kind = stat.S_IFMT(st.st_mode)
         self.facts = facts = {}
-        special = self.kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
-        facts["type"] = stat.S_IFREG if special and kopia else self.kind
+        self.special = self.kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
+        facts["type"] = self.kind
         if not (args.subset and self.kind == stat.S_IFDIR):
             facts["mode"] = oct(stat.S_IMODE(st.st_mode))
             facts["owner"] = (st.st_uid, st.st_gid)
@@ -41,15 +41,13 @@ class Node:
                 facts["data"] = data_extents(path, st.st_size)
         elif self.kind == stat.S_IFLNK:
             facts["target"] = os.readlink(path)
-        elif special and kopia:
-            facts["size"], facts["sha256"] = 0, hashlib.sha256().hexdigest()
-        elif special:
+        elif self.special:
             facts["device"] = st.st_rdev
         if not kopia and "mode" in facts:
             facts["attributes"] = attributes(path, args.no_privileged and want)
 
     def missing_is_right(self):
-        return self.args.no_devices and self.kind in (stat.S_IFCHR, stat.S_IFBLK)
+        return (self.args.kopia and self.special) or (self.args.no_devices and self.kind in (stat.S_IFCHR, stat.S_IFBLK))
 
 
 def digest(path):

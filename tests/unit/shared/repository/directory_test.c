@@ -218,6 +218,142 @@ static void one_name_twice_is_not_written(void **state)
     assert_null(entry.name); /* taken over all the same */
 }
 
+/* kopia must not see special files: it would restore an empty file for each. */
+static void special_files_stand_apart(void **state)
+{
+    (void)state;
+    XB_CLEANUP(xb_directory_builder_freep) struct xb_directory_builder *builder = new_builder();
+    XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(10000);
+    static const char *const names[] = {"z", "b", "m"};
+    for (size_t i = 0; i < 3; i++) {
+        struct xb_entry node = {.name = strdup(names[i]),
+                                .type = XB_ENTRY_FILE,
+                                .mtime_ns = time_of("2026-01-05T00:00:00Z"),
+                                .link = i == 1 ? strdup("0:7") : NULL,
+                                .node = "psc"[i],
+                                .node_major = i == 2 ? 1 : 0,
+                                .node_minor = i == 2 ? 3 : 0};
+        PROBE_OK(xb_directory_builder_add(builder, &node, &err));
+    }
+    add(builder, "k", XB_ENTRY_FILE);
+    add(builder, "d", XB_ENTRY_DIRECTORY);
+    struct xb_object_id id = write_builder(builder, 1, &text);
+    assert_string_equal(text.data, STREAM
+                        "\"entries\":[{\"name\":\"d\",\"type\":\"d\",\"obj\":\"" OBJECT "\"},"
+                        "{\"name\":\"k\",\"type\":\"f\",\"obj\":\"" OBJECT "\"}],"
+                        "\"summary\":{\"size\":0,\"files\":1,\"symlinks\":0,\"dirs\":1,"
+                        "\"maxTime\":\"1970-01-01T00:00:00Z\",\"numFailed\":0},"
+                        "\"x-special\":[{\"name\":\"b\",\"type\":\"f\",\"mtime\":"
+                        "\"2026-01-05T00:00:00Z\",\"x-link\":\"0:7\",\"x-node\":\"s\"},"
+                        "{\"name\":\"m\",\"type\":\"f\",\"mtime\":\"2026-01-05T00:00:00Z\","
+                        "\"x-node\":\"c:1:3\"},"
+                        "{\"name\":\"z\",\"type\":\"f\",\"mtime\":\"2026-01-05T00:00:00Z\","
+                        "\"x-node\":\"p\"}]}\n");
+    XB_CLEANUP(xb_directory_freep) struct xb_directory *directory = NULL;
+    PROBE_OK(xb_directory_read(repository, &id, &directory, &err));
+    assert_int_equal(directory->count, 5);
+    assert_int_equal(xb_directory_find(directory, "z")->node, 'p');
+    assert_int_equal(xb_directory_find(directory, "m")->node_minor, 3);
+    assert_string_equal(xb_directory_find(directory, "b")->link, "0:7");
+}
+
+static void special_files_are_checked(void **state)
+{
+    (void)state;
+#define NODE(name) "{\"name\":\"" name "\",\"type\":\"f\",\"x-node\":\"p\"}"
+    /* The old form, with an object among the others; and the field before the entries. */
+    static const char *const good[] = {
+        STREAM "\"entries\":[{\"name\":\"a\",\"type\":\"f\",\"obj\":\"" OBJECT
+               "\",\"x-node\":\"p\"}]}",
+        STREAM "\"x-special\":[" NODE("a") "],\"entries\":null}",
+        STREAM "\"x-special\":[" NODE("a") "]}",
+        STREAM "\"entries\":[],\"x-special\":[" NODE("a") "],\"x-special\":[7]}",
+    };
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        XB_CLEANUP(xb_directory_freep) struct xb_directory *directory = decoded(good[i]);
+        assert_int_equal(directory->count, 1);
+        assert_int_equal(xb_directory_find(directory, "a")->node, 'p');
+    }
+    refused(STREAM "\"entries\":[],\"x-special\":[{\"name\":\"a\",\"type\":\"f\",\"obj\":\"" OBJECT
+                   "\"}]}",
+            "x-special");
+    refused(STREAM "\"entries\":[],\"x-special\":[{\"name\":\"a\",\"type\":\"f\"}]}", "obj");
+    refused(STREAM "\"entries\":[" NODE("a") "],\"x-special\":[" NODE("a") "]}", "'a'");
+    refused(STREAM "\"entries\":[],\"x-special\":{}}", NULL);
+}
+
+/* A stand-in gives way to the file that is really called so, and to another of its kind. */
+static void stand_ins_give_way(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"\xe9", "_~af64644c8602d3a4", "_~af64644c8602d3a4~1",
+                                        "_~af64644c8602d3a4~2~", "other"};
+    struct xb_object_id ids[2];
+    for (int round = 0; round < 2; round++) {
+        XB_CLEANUP(xb_directory_builder_freep) struct xb_directory_builder *builder = new_builder();
+        XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(10000);
+        for (int i = 0; i < 5; i++) {
+            add(builder, names[round ? 4 - i : i], XB_ENTRY_FILE);
+        }
+        ids[round] = write_builder(builder, 1, &text);
+        /* The hash in the names above is the one of "\xe9", else this test tests nothing. */
+        assert_non_null(strstr(text.data,
+                               "{\"name\":\"_~af64644c8602d3a4~2\",\"type\":\"f\",\"obj\":"
+                               "\"" OBJECT "\",\"x-name\":\"6Q==\"}"));
+    }
+    assert_string_equal(ids[0].text, ids[1].text);
+    XB_CLEANUP(xb_directory_freep) struct xb_directory *directory = NULL;
+    PROBE_OK(xb_directory_read(repository, &ids[0], &directory, &err));
+    assert_int_equal(directory->count, 5);
+    for (int i = 0; i < 5; i++) {
+        assert_non_null(xb_directory_find(directory, names[i]));
+    }
+}
+
+/* A folder as far as it has come: with what the other builder has, and the first one goes on. */
+static void checkpoints_leave_the_builder(void **state)
+{
+    (void)state;
+    XB_CLEANUP(xb_directory_builder_freep) struct xb_directory_builder *builder = new_builder();
+    XB_CLEANUP(xb_directory_builder_freep) struct xb_directory_builder *more = new_builder();
+    XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(10000);
+    struct xb_entry file = make_entry("b", XB_ENTRY_FILE);
+    file.size = 10;
+    file.mtime_ns = time_of("2026-01-02T00:00:00Z");
+    PROBE_OK(xb_directory_builder_add(builder, &file, &err));
+    PROBE_OK(xb_directory_builder_add_error(builder, "x", "no", false, &err));
+    struct xb_entry part = make_entry("a", XB_ENTRY_FILE);
+    part.size = 5;
+    part.mtime_ns = time_of("2026-01-03T00:00:00Z");
+    PROBE_OK(xb_directory_builder_add(more, &part, &err));
+    struct xb_object_id id;
+    struct xb_summary *summary = NULL;
+    PROBE_OK(xb_directory_builder_checkpoint(builder, more, repository, &id, &summary, &err));
+    assert_string_equal(summary->incomplete, "checkpoint");
+    assert_int_equal(summary->files, 2);
+    assert_int_equal(summary->size, 15);
+    assert_int_equal(summary->dirs, 1);
+    assert_int_equal(summary->num_failed, 1);
+    assert_int_equal(summary->error_count, 1);
+    assert_int_equal(summary->max_time_ns, time_of("2026-01-03T00:00:00Z"));
+    xb_summary_free(summary);
+    probe_flush(repository);
+    XB_CLEANUP(xb_directory_freep) struct xb_directory *directory = NULL;
+    PROBE_OK(xb_directory_read(repository, &id, &directory, &err));
+    assert_int_equal(directory->count, 2);
+    assert_string_equal(directory->summary.incomplete, "checkpoint");
+
+    add(builder, "c", XB_ENTRY_FILE);
+    (void)write_builder(builder, 1, &text);
+    assert_string_equal(text.data, STREAM
+                        "\"entries\":[{\"name\":\"b\",\"type\":\"f\",\"size\":10,\"mtime\":"
+                        "\"2026-01-02T00:00:00Z\",\"obj\":\"" OBJECT "\"},{\"name\":\"c\","
+                        "\"type\":\"f\",\"obj\":\"" OBJECT "\"}],\"summary\":{\"size\":10,"
+                        "\"files\":2,\"symlinks\":0,\"dirs\":1,\"maxTime\":"
+                        "\"2026-01-02T00:00:00Z\",\"numFailed\":1,\"errors\":[{\"path\":\"x\","
+                        "\"error\":\"no\"}]}}\n");
+}
+
 /* Large enough for several chunks. */
 static void large_directories(void **state)
 {
@@ -391,6 +527,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(same_entries_same_object, setup, teardown),
         cmocka_unit_test_setup_teardown(errors_are_listed, setup, teardown),
         cmocka_unit_test_setup_teardown(one_name_twice_is_not_written, setup, teardown),
+        cmocka_unit_test_setup_teardown(special_files_stand_apart, setup, teardown),
+        cmocka_unit_test(special_files_are_checked),
+        cmocka_unit_test_setup_teardown(stand_ins_give_way, setup, teardown),
+        cmocka_unit_test_setup_teardown(checkpoints_leave_the_builder, setup, teardown),
         cmocka_unit_test_setup_teardown(large_directories, setup, teardown),
         cmocka_unit_test(what_kopia_may_write_reads),
         cmocka_unit_test(a_summary_that_is_null_is_absent),

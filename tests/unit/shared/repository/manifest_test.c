@@ -112,6 +112,50 @@ static void put_and_find(void **state)
     forget(&found);
 }
 
+/* Written by somebody whose clock runs ahead: what deletes it is younger all the same. */
+static void deletions_are_younger(void **state)
+{
+    (void)state;
+    static const char id[] = "0123456789abcdef0123456789abcdef";
+    put_raw("{\"entries\":[{\"id\":\"0123456789abcdef0123456789abcdef\",\"labels\":{\"type\":"
+            "\"late\"},\"modified\":\"2199-01-01T00:00:00.5Z\",\"data\":1}]}");
+    probe_flush(repository);
+    assert_int_equal(count("type", "late"), 1);
+    PROBE_OK(xb_manifest_delete(repository, id, &err));
+    probe_flush(repository);
+    assert_int_equal(count("type", "late"), 0);
+    PROBE_REFUSED(xb_manifest_delete(repository, id, &err), XB_ERR_NOT_FOUND, id);
+    PROBE_REFUSED(xb_manifest_delete(repository, "77", &err), XB_ERR_NOT_FOUND, "77");
+}
+
+/* One step: a new one, and others gone; who is gone already does not matter. */
+static void replacing(void **state)
+{
+    (void)state;
+    char texts[2][10] = {"type", "thing"};
+    const struct xb_label label = {texts[0], texts[1]};
+    const struct xb_manifest_new fresh = {&label, 1, "\"new\""};
+    char ids[4][XB_MANIFEST_ID_TEXT_BYTES];
+    for (size_t i = 0; i < 3; i++) {
+        PROBE_OK(xb_manifest_put(repository, &label, 1, "\"old\"", ids[i], &err));
+    }
+    probe_flush(repository);
+    const char *const gone[] = {ids[0], "7777", ids[2], ids[0]};
+    PROBE_OK(xb_manifest_replace(repository, gone, 3, &fresh, ids[3], &err));
+    probe_flush(repository);
+    struct found found = find("type", "thing");
+    assert_int_equal(found.count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        bool kept = strcmp(found.list[i].id, ids[1]) == 0;
+        assert_string_equal(found.list[i].id, ids[kept ? 1 : 3]);
+        assert_string_equal(found.list[i].data, kept ? "\"old\"" : "\"new\"");
+    }
+    forget(&found);
+    PROBE_OK(xb_manifest_replace(repository, gone, 4, &fresh, ids[0], &err));
+    probe_flush(repository);
+    assert_int_equal(count("type", "thing"), 3);
+}
+
 /* The content is gzip of kopia's JSON: one field `entries`, and no other beside it. */
 static int read_manifests(void *context, const struct xb_content_info *info, struct xb_error *err)
 {
@@ -260,6 +304,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_missing_is_legal, setup, teardown),
         cmocka_unit_test(what_cannot_be_parsed_is_an_error),
         cmocka_unit_test_setup_teardown(deleted_contents_do_not_count, setup, teardown),
+        cmocka_unit_test_setup_teardown(deletions_are_younger, setup, teardown),
+        cmocka_unit_test_setup_teardown(replacing, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -690,13 +690,13 @@ static void layouts(void **state)
 static void flushes_become_due(void **state)
 {
     (void)state;
-    assert_false(xb_repository_flush_due(repository));
+    assert_false(xb_repository_flush_due(repository, XB_FLUSH_AGE_NS_MAX));
     (void)probe_write(repository, 0, "abc");
-    assert_false(xb_repository_flush_due(repository));
+    assert_false(xb_repository_flush_due(repository, XB_FLUSH_AGE_NS_MAX));
     repository->first_pending_ns -= XB_FLUSH_AGE_NS_MAX + 1;
-    assert_true(xb_repository_flush_due(repository));
+    assert_true(xb_repository_flush_due(repository, XB_FLUSH_AGE_NS_MAX));
     probe_flush(repository);
-    assert_false(xb_repository_flush_due(repository));
+    assert_false(xb_repository_flush_due(repository, XB_FLUSH_AGE_NS_MAX));
 }
 
 enum { THREADS = 4, ROUNDS = 60 };

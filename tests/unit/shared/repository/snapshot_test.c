@@ -349,15 +349,78 @@ static void filters_and_order(void **state)
         listed(repository,
                &(struct xb_snapshot_filter){.path = "other", .tags = &even, .tag_count = 1}),
         0);
-    /* The latest complete one: not the checkpoint at 40. */
-    struct xb_snapshot *latest = NULL;
-    PROBE_OK(xb_snapshot_latest(repository, &(struct xb_snapshot_filter){.path = "same"}, &latest,
-                                &err));
-    assert_int_equal(latest->start_ns, 30);
-    xb_snapshot_free(latest);
+    /* The latest complete one, and then the checkpoint at 40, which is younger. */
+    struct xb_snapshot_parents parents = {.count = 0};
+    PROBE_OK(xb_snapshot_find_parents(repository, &(struct xb_snapshot_filter){.path = "same"},
+                                      &parents, &err));
+    assert_int_equal(parents.count, 2);
+    assert_int_equal(parents.items[0]->start_ns, 30);
+    assert_int_equal(parents.items[1]->start_ns, 40);
+    xb_snapshot_parents_free(&parents);
     const struct xb_snapshot_filter checkpoint = {.path = "same", .tags = &odd, .tag_count = 1};
-    PROBE_OK(xb_snapshot_latest(repository, &checkpoint, &latest, &err));
-    assert_null(latest);
+    PROBE_OK(xb_snapshot_find_parents(repository, &checkpoint, &parents, &err));
+    assert_int_equal(parents.count, 1);
+    assert_non_null(parents.items[0]->incomplete);
+    xb_snapshot_parents_free(&parents);
+}
+
+static void publish_one(const char *path, int64_t start_ns, const char *tag_text, bool complete)
+{
+    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *snapshot = make(path, start_ns);
+    if (tag_text) {
+        tag(snapshot, "kind", tag_text);
+    }
+    snapshot->incomplete = complete ? NULL : strdup(XB_INCOMPLETE_CHECKPOINT);
+    PROBE_OK(xb_snapshot_publish(repository, snapshot, &err));
+}
+
+/* A run keeps its last checkpoint; a good snapshot needs none of those before it. */
+static void checkpoints_give_way(void **state)
+{
+    (void)state;
+    const struct xb_snapshot_filter a = {.path = "a"};
+    publish_one("a", 5, NULL, false);
+    publish_one("a", 5, NULL, false);
+    assert_int_equal(listed(repository, &a), 1);
+    publish_one("a", 7, NULL, false); /* another run: the first one's may hold more */
+    assert_int_equal(listed(repository, &a), 2);
+    publish_one("a", 9, NULL, false);
+    publish_one("a", 5, "x", false); /* of another purpose */
+    publish_one("b", 5, NULL, false);
+    assert_int_equal(listed(repository, NULL), 5);
+    publish_one("a", 7, NULL, true);
+    assert_int_equal(listed(repository, &a), 3);
+    struct xb_snapshot_list list;
+    PROBE_OK(xb_snapshot_list(repository, &a, &list, &err));
+    assert_int_equal(list.items[0]->tag_count, 1);
+    assert_null(list.items[1]->incomplete);
+    assert_int_equal(list.items[2]->start_ns, 9);
+    xb_snapshot_list_free(&list);
+    assert_int_equal(listed(repository, &(struct xb_snapshot_filter){.path = "b"}), 1);
+    /* What somebody cancelled is no checkpoint of ours. */
+    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *cancelled = make("b", 4);
+    cancelled->incomplete = strdup("canceled");
+    PROBE_OK(xb_snapshot_publish(repository, cancelled, &err));
+    publish_one("b", 6, NULL, true);
+    assert_int_equal(listed(repository, &(struct xb_snapshot_filter){.path = "b"}), 2);
+}
+
+static void own_statistics_survive(void **state)
+{
+    (void)state;
+    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *snapshot = decoded(veleros);
+    XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(10000);
+    assert_int_equal(snapshot->stats.changed_files, 0);
+    snapshot->stats.special_files = 1;
+    snapshot->stats.changed_files = 2;
+    snapshot->stats.vanished = 3;
+    PROBE_OK(xb_snapshot_encode(snapshot, &text, &err));
+    assert_non_null(strstr(text.data, "\"pins\":[\"velero-pin\"],\"x-stats\":{\"specialFiles\":1,"
+                                      "\"changedFiles\":2,\"vanished\":3}}"));
+    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *again = decoded(text.data);
+    assert_int_equal(again->stats.special_files, 1);
+    assert_int_equal(again->stats.changed_files, 2);
+    assert_int_equal(again->stats.vanished, 3);
 }
 
 static void the_unreadable_is_named(void **state)
@@ -420,6 +483,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_unreadable_is_published, setup, teardown),
         cmocka_unit_test_setup_teardown(tags_that_hide_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(filters_and_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(checkpoints_give_way, setup, teardown),
+        cmocka_unit_test(own_statistics_survive),
         cmocka_unit_test_setup_teardown(the_unreadable_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(loading_and_deleting, setup, teardown),
     };

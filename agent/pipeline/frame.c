@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/pipeline/frame.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void free_frame(struct frame *frame)
+{
+    struct backup *backup = frame->backup;
+    pthread_mutex_lock(&backup->lock);
+    if (frame->previous) {
+        frame->previous->next = frame->next;
+    } else if (backup->frames == frame) {
+        backup->frames = frame->next;
+    }
+    if (frame->next) {
+        frame->next->previous = frame->previous;
+    }
+    pthread_mutex_unlock(&backup->lock);
+    if (frame->fd >= 0) {
+        close(frame->fd);
+    }
+    free(frame->name);
+    free(frame->path);
+    for (size_t i = 0; i < XB_SNAPSHOT_PARENTS_MAX; i++) {
+        xb_directory_free(frame->before[i]);
+    }
+    xb_directory_builder_free(frame->builder);
+    pthread_mutex_destroy(&frame->lock);
+    free(frame);
+}
+
+char *xb_frame_child_path(const struct frame *frame, const char *name)
+{
+    char *path = NULL;
+    if (asprintf(&path, "%s%s%s", frame->path, frame->path[0] ? "/" : "", name) < 0) {
+        return NULL;
+    }
+    return path;
+}
+
+static void enlist(struct backup *backup, struct frame *frame)
+{
+    pthread_mutex_lock(&backup->lock);
+    frame->next = backup->frames;
+    if (frame->next) {
+        frame->next->previous = frame;
+    }
+    backup->frames = frame;
+    if (frame->parent) {
+        frame->parent->waiting++;
+        backup->result.dirs++;
+    }
+    pthread_mutex_unlock(&backup->lock);
+}
+
+struct frame *xb_frame_new(struct backup *backup, struct frame *parent, const char *name, int fd)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    struct frame *frame = calloc(1, sizeof *frame);
+    if (!frame) {
+        close(fd);
+        (void)!xb_error_no_memory(&err, "the walk");
+        xb_backup_fail(backup, &err);
+        return NULL;
+    }
+    pthread_mutex_init(&frame->lock, NULL);
+    frame->backup = backup;
+    frame->parent = parent;
+    frame->depth = parent ? parent->depth + 1 : 0;
+    frame->fd = fd;
+    frame->waiting = 1; /* the listing itself */
+    frame->name = strdup(name);
+    frame->path = parent ? xb_frame_child_path(parent, name) : strdup("");
+    int r = frame->name && frame->path ? xb_directory_builder_new(&frame->builder, &err)
+                                       : xb_error_no_memory(&err, "the walk");
+    if (r == 0 && fstat(fd, &frame->st) < 0) {
+        r = xb_error_errno(&err, errno, "folder '%.300s'", frame->path);
+    }
+    if (r < 0) {
+        xb_backup_fail(backup, &err);
+        free_frame(frame);
+        return NULL;
+    }
+    enlist(backup, frame);
+    return frame;
+}
+
+int xb_frame_entry(const struct frame *frame, struct xb_entry *ret, struct xb_error *err)
+{
+    const struct xb_attribute_source source = {.fd = frame->fd,
+                                               .name = frame->name,
+                                               .st = &frame->st,
+                                               .root_device = frame->backup->root_device};
+    int r = xb_entry_from_file(&source, ret, err);
+    return r < 0 ? xb_error_wrap(err, "folder '%.300s'", frame->path) : 0;
+}
+
+static int write_frame(struct frame *frame, struct xb_entry *ret, struct xb_error *err)
+{
+    struct xb_summary *summary = NULL;
+    struct xb_entry entry;
+    int r = xb_frame_entry(frame, &entry, err);
+    if (r < 0) {
+        return r;
+    }
+    r = xb_directory_builder_write(frame->builder, frame->backup->repository, entry.mtime_ns,
+                                   &entry.object, &summary, err);
+    if (r < 0) {
+        xb_entry_free(&entry);
+        return r;
+    }
+    entry.summary = summary;
+    if (frame->parent) {
+        /* kopia restores a folder's time from here; the object's own summary keeps the true one. */
+        summary->max_time_ns = entry.mtime_ns;
+    }
+    *ret = entry;
+    return 0;
+}
+
+static void end_root(struct backup *backup, struct xb_entry *entry)
+{
+    pthread_mutex_lock(&backup->lock);
+    if (entry) {
+        backup->result.root = *entry;
+    }
+    atomic_store(&backup->done, true);
+    pthread_cond_broadcast(&backup->changed);
+    pthread_mutex_unlock(&backup->lock);
+}
+
+void xb_frame_hold(struct frame *frame)
+{
+    pthread_mutex_lock(&frame->backup->lock);
+    frame->waiting++;
+    pthread_mutex_unlock(&frame->backup->lock);
+}
+
+/* The last release writes the folder, which is one thing less for its parent, and so on up. */
+void xb_frame_release(struct frame *frame)
+{
+    while (frame) {
+        struct backup *backup = frame->backup;
+        pthread_mutex_lock(&backup->lock);
+        bool last = --frame->waiting == 0;
+        pthread_mutex_unlock(&backup->lock);
+        if (!last) {
+            return;
+        }
+        struct xb_error err = XB_ERROR_INIT;
+        struct xb_entry entry = {.name = NULL};
+        struct frame *parent = frame->parent;
+        bool stopped = xb_backup_stopped(backup);
+        int r = stopped ? 0 : write_frame(frame, &entry, &err);
+        if (r < 0) {
+            xb_backup_fail(backup, &err);
+        }
+        bool written = !stopped && r == 0;
+        if (parent && written) {
+            xb_frame_add(parent, &entry);
+        }
+        free_frame(frame);
+        if (!parent) {
+            end_root(backup, written ? &entry : NULL);
+        }
+        frame = parent;
+    }
+}
+
+void xb_frame_add(struct frame *frame, struct xb_entry *entry)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    pthread_mutex_lock(&frame->lock);
+    int r = xb_directory_builder_add(frame->builder, entry, &err);
+    pthread_mutex_unlock(&frame->lock);
+    if (r < 0) {
+        xb_backup_fail(frame->backup, &err);
+    }
+}
+
+void xb_frame_keep(struct frame *frame, const struct xb_entry *entry)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    pthread_mutex_lock(&frame->lock);
+    int r = xb_directory_builder_keep(frame->builder, entry, &err);
+    pthread_mutex_unlock(&frame->lock);
+    if (r < 0) {
+        xb_backup_fail(frame->backup, &err);
+    }
+}
+
+void xb_frame_add_failure(struct frame *frame, const char *name, const char *text)
+{
+    struct backup *backup = frame->backup;
+    struct xb_error err = XB_ERROR_INIT;
+    XB_CLEANUP(xb_freep) char *path = xb_frame_child_path(frame, name);
+    xb_backup_note(backup, path ? path : name, text);
+    pthread_mutex_lock(&frame->lock);
+    int r = xb_directory_builder_add_error(frame->builder, path ? path : name, text, false, &err);
+    pthread_mutex_unlock(&frame->lock);
+    pthread_mutex_lock(&backup->lock);
+    backup->result.failed++;
+    pthread_mutex_unlock(&backup->lock);
+    if (r < 0) {
+        xb_backup_fail(backup, &err);
+    }
+}
+
+void xb_frame_add_vanished(struct frame *frame, const char *name)
+{
+    struct backup *backup = frame->backup;
+    XB_CLEANUP(xb_freep) char *path = xb_frame_child_path(frame, name);
+    xb_backup_note(backup, path ? path : name, "was removed while the folder was read");
+    pthread_mutex_lock(&backup->lock);
+    backup->result.vanished++;
+    pthread_mutex_unlock(&backup->lock);
+}

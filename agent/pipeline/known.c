@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/pipeline/known.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct xb_entry *find(const struct frame *frame, size_t parent, const char *name)
+{
+    return frame->before[parent] ? xb_directory_find(frame->before[parent], name) : NULL;
+}
+
+/* ---- the same file? ---- */
+
+static enum xb_entry_type type_of(const struct stat *st)
+{
+    return S_ISDIR(st->st_mode)   ? XB_ENTRY_DIRECTORY
+           : S_ISLNK(st->st_mode) ? XB_ENTRY_SYMLINK
+                                  : XB_ENTRY_FILE;
+}
+
+/* The very same inode, and nothing about it has changed. */
+static bool identical(const struct xb_entry *before, const struct stat *st)
+{
+    return before->inode && before->ctime_ns && before->inode == st->st_ino &&
+           before->ctime_ns == xb_timespec_ns(&st->st_ctim) &&
+           before->mtime_ns == xb_timespec_ns(&st->st_mtim) && before->type == type_of(st) &&
+           (before->node == 0) == (S_ISREG(st->st_mode) || S_ISLNK(st->st_mode)) &&
+           (before->node || before->size == (uint64_t)st->st_size);
+}
+
+/* kopia's rule, for entries that say no more. */
+static bool alike(const struct xb_entry *before, const struct stat *st)
+{
+    return !(before->inode && before->ctime_ns) && before->type == XB_ENTRY_FILE && !before->node &&
+           S_ISREG(st->st_mode) && before->size == (uint64_t)st->st_size &&
+           before->mtime_ns == xb_timespec_ns(&st->st_mtim) &&
+           before->mode == (st->st_mode & 07777U) && before->uid == st->st_uid &&
+           before->gid == st->st_gid;
+}
+
+/* ---- is its data still there? ---- */
+
+static int reuse_content(void *context, const struct xb_content_id *id, struct xb_error *err)
+{
+    struct xb_repository *repository = context;
+    return xb_content_reuse(repository, id)
+               ? 0
+               : xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT, "a content is gone");
+}
+
+static bool holds(struct backup *backup, const struct xb_entry *before)
+{
+    struct xb_error ignored = XB_ERROR_INIT;
+    return before->node || xb_object_verify(backup->repository, &before->object, false,
+                                            reuse_content, backup->repository, &ignored) == 0;
+}
+
+/* An object of several chunks has an index, which lies in the store. */
+static bool needs_fetch(const struct xb_entry *before)
+{
+    return before->object.text[0] == 'I';
+}
+
+/* ---- taking over ---- */
+
+static void count_kept(struct backup *backup, const struct xb_entry *entry)
+{
+    bool file = entry->type == XB_ENTRY_FILE && !entry->node;
+    if (file) {
+        atomic_fetch_add(&backup->bytes_done, entry->size);
+        atomic_fetch_add(&backup->files_done, 1);
+    }
+    pthread_mutex_lock(&backup->lock);
+    backup->result.files += file;
+    backup->result.cached_files += file;
+    backup->result.bytes += file ? entry->size : 0;
+    backup->result.symlinks += entry->type == XB_ENTRY_SYMLINK;
+    backup->result.special_files += entry->node != 0;
+    pthread_mutex_unlock(&backup->lock);
+}
+
+bool xb_known_keep(struct frame *frame, const char *name, const struct stat *st, bool fetch)
+{
+    for (size_t i = 0; i < XB_SNAPSHOT_PARENTS_MAX; i++) {
+        const struct xb_entry *before = find(frame, i, name);
+        if (!before || !identical(before, st)) {
+            continue;
+        }
+        if (!fetch && needs_fetch(before)) {
+            return false;
+        }
+        if (holds(frame->backup, before)) {
+            count_kept(frame->backup, before);
+            xb_frame_keep(frame, before);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool copy_data(const struct xb_entry *before, struct xb_entry *entry)
+{
+    struct xb_hole *holes = NULL;
+    if (before->hole_count) {
+        holes = reallocarray(NULL, before->hole_count, sizeof *holes);
+        if (!holes) {
+            return false;
+        }
+        memcpy(holes, before->holes, before->hole_count * sizeof *holes);
+    }
+    entry->object = before->object;
+    entry->size = before->size;
+    entry->holes = holes;
+    entry->hole_count = before->hole_count;
+    return true;
+}
+
+bool xb_known_reuse(struct frame *frame, const char *name, int fd, const struct stat *st,
+                    struct xb_entry *ret)
+{
+    struct backup *backup = frame->backup;
+    const struct xb_attribute_source source = {
+        .fd = fd, .name = name, .st = st, .root_device = backup->root_device};
+    struct xb_error err = XB_ERROR_INIT;
+    const struct xb_entry *before = NULL;
+    for (size_t i = 0; i < XB_SNAPSHOT_PARENTS_MAX && !before; i++) {
+        const struct xb_entry *entry = find(frame, i, name);
+        before = entry && alike(entry, st) && holds(backup, entry) ? entry : NULL;
+    }
+    if (!before || xb_entry_from_file(&source, ret, &err) < 0) {
+        return false;
+    }
+    if (!copy_data(before, ret)) {
+        xb_entry_free(ret);
+        return false;
+    }
+    atomic_fetch_add(&backup->bytes_done, ret->size);
+    pthread_mutex_lock(&backup->lock);
+    backup->result.cached_files++;
+    pthread_mutex_unlock(&backup->lock);
+    return true;
+}
+
+static void read_folder(struct frame *frame, size_t parent, const struct xb_entry *entry)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    if (entry && entry->type == XB_ENTRY_DIRECTORY &&
+        xb_directory_read(frame->backup->repository, &entry->object, &frame->before[parent], &err) <
+            0) {
+        /* The last backup is damaged there; this one reads everything and so mends it. */
+        xb_backup_note(frame->backup, frame->path, err.text);
+    }
+}
+
+void xb_known_enter(struct frame *frame)
+{
+    const struct xb_snapshot_parents *parents = frame->backup->options->parents;
+    for (size_t i = 0; parents && i < parents->count; i++) {
+        read_folder(frame, i,
+                    frame->parent ? find(frame->parent, i, frame->name) : &parents->items[i]->root);
+    }
+}
