@@ -211,17 +211,18 @@ static int get_password(struct xb_order *order, struct xb_secret **ret, struct x
     if (r < 0) {
         return r;
     }
-    return xb_velero_secret(secret, "data.repository-password", true, ret, err);
+    return xb_velero_secret(secret, "repository-password", true, ret, err);
 }
 
 /* The store that the coordinator saw, and no other folder that happens to be mounted here. */
-static int check_identity(struct xb_order *order, struct xb_store *store, struct xb_error *err)
+static int check_identity(struct xb_order *order, xb_json *location, struct xb_store *store,
+                          struct xb_error *err)
 {
     char seen[XB_STORE_IDENTITY_BYTES];
     xb_json *annotations = xb_json_get(order->object, "metadata.annotations");
     xb_json *wanted = NULL;
     (void)json_object_object_get_ex(annotations, XB_STORE_IDENTITY_ANNOTATION, &wanted);
-    int r = xb_location_identity(store, seen, err);
+    int r = xb_location_identity(location, store, seen, err);
     if (r == 0 && wanted && strcmp(json_object_get_string(wanted), seen) != 0) {
         r = xb_error_set(err, XB_ERR_INVALID, -EXDEV,
                          "this node sees another store at %s than the coordinator: nothing was "
@@ -231,10 +232,15 @@ static int check_identity(struct xb_order *order, struct xb_store *store, struct
     return r;
 }
 
+/* The location's store, proven to be the right one. */
 static int open_store(struct xb_order *order, bool read_only, struct xb_store **ret,
                       struct xb_error *err)
 {
     XB_CLEANUP(xb_json_putp) xb_json *location = NULL;
+    XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
+    const struct xb_location_access access = {.client = order->agent->client,
+                                              .namespace = text(order, "metadata.namespace"),
+                                              .read_only = read_only};
     const char *name = text(order, "spec.backupStorageLocation");
     const struct xb_kube_ref ref = {.resource = &xb_velero_locations,
                                     .namespace = text(order, "metadata.namespace"),
@@ -243,10 +249,12 @@ static int open_store(struct xb_order *order, bool read_only, struct xb_store **
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "spec.backupStorageLocation is empty");
     }
     int r = xb_kube_get(order->agent->client, &ref, &location, err);
-    if (r == 0) {
-        r = xb_location_open(location, read_only, ret, err);
+    if (r < 0 || (r = xb_location_open(location, &access, &store, err)) < 0 ||
+        (r = check_identity(order, location, store, err)) < 0) {
+        return xb_error_wrap(err, "storage location %s", name);
     }
-    return r < 0 ? xb_error_wrap(err, "storage location %s", name) : 0;
+    *ret = XB_TAKE(store);
+    return 0;
 }
 
 static int open_repository(struct xb_order *order, const char *namespace, bool read_only,
@@ -256,8 +264,7 @@ static int open_repository(struct xb_order *order, const char *namespace, bool r
     XB_CLEANUP(xb_secret_freep) struct xb_secret *password = NULL;
     struct xb_store *below = NULL;
     int r = open_store(order, read_only, &store, err);
-    if (r < 0 || (r = check_identity(order, store, err)) < 0 ||
-        (r = get_password(order, &password, err)) < 0 ||
+    if (r < 0 || (r = get_password(order, &password, err)) < 0 ||
         (r = xb_location_repository_store(store, namespace, false, &below, err)) < 0) {
         return r;
     }

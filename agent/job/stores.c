@@ -12,16 +12,20 @@
 
 enum { SEEN_TEXT_BYTES = 400, LEASE_S = 60 };
 
-static xb_json *look_at(xb_json *location)
+static xb_json *look_at(const struct xb_agent *agent, xb_json *location)
 {
+    const struct xb_location_access access = {.client = agent->client,
+                                              .namespace = agent->options->namespace,
+                                              .read_only = true,
+                                              .look = true};
     XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
     char identity[XB_STORE_IDENTITY_BYTES] = "";
     char text[SEEN_TEXT_BYTES];
     struct xb_error err = XB_ERROR_INIT;
     xb_json *seen = json_object_new_object();
-    int r = xb_location_open(location, true, &store, &err);
+    int r = xb_location_open(location, &access, &store, &err);
     if (r == 0) {
-        r = xb_location_identity(store, identity, &err);
+        r = xb_location_identity(location, store, identity, &err);
     }
     if (r == 0) {
         json_object_object_add(seen, "id", json_object_new_string(identity));
@@ -67,7 +71,7 @@ int xb_stores_report(void *context, const atomic_bool *stop, struct xb_error *er
     for (size_t i = 0; i < count; i++) {
         xb_json *location = json_object_array_get_idx(work->locations, i);
         json_object_object_add(seen, xb_json_str(location, "metadata.name", "?"),
-                               look_at(location));
+                               look_at(work->agent, location));
     }
     snprintf(name, sizeof name, "xebec-node-%s", work->agent->options->node);
     XB_CLEANUP(xb_json_putp)

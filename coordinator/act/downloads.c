@@ -12,7 +12,13 @@
 #include "shared/base/random.h"
 #include "shared/codec/text.h"
 
-enum { LINK_KEY_BYTES = 32, LINK_S = 600, NAMES_MAX = 16, URL_BYTES = 512 };
+enum {
+    LINK_KEY_BYTES = 32,
+    LINK_S = 600,
+    NAMES_MAX = 16,
+    URL_BYTES = 512,
+    DOWNLOAD_URL_BYTES_MAX = 8192
+};
 
 #define KEYS_SECRET "xebec-downloads"
 
@@ -22,9 +28,9 @@ static int load_keys(struct xb_coordinator *coordinator, xb_json *secret, struct
 {
     XB_CLEANUP(xb_secret_freep) struct xb_secret *pem = NULL;
     XB_CLEANUP(xb_secret_freep) struct xb_secret *key = NULL;
-    int r = xb_velero_secret(secret, "data.ca\\.crt", false, &pem, err);
-    if (r < 0 || (r = xb_velero_secret(secret, "data.ca\\.key", false, &key, err)) < 0 ||
-        (r = xb_velero_secret(secret, "data.link\\.key", false, &coordinator->link_key, err)) < 0) {
+    int r = xb_velero_secret(secret, "ca.crt", false, &pem, err);
+    if (r < 0 || (r = xb_velero_secret(secret, "ca.key", false, &key, err)) < 0 ||
+        (r = xb_velero_secret(secret, "link.key", false, &coordinator->link_key, err)) < 0) {
         return r;
     }
     return xb_certificate_load((const char *)pem->data, pem->len, key, &coordinator->ca, err);
@@ -101,7 +107,8 @@ static int on_open(void *context, const struct xb_download *what, struct xb_stor
         return r;
     }
     snprintf(key, XB_SERVER_KEY_BYTES, "%s", made);
-    return xb_location_open(location, true, ret_store, err);
+    const struct xb_location_access access = xb_location_access(coordinator, true);
+    return xb_location_open(location, &access, ret_store, err);
 }
 
 /* The host of an URL ("https://backup.example.com:30443"), or "". */
@@ -223,15 +230,30 @@ static int location_of(struct xb_step_work *work, const char *kind, const char *
     return r < 0 ? r : backup_location(work, xb_json_str(restore, "spec.backupName", ""), out, err);
 }
 
-static int make_url(struct xb_step_work *work, const struct xb_download *what, char out[2048],
-                    struct xb_error *err)
+/* A bucket's objects have URLs of their own: nothing goes through us. */
+static int presigned(struct xb_step_work *work, const struct xb_download *what, xb_json *location,
+                     struct xb_buf *out, struct xb_error *err)
+{
+    const struct xb_location_access access = xb_location_access(work->coordinator, true);
+    XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
+    char key[XB_VELERO_KEY_BYTES];
+    int r = xb_velero_download_key(xb_download_kind_name(what->kind), what->name, key, err);
+    if (r < 0 || (r = xb_location_open(location, &access, &store, err)) < 0 ||
+        (r = xb_location_presign(location, store, key, LINK_S, out, err)) < 0) {
+        return xb_error_wrap(err, "storage location %s", what->location);
+    }
+    return 0;
+}
+
+/* A folder's have none: we serve them. */
+static int our_link(struct xb_step_work *work, const struct xb_download *what, xb_json *location,
+                    struct xb_buf *out, struct xb_error *err)
 {
     const struct xb_coordinator_options *options = work->coordinator->options;
-    XB_CLEANUP(xb_json_putp) xb_json *location = NULL;
     char path[XB_DOWNLOAD_LINK_BYTES];
     char base[URL_BYTES];
-    int r = xb_get_location(work->coordinator, what->location, &location, err);
-    if (r < 0 || (r = xb_download_link_make(work->coordinator->link_key, what, path, err)) < 0) {
+    int r = xb_download_link_make(work->coordinator->link_key, what, path, err);
+    if (r < 0) {
         return r;
     }
     const char *public = xb_json_str(location, "spec.config.publicUrl", "");
@@ -247,8 +269,19 @@ static int make_url(struct xb_step_work *work, const struct xb_download *what, c
         snprintf(base, sizeof base, "https://%s%s%s:%u", v6 ? "[" : "", ip, v6 ? "]" : "",
                  xb_server_port(work->coordinator->server));
     }
-    snprintf(out, 2048, "%s%s", base, path);
-    return 0;
+    return xb_buf_printf(out, err, "%s%s", base, path);
+}
+
+static int make_url(struct xb_step_work *work, const struct xb_download *what, struct xb_buf *out,
+                    struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *location = NULL;
+    int r = xb_get_location(work->coordinator, what->location, &location, err);
+    if (r < 0) {
+        return r;
+    }
+    return xb_location_is_s3(location) ? presigned(work, what, location, out, err)
+                                       : our_link(work, what, location, out, err);
 }
 
 static int remove_request(struct xb_step_work *work, const struct xb_kube_resource *resource,
@@ -268,7 +301,7 @@ int xb_act_download(void *context, const atomic_bool *cancel, struct xb_error *e
     struct xb_download what = {.expires_s = xb_clock_wall_ns() / XB_NS_PER_S + LINK_S};
     const char *kind = xb_json_str(work->object, "spec.target.kind", "");
     const char *name = xb_json_str(work->object, "spec.target.name", "");
-    char url[2048];
+    XB_CLEANUP(xb_buf_free) struct xb_buf url = XB_BUF_INIT(DOWNLOAD_URL_BYTES_MAX);
     char expiration[XB_TIME_TEXT_BYTES];
     (void)cancel;
     if (work->step == XB_STEP_REMOVE) {
@@ -281,7 +314,7 @@ int xb_act_download(void *context, const atomic_bool *cancel, struct xb_error *e
     int r = location_of(work, kind, name, what.location, err);
     snprintf(what.name, sizeof what.name, "%.253s", name);
     if (r == 0) {
-        r = make_url(work, &what, url, err);
+        r = make_url(work, &what, &url, err);
     }
     if (r < 0) {
         return r;
@@ -289,7 +322,7 @@ int xb_act_download(void *context, const atomic_bool *cancel, struct xb_error *e
     xb_json *status = json_object_new_object();
     xb_time_format_seconds(what.expires_s * XB_NS_PER_S, expiration);
     xb_json_put_text(status, "phase", "Processed");
-    xb_json_put_text(status, "downloadURL", url);
+    xb_json_put_text(status, "downloadURL", url.data);
     xb_json_put_text(status, "expiration", expiration);
     return xb_act_patch_status(work->coordinator, &xb_velero_downloads, work->object, status, err);
 }
@@ -340,6 +373,7 @@ static xb_json *plugins(void)
     static const struct {
         const char *name, *kind;
     } built_in[] = {{"xebec.io/fs", "ObjectStore"},
+                    {"velero.io/aws", "ObjectStore"},
                     {"velero.io/pod", "BackupItemAction"},
                     {"velero.io/pv", "BackupItemAction"},
                     {"velero.io/service-account", "BackupItemAction"},

@@ -99,6 +99,9 @@ int xb_act_restore(void *work, const atomic_bool *cancel, struct xb_error *err);
 
 /* ---- for the actions ---- */
 
+/* How this process opens locations. */
+struct xb_location_access xb_location_access(const struct xb_coordinator *coordinator,
+                                             bool read_only);
 int xb_get_location(struct xb_coordinator *coordinator, const char *name, xb_json **ret,
                     struct xb_error *err) XB_MUST_CHECK;
 /* Opens a location that is Available, and reads its identity. */

@@ -12,6 +12,14 @@
 
 enum { MESSAGE_BYTES = 1000 };
 
+struct xb_location_access xb_location_access(const struct xb_coordinator *coordinator,
+                                             bool read_only)
+{
+    return (struct xb_location_access){.client = coordinator->client,
+                                       .namespace = coordinator->options->namespace,
+                                       .read_only = read_only};
+}
+
 int xb_get_location(struct xb_coordinator *coordinator, const char *name, xb_json **ret,
                     struct xb_error *err)
 {
@@ -74,8 +82,9 @@ int xb_open_location(struct xb_coordinator *coordinator, const char *name, bool 
                             "currently in read-only mode",
                             name);
     }
-    r = xb_location_open(location, read_only, &store, err);
-    if (r < 0 || (r = xb_location_identity(store, identity, err)) < 0 ||
+    const struct xb_location_access access = xb_location_access(coordinator, read_only);
+    r = xb_location_open(location, &access, &store, err);
+    if (r < 0 || (r = xb_location_identity(location, store, identity, err)) < 0 ||
         (r = compare_known(location, identity, err)) < 0) {
         return xb_error_wrap(err, "storage location %s", name);
     }
@@ -112,20 +121,22 @@ static xb_json *report_of(xb_json *lease, const char *location)
     return json_object_object_get_ex(report, location, &seen) ? json_object_get(seen) : NULL;
 }
 
-static int compare_node(xb_json *lease, const char *location, const char *identity,
+static int compare_node(xb_json *lease, xb_json *location, const char *identity,
                         struct xb_error *err)
 {
-    XB_CLEANUP(xb_json_putp) xb_json *seen = report_of(lease, location);
+    XB_CLEANUP(xb_json_putp)
+    xb_json *seen = report_of(lease, xb_json_str(location, "metadata.name", ""));
     const char *id = xb_json_str(seen, "id", "");
     if (!seen || strcmp(id, identity) == 0) {
         return 0;
     }
-    return xb_error_set(err, XB_ERR_INVALID, -EXDEV,
-                        "node %s does not see this store: %s. Mount the same file system at the "
-                        "same path on every node",
+    return xb_error_set(err, XB_ERR_INVALID, -EXDEV, "node %s does not see this store: %s. %s",
                         xb_json_str(lease, "spec.holderIdentity", "?"),
-                        id[0] ? "it sees another one at the same path"
-                              : xb_json_str(seen, "error", "no reason was given"));
+                        id[0] ? "it sees another one at the same place"
+                              : xb_json_str(seen, "error", "no reason was given"),
+                        xb_location_is_s3(location)
+                            ? "Every node must reach the same bucket, with the same credentials"
+                            : "Mount the same file system at the same path on every node");
 }
 
 /* Whether the store has been used: then one without an identity is not it. */
@@ -136,7 +147,8 @@ static bool is_known(const struct xb_step_work *work)
     for (size_t i = 0; !known && i < json_object_array_length(work->extra); i++) {
         XB_CLEANUP(xb_json_putp)
         xb_json *seen = report_of(json_object_array_get_idx(work->extra, i), name);
-        known = xb_json_str(seen, "id", "")[0] != '\0';
+        const char *id = xb_json_str(seen, "id", "");
+        known = id[0] != '\0' && strcmp(id, XB_STORE_IDENTITY_NONE) != 0;
     }
     return known;
 }
@@ -148,14 +160,16 @@ static int look(struct xb_step_work *work, char identity[XB_STORE_IDENTITY_BYTES
     XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
     xb_json *location = work->object;
     bool read_only = strcmp(xb_json_str(location, "spec.accessMode", ""), "ReadOnly") == 0;
-    int r = xb_location_open(location, read_only, &store, err);
+    struct xb_location_access access = xb_location_access(work->coordinator, read_only);
+    access.look = true;
+    int r = xb_location_open(location, &access, &store, err);
     if (r < 0 || (r = xb_location_check_folders(store, err)) < 0) {
         return r;
     }
     if (!is_known(work) && !read_only) {
         return xb_location_make_identity(store, identity, err);
     }
-    r = xb_location_identity(store, identity, err);
+    r = xb_location_identity(location, store, identity, err);
     return r < 0 ? r : compare_known(location, identity, err);
 }
 
@@ -168,15 +182,14 @@ static int validate(struct xb_step_work *work, char identity[XB_STORE_IDENTITY_B
         return node ? xb_error_wrap(err, "the coordinator, on node %s", node) : r;
     }
     for (size_t i = 0; r == 0 && i < json_object_array_length(work->extra); i++) {
-        r = compare_node(json_object_array_get_idx(work->extra, i),
-                         xb_json_str(work->object, "metadata.name", ""), identity, err);
+        r = compare_node(json_object_array_get_idx(work->extra, i), work->object, identity, err);
     }
     return r;
 }
 
 static void remember_identity(struct xb_step_work *work, const char *identity, xb_json *patch)
 {
-    if (!known_identity(work->object)[0]) {
+    if (!known_identity(work->object)[0] && strcmp(identity, XB_STORE_IDENTITY_NONE) != 0) {
         xb_json *metadata = json_object_new_object();
         xb_json *annotations = json_object_new_object();
         xb_json_put_text(annotations, XB_STORE_IDENTITY_ANNOTATION, identity);
@@ -186,13 +199,14 @@ static void remember_identity(struct xb_step_work *work, const char *identity, x
 }
 
 /* The command line trusts what stands in the location: our authority must be there for it to fetch
- * logs from us. */
+ * logs from us. From a bucket it fetches them itself. */
 static void offer_ca(struct xb_step_work *work, xb_json *patch)
 {
     struct xb_error err = XB_ERROR_INIT;
     XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(XB_CERTIFICATE_PEM_BYTES_MAX * 2);
     const struct xb_certificate *ca = work->coordinator->ca;
-    if (!ca || xb_json_get(work->object, "spec.objectStorage.caCertRef") ||
+    if (!ca || xb_location_is_s3(work->object) ||
+        xb_json_get(work->object, "spec.objectStorage.caCertRef") ||
         xb_base64_encode(ca->pem, strlen(ca->pem), &text, &err) < 0 ||
         strcmp(xb_json_str(work->object, "spec.objectStorage.caCert", ""), text.data) == 0) {
         return;

@@ -46,7 +46,7 @@ static int get_password(struct xb_coordinator *coordinator, struct xb_secret **r
             r = xb_kube_get(coordinator->client, &ref, &secret, err);
         }
     }
-    return r < 0 ? r : xb_velero_secret(secret, "data." PASSWORD_KEY, true, ret, err);
+    return r < 0 ? r : xb_velero_secret(secret, PASSWORD_KEY, true, ret, err);
 }
 
 /* Makes it, or opens what is there, which proves that the password fits. */

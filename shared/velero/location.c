@@ -8,6 +8,7 @@
 #include "shared/base/random.h"
 #include "shared/codec/text.h"
 #include "shared/repository/repository.h"
+#include "shared/velero/location_s3.h"
 #include "shared/velero/velero.h"
 
 enum { IDENTITY_BLOB_BYTES_MAX = 4096 };
@@ -32,20 +33,16 @@ static int with_prefix(struct xb_store *store, const char *prefix, struct xb_sto
     return xb_store_prefix_open(store, folder, ret, err);
 }
 
-int xb_location_open(xb_json *location, bool read_only, struct xb_store **ret, struct xb_error *err)
+static int open_folder(xb_json *location, const struct xb_location_access *access,
+                       struct xb_store **ret, struct xb_error *err)
 {
-    const char *provider = xb_json_str(location, "spec.provider", "");
     const char *path = xb_json_str(location, "spec.config.fspath", "");
-    if (strcmp(provider, "fs") != 0 && strcmp(provider, "xebec.io/fs") != 0) {
-        return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP,
-                            "provider '%.60s' is not supported (fs is)", provider);
-    }
     if (path[0] != '/') {
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
                             "provider fs needs config.fspath, the absolute path of a folder that "
                             "all nodes share");
     }
-    const struct xb_store_open_options options = {.read_only = read_only};
+    const struct xb_store_open_options options = {.read_only = access->read_only};
     struct xb_store *store = NULL;
     int r = xb_store_open(path, &options, &store, err);
     return r < 0 ? r
@@ -53,7 +50,39 @@ int xb_location_open(xb_json *location, bool read_only, struct xb_store **ret, s
                                err);
 }
 
-int xb_location_identity(struct xb_store *store, char out[XB_STORE_IDENTITY_BYTES],
+static int open_bucket(xb_json *location, const struct xb_location_access *access,
+                       struct xb_store **ret, struct xb_error *err)
+{
+    XB_CLEANUP(xb_location_s3_done) struct xb_location_s3 s3;
+    int r = xb_location_s3_read(location, access, &s3, err);
+    return r < 0 ? r : xb_store_s3_open(&s3.options, ret, err);
+}
+
+int xb_location_open(xb_json *location, const struct xb_location_access *access,
+                     struct xb_store **ret, struct xb_error *err)
+{
+    const char *provider = xb_json_str(location, "spec.provider", "");
+    if (strcmp(provider, "fs") == 0 || strcmp(provider, "xebec.io/fs") == 0) {
+        return open_folder(location, access, ret, err);
+    }
+    return xb_location_is_s3(location)
+               ? open_bucket(location, access, ret, err)
+               : xb_error_set(err, XB_ERR_INVALID, -ENOTSUP,
+                              "provider '%.60s' is not supported: fs, aws, and those of servers "
+                              "that speak S3 (with config.s3Url) are",
+                              provider);
+}
+
+int xb_location_presign(xb_json *location, struct xb_store *store, const char *key, int lifetime_s,
+                        struct xb_buf *out, struct xb_error *err)
+{
+    const char *public = xb_json_str(location, "spec.config.publicUrl", "");
+    return xb_store_presign_get(store, key, public[0] ? public : NULL, lifetime_s, out, err);
+}
+
+/* ---- identity ---- */
+
+static int read_identity(struct xb_store *store, char out[XB_STORE_IDENTITY_BYTES],
                          struct xb_error *err)
 {
     XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(IDENTITY_BLOB_BYTES_MAX);
@@ -80,6 +109,26 @@ int xb_location_identity(struct xb_store *store, char out[XB_STORE_IDENTITY_BYTE
     return 0;
 }
 
+int xb_location_identity(xb_json *location, struct xb_store *store,
+                         char out[XB_STORE_IDENTITY_BYTES], struct xb_error *err)
+{
+    struct xb_error why = XB_ERROR_INIT;
+    int r = read_identity(store, out, &why);
+    if (r < 0 && why.kind == XB_ERR_NOT_FOUND && xb_location_is_s3(location) &&
+        strcmp(xb_json_str(location, "spec.accessMode", ""), "ReadOnly") == 0) {
+        /* Not there, or the whole bucket is not. */
+        r = xb_location_check_folders(store, err);
+        if (r == 0) {
+            memcpy(out, XB_STORE_IDENTITY_NONE, XB_STORE_IDENTITY_BYTES);
+        }
+        return r;
+    }
+    if (r < 0) {
+        *err = why;
+    }
+    return r;
+}
+
 int xb_location_make_identity(struct xb_store *store, char out[XB_STORE_IDENTITY_BYTES],
                               struct xb_error *err)
 {
@@ -88,7 +137,7 @@ int xb_location_make_identity(struct xb_store *store, char out[XB_STORE_IDENTITY
     char id[XB_STORE_IDENTITY_BYTES];
     char text[128];
     struct xb_error missing = XB_ERROR_INIT;
-    if (xb_location_identity(store, out, &missing) == 0) {
+    if (read_identity(store, out, &missing) == 0) {
         return 0;
     }
     if (missing.kind != XB_ERR_NOT_FOUND) {
@@ -105,7 +154,7 @@ int xb_location_make_identity(struct xb_store *store, char out[XB_STORE_IDENTITY
         return r;
     }
     /* If somebody else was faster, his counts. */
-    return xb_location_identity(store, out, err);
+    return read_identity(store, out, err);
 }
 
 static int check_folder(void *context, const struct xb_store_item *item, struct xb_error *err)

@@ -160,18 +160,22 @@ int xb_velero_download_key(const char *kind, const char *name, char out[XB_VELER
                         kind);
 }
 
-int xb_velero_secret(xb_json *secret, const char *path, bool text, struct xb_secret **ret,
+int xb_velero_secret(xb_json *secret, const char *key, bool text, struct xb_secret **ret,
                      struct xb_error *err)
 {
-    const char *encoded = xb_json_str(secret, path, "");
+    xb_json *value = NULL;
     struct xb_buf plain = XB_BUF_INIT(XB_SECRET_BYTES_MAX);
+    (void)json_object_object_get_ex(xb_json_get(secret, "data"), key, &value);
+    const char *encoded =
+        json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
     int r = xb_base64_decode(encoded, strlen(encoded), &plain, err);
     while (r == 0 && text && plain.len > 0 && isspace((unsigned char)plain.data[plain.len - 1])) {
         plain.len--;
     }
     if (r == 0 && plain.len == 0) {
-        r = xb_error_set(err, XB_ERR_INVALID, -EINVAL, "secret %s: %s is empty",
-                         xb_json_str(secret, "metadata.name", "?"), path);
+        r = xb_error_set(err, XB_ERR_INVALID, -EINVAL, "Secret %s: key '%.100s' is %s",
+                         xb_json_str(secret, "metadata.name", "?"), key,
+                         value ? "empty" : "not there");
     }
     if (r == 0) {
         r = xb_secret_new(plain.data, plain.len, ret, err);

@@ -52,10 +52,10 @@ int xb_velero_restore_key(const char *restore, const char *suffix, char out[XB_V
 int xb_velero_download_key(const char *kind, const char *name, char out[XB_VELERO_KEY_BYTES],
                            struct xb_error *err) XB_MUST_CHECK;
 
-/* A value of a Secret object ("data.repository-password"). `text`: white space at its end is
+/* The value of a key of a Secret object ("repository-password"). `text`: white space at its end is
  * dropped, as Velero does with passwords; other values are taken as they are. INVALID: empty or not
  * there. */
-int xb_velero_secret(xb_json *secret, const char *path, bool text, struct xb_secret **ret,
+int xb_velero_secret(xb_json *secret, const char *key, bool text, struct xb_secret **ret,
                      struct xb_error *err) XB_MUST_CHECK;
 
 /* PVB and PVR phases that nothing follows. */

@@ -9,6 +9,9 @@
 #include "shared/velero/location.h"
 #include "shared/velero/velero.h"
 
+static const struct xb_location_access writing = {.namespace = "velero"};
+static const struct xb_location_access reading = {.namespace = "velero", .read_only = true};
+
 static xb_json *location(const char *provider, const char *path, const char *prefix)
 {
     char text[PATH_MAX + 200];
@@ -23,7 +26,7 @@ static struct xb_store *open_at(const char *path, const char *prefix)
 {
     struct xb_store *store = NULL;
     XB_CLEANUP(xb_json_putp) xb_json *json = location("fs", path, prefix);
-    PROBE_OK(xb_location_open(json, false, &store, &err));
+    PROBE_OK(xb_location_open(json, &writing, &store, &err));
     return store;
 }
 
@@ -32,7 +35,7 @@ static void refuse(const char *provider, const char *path, const char *prefix,
 {
     struct xb_store *store = NULL;
     XB_CLEANUP(xb_json_putp) xb_json *json = location(provider, path, prefix);
-    PROBE_REFUSED(xb_location_open(json, false, &store, &err), kind);
+    PROBE_REFUSED(xb_location_open(json, &writing, &store, &err), kind);
     assert_null(store);
 }
 
@@ -61,7 +64,7 @@ static void opening(void **state)
     xb_buf_free(&text);
     XB_CLEANUP(xb_json_putp) xb_json *json = location("xebec.io/fs", path, "");
     XB_CLEANUP(xb_store_freep) struct xb_store *reader = NULL;
-    PROBE_OK(xb_location_open(json, true, &reader, &err));
+    PROBE_OK(xb_location_open(json, &reading, &reader, &err));
     PROBE_REFUSED(xb_store_put(reader, "backups/y", "y", 1, NULL, &err), XB_ERR_DENIED);
 }
 
@@ -71,7 +74,8 @@ static void refused(void **state)
     char longest[XB_STORE_NAME_BYTES_MAX + 10];
     memset(longest, 'p', sizeof longest - 1);
     longest[sizeof longest - 1] = '\0';
-    refuse("aws", path, "", XB_ERR_INVALID);
+    refuse("aws", path, "", XB_ERR_INVALID); /* fspath is no key of S3's */
+    refuse("minio", "", "", XB_ERR_INVALID); /* without s3Url nobody knows what it is */
     refuse("", path, "", XB_ERR_INVALID);
     refuse("fs", "", "", XB_ERR_INVALID);
     refuse("fs", "relative/path", "", XB_ERR_INVALID);
@@ -83,8 +87,8 @@ static void refused(void **state)
     refuse("fs", probe_path(state, "missing"), "", XB_ERR_NOT_FOUND);
     XB_CLEANUP(xb_json_putp) xb_json *odd = probe_json("{\"spec\":{\"provider\":7}}");
     struct xb_store *store = NULL;
-    PROBE_REFUSED(xb_location_open(odd, false, &store, &err), XB_ERR_INVALID);
-    PROBE_REFUSED(xb_location_open(NULL, false, &store, &err), XB_ERR_INVALID);
+    PROBE_REFUSED(xb_location_open(odd, &writing, &store, &err), XB_ERR_INVALID);
+    PROBE_REFUSED(xb_location_open(NULL, &writing, &store, &err), XB_ERR_INVALID);
 }
 
 /* Made once, the same for everyone, in a folder that Velero does not mind. */
@@ -93,10 +97,10 @@ static void identity(void **state)
     char first[XB_STORE_IDENTITY_BYTES], again[XB_STORE_IDENTITY_BYTES];
     XB_CLEANUP(xb_store_freep) struct xb_store *store = open_at(folder(state, "identity"), "");
     XB_CLEANUP(xb_store_freep) struct xb_store *other = open_at(folder(state, "other"), "");
-    PROBE_REFUSED(xb_location_identity(store, first, &err), XB_ERR_NOT_FOUND);
+    PROBE_REFUSED(xb_location_identity(NULL, store, first, &err), XB_ERR_NOT_FOUND);
     PROBE_OK(xb_location_make_identity(store, first, &err));
     assert_int_equal(strlen(first), XB_STORE_IDENTITY_BYTES - 1);
-    PROBE_OK(xb_location_identity(store, again, &err));
+    PROBE_OK(xb_location_identity(NULL, store, again, &err));
     assert_string_equal(first, again);
     PROBE_OK(xb_location_make_identity(store, again, &err));
     assert_string_equal(first, again);
@@ -122,7 +126,7 @@ static void identity_damaged(void **state)
         struct xb_buf text = XB_BUF_INIT(100);
         PROBE_OK(
             xb_store_put(store, XB_STORE_IDENTITY_KEY, damaged[i], strlen(damaged[i]), NULL, &err));
-        PROBE_REFUSED(xb_location_identity(store, id, &err), XB_ERR_CORRUPT);
+        PROBE_REFUSED(xb_location_identity(NULL, store, id, &err), XB_ERR_CORRUPT);
         PROBE_REFUSED(xb_location_make_identity(store, id, &err), XB_ERR_CORRUPT);
         PROBE_OK(xb_store_get(store, XB_STORE_IDENTITY_KEY, 0, XB_STORE_TO_END, &text, &err));
         assert_string_equal(text.data ? text.data : "", damaged[i]);

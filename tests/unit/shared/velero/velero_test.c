@@ -212,15 +212,15 @@ static void secrets(void **state)
     struct xb_secret *none = NULL;
     struct xb_error err = XB_ERROR_INIT;
     assert_int_equal(xb_json_parse(text, sizeof text - 1, &json, &err), 0);
-    assert_int_equal(xb_velero_secret(json, "data.password", true, &password, &err), 0);
+    assert_int_equal(xb_velero_secret(json, "password", true, &password, &err), 0);
     assert_int_equal(password->len, 2);
     assert_memory_equal(password->data, "pw", 2);
-    assert_int_equal(xb_velero_secret(json, "data.key", false, &key, &err), 0);
+    assert_int_equal(xb_velero_secret(json, "key", false, &key, &err), 0);
     assert_int_equal(key->len, 5);
     assert_memory_equal(key->data, "\x01\x02 \n\0", 5);
-    assert_true(xb_velero_secret(json, "data.none", true, &none, &err) < 0);
+    assert_true(xb_velero_secret(json, "none", true, &none, &err) < 0);
     assert_int_equal(err.kind, XB_ERR_INVALID);
-    assert_true(xb_velero_secret(json, "data.absent", true, &none, &err) < 0);
+    assert_true(xb_velero_secret(json, "absent", true, &none, &err) < 0);
     assert_null(none);
 }
 
