@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Beside Xebec on the test bed: an S3 server that nodes and pods reach, and the stock Velero (server, node agent, plugin for S3) in
+# Xebec's place. Sourced after lib/xebec.bash and harness/s3.bash; needs $work and pids=().
+
+STOCK_IMAGE=docker.io/xebec/stock-velero:1
+bed_address() { bash -c '. "$1/state.env" && echo "$XEBEC_BED_ADDRESS"' bed "$XEBEC_BED"; }
+
+# versitygw in the bed's network. It ends with the bed. Sets s3_url, as pods and the command line see it.
+bed_s3() { # folder
+    local address log=$1.log end
+    address=$(bed_address) && s3_folder "$1" || return 1
+    s3_url=http://$address:7070
+    ROOT_ACCESS_KEY_ID=$s3_access ROOT_SECRET_ACCESS_KEY=$s3_secret bed netns "$versitygw" --port "$address:7070" \
+        --region "$s3_region" --keep-alive --quiet posix "$1" >"$log" 2>&1 </dev/null &
+    pids+=($!)
+    end=$((SECONDS + 20))
+    until bed netns curl --silent --noproxy '*' --output /dev/null "$s3_url"; do
+        [ $SECONDS -lt $end ] || { tail -n 5 "$log"; return 1; }
+        sleep 0.1
+    done
+}
+
+# Locations in a bucket each, with the credentials of the Secret that Velero's manifests mount.
+bed_s3_secret() {
+    s3_credentials "$work/credentials" &&
+        kubectl -n velero create secret generic cloud-credentials --from-file=cloud="$work/credentials" >/dev/null
+}
+bed_s3_location() { # name bucket prefix
+    kubectl apply -f - >/dev/null <<Y
+{"apiVersion": "velero.io/v1", "kind": "BackupStorageLocation", "metadata": {"name": "$1", "namespace": "velero"},
+ "spec": {"provider": "aws", "credential": {"name": "cloud-credentials", "key": "cloud"}, "backupSyncPeriod": "2s",
+  "objectStorage": {"bucket": "$2", "prefix": "$3"},
+  "config": {"region": "$s3_region", "s3Url": "$s3_url", "s3ForcePathStyle": "true"}}}
+Y
+}
+location_available() { [ "$(kubectl -n velero get bsl "$1" -o 'jsonpath={.status.phase}')" = Available ]; } # name
+
+# One image with all of the stock Velero, at the paths that its manifests name.
+stock_image() {
+    local tree=$work/stock velero plugin
+    velero=$("$root/tests/tools/build" velero 2>/dev/null | tail -n 1)
+    plugin=$("$root/tests/tools/build" velero-aws 2>/dev/null | tail -n 1)
+    mkdir -p "$tree"/{plugins,etc/ssl/certs,tmp,root} &&
+        cp "$velero/velero" "$velero/velero-restore-helper" "$tree/" &&
+        cp "$plugin/velero-plugin-for-aws" "$tree/plugins/" &&
+        echo 'root:x:0:0:root:/root:/bin/sh' >"$tree/etc/passwd" && chmod 1777 "$tree/tmp" &&
+        "$root/tests/cluster/mkimage" --env PATH=/ --env HOME=/root "$STOCK_IMAGE" "$tree" "$work/stock.tar" /velero &&
+        bed import "$work/stock.tar"
+}
+
+# Xebec's daemons go, Velero's come; the objects and the Secrets stay. As `velero install` would have it, but for images, which
+# are never pulled here, and for the plugin, which is in the image.
+stock_start() {
+    kubectl -n velero delete deploy/xebec-coordinator ds/node-agent --wait --timeout=60s >/dev/null &&
+        kubectl -n velero apply -f - >/dev/null <<Y || return 1
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: velero}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: velero}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}
+subjects: [{kind: ServiceAccount, name: velero, namespace: velero}]
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: restore-helper, labels: {velero.io/plugin-config: "", velero.io/pod-volume-restore: RestoreItemAction}}
+data: {image: "$STOCK_IMAGE"}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: velero, labels: {component: velero}}
+spec:
+  selector: {matchLabels: {deploy: stock}}
+  template:
+    metadata: {labels: {component: velero, deploy: stock}}
+    spec:
+      serviceAccountName: velero
+      restartPolicy: Always
+      containers:
+        - name: velero
+          image: $STOCK_IMAGE
+          imagePullPolicy: Never
+          command: [/velero]
+          args: [server, --uploader-type=kopia, --backup-sync-period=2s, --store-validation-frequency=5s]
+          env:
+            - {name: VELERO_SCRATCH_DIR, value: /scratch}
+            - {name: VELERO_NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
+            - {name: AWS_SHARED_CREDENTIALS_FILE, value: /credentials/cloud}
+          volumeMounts: [{name: scratch, mountPath: /scratch}, {name: credentials, mountPath: /credentials}]
+      volumes: [{name: scratch, emptyDir: {}}, {name: credentials, secret: {secretName: cloud-credentials}}]
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: node-agent, labels: {component: velero}}
+spec:
+  selector: {matchLabels: {name: node-agent}}
+  template:
+    metadata: {labels: {component: velero, name: node-agent, role: node-agent}}
+    spec:
+      serviceAccountName: velero
+      securityContext: {runAsUser: 0}
+      containers:
+        - name: node-agent
+          image: $STOCK_IMAGE
+          imagePullPolicy: Never
+          command: [/velero]
+          args: [node-agent, server]
+          env:
+            - {name: NODE_NAME, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}
+            - {name: VELERO_NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
+            - {name: VELERO_SCRATCH_DIR, value: /scratch}
+            - {name: AWS_SHARED_CREDENTIALS_FILE, value: /credentials/cloud}
+          volumeMounts:
+            - {name: host-pods, mountPath: /host_pods, mountPropagation: HostToContainer}
+            - {name: host-plugins, mountPath: /var/lib/kubelet/plugins, mountPropagation: HostToContainer}
+            - {name: scratch, mountPath: /scratch}
+            - {name: cloud-credentials, mountPath: /credentials}
+      volumes:
+        - {name: host-pods, hostPath: {path: /var/lib/kubelet/pods}}
+        - {name: host-plugins, hostPath: {path: /var/lib/kubelet/plugins}}
+        - {name: scratch, emptyDir: {}}
+        - {name: cloud-credentials, secret: {secretName: cloud-credentials}}
+Y
+    kubectl -n velero rollout status deploy/velero --timeout=90s >/dev/null &&
+        kubectl -n velero rollout status ds/node-agent --timeout=90s >/dev/null
+}
+
+# And back.
+stock_stop() {
+    kubectl -n velero delete deploy/velero ds/node-agent configmap/restore-helper --wait --timeout=60s >/dev/null &&
+        kubectl delete clusterrolebinding velero >/dev/null && xebec_install
+}
+
+# What only the store knows of a backup is left: the objects go, as after the loss of a cluster.
+forget_backups() {
+    local one
+    for one in $(kubectl -n velero get backups,restores,podvolumebackups,podvolumerestores,backuprepositories -o name); do
+        kubectl -n velero patch "$one" --type merge -p '{"metadata":{"finalizers":null}}' >/dev/null 2>&1
+        kubectl -n velero delete "$one" --ignore-not-found --timeout=20s >/dev/null || return 1
+    done
+}
