@@ -31,14 +31,14 @@ struct bucket {
     struct bucket_object objects[BUCKET_OBJECTS]; /* sorted by key */
     size_t count;
     struct bucket_object parts[BUCKET_PARTS];
-    int uploads, aborts, completes, wrong; /* wrong: bodies that are not what was said */
-    size_t page;                           /* keys per page */
-    bool no_condition;                     /* If-None-Match is NotImplemented */
-    char last_head[8192];
+    atomic_int uploads, aborts, completes;
+    atomic_int wrong;         /* bodies that are not what was said */
+    size_t page;              /* keys per page */
+    atomic_bool no_condition; /* If-None-Match is NotImplemented */
+    char last_head[8192];     /* under the lock */
     /* Looks at a request first; true: it has answered, and *keep says whether to go on. */
-    bool (*fault)(struct bucket *bucket, struct test_request *request, bool *keep);
-    atomic_int seen; /* for the fault's own use */
-    int fail_at, mode;
+    bool (*_Atomic fault)(struct bucket *bucket, struct test_request *request, bool *keep);
+    atomic_int seen, fail_at, mode; /* for the fault's own use */
 };
 
 static inline bool bucket_header(const struct test_request *request, const char *name, char *out,
@@ -358,7 +358,8 @@ static inline bool bucket_serve(void *context, struct test_request *request)
     pthread_mutex_lock(&bucket->lock);
     snprintf(bucket->last_head, sizeof bucket->last_head, "%s", request->head);
     bucket_key(request, key);
-    if (bucket->fault && bucket->fault(bucket, request, &keep)) {
+    bool (*fault)(struct bucket *, struct test_request *, bool *) = bucket->fault;
+    if (fault && fault(bucket, request, &keep)) {
         pthread_mutex_unlock(&bucket->lock);
         return keep;
     }

@@ -461,11 +461,13 @@ static void with_everything(struct xb_store_s3_options *options)
     options->credentials = BUCKET_CREDENTIALS "aws_session_token = the-token\n";
 }
 
-static void header_is(const struct bucket *bucket, const char *name, const char *want)
+static void header_is(struct bucket *bucket, const char *name, const char *want)
 {
-    struct test_request request = {.head = (char *)(uintptr_t)bucket->last_head};
+    struct test_request request = {.head = bucket->last_head};
     char value[1000];
+    pthread_mutex_lock(&bucket->lock);
     bucket_header(&request, name, value, sizeof value);
+    pthread_mutex_unlock(&bucket->lock);
     assert_string_equal(value, want);
 }
 
