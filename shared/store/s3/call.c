@@ -3,13 +3,13 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "shared/base/clock.h"
 #include "shared/codec/text.h"
 #include "shared/store/s3/fault.h"
+#include "shared/store/s3/number.h"
 
 enum { SIGNED_MAX = XB_S3_PAIRS_MAX + 4, LINES_BYTES_MAX = XB_SECRET_BYTES_MAX + (32 << 10) };
 
@@ -162,13 +162,11 @@ static void keep(char *to, size_t room, const char *value)
     snprintf(to, room, "%s", value);
 }
 
-/* A decimal number, or -1. */
-static int64_t number(const char *text)
+/* -1 when it is none. */
+static int64_t length(const char *text)
 {
-    char *end = NULL;
-    errno = 0;
-    long long value = strtoll(text, &end, 10);
-    return errno || end == text || *end || value < 0 ? -1 : value;
+    uint64_t value;
+    return xb_s3_number(&text, &value) && *text == '\0' ? (int64_t)value : -1;
 }
 
 static void take_header(void *context, const char *name, const char *value)
@@ -180,7 +178,7 @@ static void take_header(void *context, const char *name, const char *value)
     } else if (strcasecmp(name, "Content-Range") == 0) {
         keep(got->content_range, sizeof got->content_range, value);
     } else if (strcasecmp(name, "Content-Length") == 0) {
-        got->length = number(value);
+        got->length = length(value);
     } else if (strcasecmp(name, "Last-Modified") == 0) {
         got->modified_s = xb_http_date_parse(value);
     } else if (strcasecmp(name, "Date") == 0) {

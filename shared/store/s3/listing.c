@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "shared/codec/text.h"
+#include "shared/store/s3/number.h"
 #include "shared/store/s3/xml.h"
 #include "shared/store/store.h"
 
@@ -83,16 +84,7 @@ static int set_key(struct xb_s3_page *page, const char *text, struct xb_error *e
 
 static int set_size(struct xb_s3_entry *entry, const char *text, struct xb_error *err)
 {
-    uint64_t size = 0;
-    const char *c = text;
-    for (; *c >= '0' && *c <= '9' && size < UINT64_MAX / 20; c++) {
-        size = size * 10 + (uint64_t)(*c - '0');
-    }
-    if (c == text || *c) {
-        return bad("a size is no number", err);
-    }
-    entry->size = size;
-    return 0;
+    return xb_s3_number(&text, &entry->size) && *text == '\0' ? 0 : bad("a size is no number", err);
 }
 
 /* A leaf within <Contents> or <CommonPrefixes>. */

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "shared/base/clock.h"
+#include "shared/store/s3/number.h"
 #include "shared/store/s3/overlay.h"
 #include "shared/store/s3/upload.h"
 
@@ -45,13 +46,16 @@ static int wrong(const struct xb_s3_call *call, const char *what, struct xb_erro
 static bool parse_content_range(const char *text, uint64_t *ret_first, uint64_t *ret_last,
                                 uint64_t *ret_size)
 {
-    int used = 0;
-    if (sscanf(text, "bytes %" SCNu64 "-%" SCNu64 "/%n", ret_first, ret_last, &used) != 2 ||
-        used == 0 || strchr(text, '+') || *ret_last < *ret_first) {
+    if (strncmp(text, "bytes ", 6) != 0) {
         return false;
     }
-    return strcmp(text + used, "*") == 0 ||
-           (sscanf(text + used, "%" SCNu64 "%n", ret_size, &used) == 1 && *ret_last < *ret_size);
+    text += 6;
+    if (!xb_s3_number(&text, ret_first) || *text++ != '-' || !xb_s3_number(&text, ret_last) ||
+        *text++ != '/' || *ret_last < *ret_first) {
+        return false;
+    }
+    return strcmp(text, "*") == 0 ||
+           (xb_s3_number(&text, ret_size) && *text == '\0' && *ret_last < *ret_size);
 }
 
 static int cut_short(const struct xb_s3_call *call, const struct reading *reading, uint64_t size,

@@ -109,7 +109,7 @@ static size_t random_entries(struct property *source, bool encoded, struct entry
     size_t count = property_below(source, ENTRIES);
     for (size_t i = 0; i < count; i++) {
         random_key(source, encoded, out[i].key);
-        out[i].size = property_next(source) >> 2 >> property_below(source, 60);
+        out[i].size = property_next(source) >> 1 >> property_below(source, 60);
         out[i].folder = property_once_in(source, 4);
     }
     return count;
