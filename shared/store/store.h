@@ -11,10 +11,13 @@
  * part, no "." or "..", no NUL, and is checked by every driver; sizes in bytes; times in ns since
  * 1970. Errors:    NOT_FOUND (get, stat; delete of a missing object succeeds), CONFLICT (exclusive
  * put of an existing name), FULL (no space), DENIED (read-only, permission), RETRY (passing),
- * CORRUPT (a short object). The text names the store and the object. Durability: when put or commit
- * returns 0 the object survives a power cut (fs: file and folders are fsynced). Source:
- * kopia-format section 1 (required operations); listing and read-after-write are strongly
- * consistent.
+ * CORRUPT (a short object). The text names the store and the object. Retries: live in the drivers,
+ * which alone know what may be sent again and have the bytes for it: s3/ repeats requests with
+ * growing pauses, fs/ repeats calls that a signal interrupted, and a full disk is final. A RETRY
+ * that comes out of here has been tried as often as makes sense; who can do the whole again, may,
+ * and nobody repeats single calls on top. Durability: when put or commit returns 0 the object
+ * survives a power cut (fs: file and folders are fsynced). Source: kopia-format section 1 (required
+ * operations); listing and read-after-write are strongly consistent.
  */
 #pragma once
 

@@ -42,7 +42,7 @@ static int enter_folder(int folder_fd, const char *part, const char *name, struc
     if (mkdirat(folder_fd, part, 0700) < 0 && errno != EEXIST) {
         return xb_error_errno(err, errno, "cannot make folder %s for %s", part, name);
     }
-    if (fsync(folder_fd) < 0) {
+    if (TEMP_FAILURE_RETRY(fsync(folder_fd)) < 0) {
         return xb_error_errno(err, errno, "cannot sync the folder above %s of %s", part, name);
     }
     return xb_file_open_beneath(folder_fd, part, O_RDONLY | O_DIRECTORY, 0, err);
@@ -72,8 +72,9 @@ static int make_temporary(struct fs_upload *upload, struct xb_error *err)
     if (len >= (int)sizeof upload->temporary) {
         return xb_error_errno(err, ENAMETOOLONG, "cannot create %s", upload->name);
     }
-    upload->fd = openat(upload->folder_fd, upload->temporary,
-                        O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    upload->fd =
+        (int)TEMP_FAILURE_RETRY(openat(upload->folder_fd, upload->temporary,
+                                       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (upload->fd < 0) {
         return xb_error_errno(err, errno, "cannot create %s", upload->name);
     }
@@ -152,7 +153,7 @@ static int publish_exclusive(const struct fs_upload *upload)
 int xb_fs_commit(struct xb_store_upload *base, struct xb_error *err)
 {
     struct fs_upload *upload = (struct fs_upload *)base;
-    if (fsync(upload->fd) < 0) {
+    if (TEMP_FAILURE_RETRY(fsync(upload->fd)) < 0) {
         return xb_error_errno(err, errno, "cannot sync %s", upload->name);
     }
     int fd = XB_TAKE_FD(upload->fd);
@@ -169,7 +170,7 @@ int xb_fs_commit(struct xb_store_upload *base, struct xb_error *err)
         return xb_error_errno(err, errno, "cannot put %s into place", upload->name);
     }
     upload->made = false;
-    if (fsync(upload->folder_fd) < 0) {
+    if (TEMP_FAILURE_RETRY(fsync(upload->folder_fd)) < 0) {
         return xb_error_errno(err, errno, "cannot sync the folder of %s", upload->name);
     }
     return 0;

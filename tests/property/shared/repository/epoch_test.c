@@ -22,7 +22,7 @@ enum { BLOBS_MAX = 60, EPOCHS = 9, SETS = 3, ROUNDS = 4000, NONE = -1 };
 
 /* A blob as it was meant; its name is made from it. */
 struct blob {
-    char kind; /* 'n', 's', 'r'; 'e': a marker; '?': a stranger */
+    char kind; /* 'n', 's', 'r'; 'e': a marker; 'w': a watermark; '?': a stranger */
     int first, last;
     int set, set_size; /* set NONE: malformed */
     bool active;       /* what xb_epoch_compute said */
@@ -32,6 +32,7 @@ struct blob {
 static struct blob blobs[BLOBS_MAX];
 static size_t blob_count;
 static int write_epoch;
+static int64_t watermark_s;
 /* Each set of a group has one size, as its writer gives it. */
 static int set_sizes[EPOCHS + 1][EPOCHS + 1][SETS];
 
@@ -72,6 +73,7 @@ static void make_blobs(struct property *source)
 {
     blob_count = property_below(source, BLOBS_MAX);
     write_epoch = 0;
+    watermark_s = XB_EPOCH_NO_WATERMARK;
     for (int i = 0; i <= EPOCHS; i++) {
         for (int k = 0; k <= EPOCHS; k++) {
             for (int s = 0; s < SETS; s++) {
@@ -80,7 +82,7 @@ static void make_blobs(struct property *source)
         }
     }
     for (size_t i = 0; i < blob_count; i++) {
-        static const char kinds[] = "nnnnssssrrrrrre?";
+        static const char kinds[] = "nnnnssssrrrrrrew?";
         struct blob *blob = &blobs[i];
         *blob = (struct blob){.kind = kinds[property_below(source, sizeof kinds - 1)]};
         blob->first = (int)property_below(source, EPOCHS);
@@ -95,7 +97,12 @@ static void make_blobs(struct property *source)
         }
         blob->set = property_once_in(source, 8) ? NONE : (int)property_below(source, SETS);
         blob->set_size = blob->set == NONE ? 1 : set_sizes[blob->first][blob->last][blob->set];
-        if (blob->kind == 'e') {
+        if (blob->kind == 'w') {
+            int64_t mark_s = (int64_t)property_below(source, UINT64_C(4000000000));
+            blob->set = NONE;
+            watermark_s = mark_s > watermark_s ? mark_s : watermark_s;
+            snprintf(blob->name, sizeof blob->name, "xw%lld", (long long)mark_s);
+        } else if (blob->kind == 'e') {
             blob->set = NONE;
             write_epoch = blob->first > write_epoch ? blob->first : write_epoch;
             snprintf(blob->name, sizeof blob->name, "xe%d", blob->first);
@@ -246,7 +253,7 @@ static void against_the_rule(void **state)
         }
         assert_int_equal(xb_epoch_compute(names, blob_count, &set, &err), 0);
         assert_int_equal(set.write_epoch, write_epoch);
-        assert_true(set.watermark_s == XB_EPOCH_NO_WATERMARK);
+        assert_true(set.watermark_s == watermark_s);
         mark_active(&set);
         int start = check_chain();
         for (int epoch = start; epoch <= write_epoch + 1; epoch++) {
