@@ -14,6 +14,7 @@
 
 #include "agent/cli/cli.h"
 #include "shared/base/clock.h"
+#include "shared/repository/policy.h"
 
 /* Longer than that, and maintenance might take unnamed data for garbage. */
 enum { INDEX_EVERY_S_MAX = 600, CHECKPOINT_EVERY_S_MAX = 2600 };
@@ -116,6 +117,18 @@ static void print_text(const struct xb_snapshot *snapshot, const struct xb_backu
     }
 }
 
+/* What was asked for, else what the repository's own policy says. */
+static int find_compression(const struct request *request, struct xb_repository *repository,
+                            enum xb_compression *ret, struct xb_error *err)
+{
+    if (!request->compression) {
+        return xb_policy_compression(repository, ret, err);
+    }
+    *ret = strcmp(request->compression, "none") == 0 ? XB_COMPRESSION_NONE
+                                                     : XB_COMPRESSION_ZSTD_FASTEST;
+    return 0;
+}
+
 static int run_backup(const struct request *request, struct xb_repository *repository,
                       struct xb_snapshot *snapshot, struct xb_backup_result *result,
                       struct xb_error *err)
@@ -129,7 +142,12 @@ static int run_backup(const struct request *request, struct xb_repository *repos
     if (fd < 0) {
         return xb_error_errno(err, errno, "opening %s", request->path);
     }
-    int r = request->full ? 0 : xb_snapshot_find_parents(repository, &same, &parents, err);
+    enum xb_compression compression = XB_COMPRESSION_NONE;
+    int r = find_compression(request, repository, &compression, err);
+    if (r < 0) {
+        return r;
+    }
+    r = request->full ? 0 : xb_snapshot_find_parents(repository, &same, &parents, err);
     if (r < 0) {
         return r;
     }
@@ -140,9 +158,7 @@ static int run_backup(const struct request *request, struct xb_repository *repos
         .root_name = name && name[1] ? name + 1 : "root",
         .parents = &parents,
         .threads = (unsigned)request->threads,
-        .compression = request->compression && strcmp(request->compression, "none") == 0
-                           ? XB_COMPRESSION_NONE
-                           : XB_COMPRESSION_ZSTD_FASTEST,
+        .compression = compression,
         .cancel = &xb_cli_cancel,
         .progress = progress.wanted ? show : NULL,
         .progress_context = &progress,
@@ -191,7 +207,8 @@ int xb_cli_backup(int argc, char **argv)
     const char *path = NULL;
     const struct xb_cli_option options[] = {
         {"description", XB_CLI_TEXT, &request.description, "TEXT", "kept with the snapshot"},
-        {"compression", XB_CLI_TEXT, &request.compression, "NAME", "zstd (default) or none"},
+        {"compression", XB_CLI_TEXT, &request.compression, "NAME",
+         "zstd or none (what the repository says)"},
         {"full", XB_CLI_FLAG, &request.full, NULL, "read everything, also what seems unchanged"},
         {"threads", XB_CLI_NUMBER, &request.threads, "N", "files read at once (2)"},
         {"index-every", XB_CLI_NUMBER, &request.index_every_s, "SECONDS",

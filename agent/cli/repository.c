@@ -5,17 +5,55 @@
 #include <string.h>
 
 #include "agent/cli/cli.h"
+#include "shared/repository/choice.h"
+
+/* Fills in what was not asked for. */
+static int choose(struct xb_repository_create_options *create, struct xb_choice *ret,
+                  struct xb_error *err)
+{
+    int r = xb_choice_make(ret, err);
+    if (r == 0) {
+        create->hash = create->hash ? create->hash : ret->hash;
+        create->encryption = create->encryption ? create->encryption : ret->encryption;
+        create->splitter = create->splitter ? create->splitter : ret->splitter;
+    }
+    return r;
+}
+
+static void print_created_json(const char *where, const struct xb_repository_create_options *create)
+{
+    xb_json *json = json_object_new_object();
+    json_object_object_add(json, "created", json_object_new_string(where));
+    json_object_object_add(json, "hash", json_object_new_string(create->hash));
+    json_object_object_add(json, "encryption", json_object_new_string(create->encryption));
+    json_object_object_add(json, "splitter", json_object_new_string(create->splitter));
+    xb_cli_print_json(json);
+}
+
+static void print_created(const char *where, const struct xb_repository_create_options *create,
+                          const struct xb_choice *choice)
+{
+    char hashes[XB_CHOICE_TEXT_BYTES];
+    char encryptions[XB_CHOICE_TEXT_BYTES];
+    xb_choice_format(choice->hashes, hashes);
+    xb_choice_format(choice->encryptions, encryptions);
+    printf("Created a repository in %s.\n", where);
+    printf("  Hash        %s (measured here: %s)\n", create->hash, hashes);
+    printf("  Encryption  %s (measured here: %s)\n", create->encryption, encryptions);
+    printf("  Splitter    %s\n", create->splitter);
+    printf("Keep its password: without it nothing in it can be read again.\n");
+}
 
 int xb_cli_repository_create(int argc, char **argv)
 {
     struct xb_cli_common common = {.repository = NULL};
-    struct xb_repository_create_options create = {.hash = NULL};
+    struct xb_repository_create_options create = {.compress = true};
     const struct xb_cli_option options[] = {
-        {"hash", XB_CLI_TEXT, &create.hash, "NAME", "hash of contents (BLAKE2B-256-128)"},
+        {"hash", XB_CLI_TEXT, &create.hash, "NAME", "hash of contents (the fastest here)"},
         {"encryption", XB_CLI_TEXT, &create.encryption, "NAME",
-         "encryption of contents (AES256-GCM-HMAC-SHA256)"},
+         "encryption of contents (the fastest here)"},
         {"splitter", XB_CLI_TEXT, &create.splitter, "NAME",
-         "where data is cut (DYNAMIC-4M-BUZHASH)"},
+         "where data is cut (DYNAMIC-1M-BUZHASH)"},
         {"owner", XB_CLI_TEXT, &create.owner, "USER@HOST",
          "who may run maintenance (default@default)"},
         {NULL, XB_CLI_FLAG, NULL, NULL, NULL}};
@@ -36,15 +74,17 @@ int xb_cli_repository_create(int argc, char **argv)
         return xb_cli_fail(&common, &err);
     }
     struct xb_store *kept = xb_store_ref(store);
-    int r = xb_repository_create(store, password, &create, &err);
+    struct xb_choice choice;
+    int r = choose(&create, &choice, &err);
+    if (r < 0) {
+        xb_store_free(store);
+    } else {
+        r = xb_repository_create(store, password, &create, &err);
+    }
     if (r == 0 && common.json) {
-        xb_json *json = json_object_new_object();
-        json_object_object_add(json, "created", json_object_new_string(xb_store_describe(kept)));
-        xb_cli_print_json(json);
+        print_created_json(xb_store_describe(kept), &create);
     } else if (r == 0) {
-        printf("Created a repository in %s.\nKeep its password: without it nothing in it can be "
-               "read again.\n",
-               xb_store_describe(kept));
+        print_created(xb_store_describe(kept), &create, &choice);
     }
     xb_store_free(kept);
     return r < 0 ? xb_cli_fail(&common, &err) : XB_EXIT_OK;

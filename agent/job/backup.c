@@ -10,6 +10,7 @@
 #include "agent/job/internal.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
+#include "shared/repository/policy.h"
 #include "shared/velero/velero.h"
 
 #define REQUESTER "snapshot-pod-volume"
@@ -67,14 +68,15 @@ static int run_engine(struct xb_order *order, struct xb_order_place *place,
                                             .path = snapshot->path,
                                             .tags = snapshot->tags,
                                             .tag_count = snapshot->tag_count};
-    int r = xb_snapshot_find_parents(place->repository, &same, &parents, err);
-    if (r < 0) {
+    enum xb_compression compression = XB_COMPRESSION_NONE;
+    int r = xb_policy_compression(place->repository, &compression, err);
+    if (r < 0 || (r = xb_snapshot_find_parents(place->repository, &same, &parents, err)) < 0) {
         return r;
     }
     const struct xb_backup_options options = {.root_fd = place->volume.fd,
                                               .root_name = text(order, "metadata.uid"),
                                               .parents = &parents,
-                                              .compression = XB_COMPRESSION_ZSTD_FASTEST,
+                                              .compression = compression,
                                               .cancel = &order->cancel,
                                               .progress = show,
                                               .progress_context = order,

@@ -7,6 +7,7 @@
 
 #include "coordinator/act/internal.h"
 #include "shared/base/log.h"
+#include "shared/repository/choice.h"
 #include "shared/repository/repository.h"
 
 #define PASSWORD_SECRET "velero-repo-credentials"
@@ -49,11 +50,38 @@ static int get_password(struct xb_coordinator *coordinator, struct xb_secret **r
     return r < 0 ? r : xb_velero_secret(secret, PASSWORD_KEY, true, ret, err);
 }
 
+/* The fastest algorithms that the format has, chosen by measuring. Velero and kopia know all of
+ * them and use what the repository says, so its maker need not ask who else will write to it. */
+static int make_new(struct xb_store *store, const struct xb_secret *password, struct xb_error *err)
+{
+    struct xb_choice choice;
+    struct xb_store *kept = xb_store_ref(store);
+    int r = xb_choice_make(&choice, err);
+    if (r < 0) {
+        xb_store_free(store);
+    } else {
+        const struct xb_repository_create_options create = {.hash = choice.hash,
+                                                            .encryption = choice.encryption,
+                                                            .splitter = choice.splitter,
+                                                            .compress = true,
+                                                            .velero_marker = true};
+        r = xb_repository_create(store, password, &create, err);
+    }
+    if (r == 0) {
+        char hashes[XB_CHOICE_TEXT_BYTES];
+        xb_choice_format(choice.hashes, hashes);
+        xb_log_info("repository made", "store", xb_store_describe(kept), "hash", choice.hash,
+                    "encryption", choice.encryption, "splitter", choice.splitter, "measured",
+                    hashes);
+    }
+    xb_store_free(kept);
+    return r;
+}
+
 /* Makes it, or opens what is there, which proves that the password fits. */
 static int make_repository(const struct xb_repository_place *place,
                            const struct xb_secret *password, struct xb_error *err)
 {
-    const struct xb_repository_create_options create = {.velero_marker = true};
     const struct xb_repository_open_options open = {.read_only = true};
     XB_CLEANUP(xb_repository_freep) struct xb_repository *repository = NULL;
     struct xb_store *store = NULL;
@@ -64,7 +92,7 @@ static int make_repository(const struct xb_repository_place *place,
     struct xb_error missing = XB_ERROR_INIT;
     r = xb_repository_open(xb_store_ref(store), password, &open, &repository, &missing);
     if (r < 0 && missing.kind == XB_ERR_NOT_FOUND) {
-        return xb_repository_create(store, password, &create, err);
+        return make_new(store, password, err);
     }
     xb_store_free(store);
     if (r < 0) {

@@ -6,7 +6,9 @@
 #include "shared/base/random.h"
 #include "shared/codec/json.h"
 #include "shared/codec/text.h"
+#include "shared/repository/choice.h"
 #include "shared/repository/format.h"
+#include "shared/repository/policy.h"
 #include "shared/repository/snapshot.h"
 #include "shared/repository/state.h"
 
@@ -79,10 +81,17 @@ static int put_maintenance(struct xb_repository *repository, const char *owner,
                           "\"maxAge\":2592000000000000},\"extendObjectLocks\":false,"
                           "\"listParallelism\":0}",
                           err);
-    if (r < 0 || (r = xb_manifest_put(repository, &label, 1, data.data, id, err)) < 0) {
-        return r;
+    return r < 0 ? r : xb_manifest_put(repository, &label, 1, data.data, id, err);
+}
+
+static int put_manifests(struct xb_repository *repository,
+                         const struct xb_repository_create_options *options, struct xb_error *err)
+{
+    int r = put_maintenance(repository, options->owner ? options->owner : "default@default", err);
+    if (r == 0 && options->compress) {
+        r = xb_policy_put_compression(repository, err);
     }
-    return xb_repository_flush(repository, err);
+    return r < 0 ? r : xb_repository_flush(repository, err);
 }
 
 static int put_velero_marker(struct xb_store *store, const struct xb_format_outer *outer,
@@ -111,7 +120,6 @@ static int create(struct xb_store *store, const struct xb_secret *password,
 {
     struct xb_format_outer outer = {.unique_id_len = UNIQUE_ID_BYTES,
                                     .key_algorithm = "scrypt-65536-8-1"};
-    const char *owner = options->owner ? options->owner : "default@default";
     xb_random_bytes(outer.unique_id, UNIQUE_ID_BYTES);
     int r = check_algorithms(format, err);
     if (r < 0 || (r = check_empty(store, err)) < 0 ||
@@ -120,7 +128,7 @@ static int create(struct xb_store *store, const struct xb_secret *password,
     }
     XB_CLEANUP(xb_repository_freep) struct xb_repository *repository = NULL;
     r = xb_repository_open(xb_store_ref(store), password, NULL, &repository, err);
-    if (r < 0 || (r = put_maintenance(repository, owner, err)) < 0) {
+    if (r < 0 || (r = put_manifests(repository, options, err)) < 0) {
         return r;
     }
     return options->velero_marker ? put_velero_marker(store, &outer, err) : 0;
@@ -132,7 +140,13 @@ int xb_repository_create(struct xb_store *store, const struct xb_secret *passwor
     static const struct xb_repository_create_options defaults = {.hash = NULL};
     const struct xb_repository_create_options *use = options ? options : &defaults;
     struct xb_format format = {.version = 0};
-    int r = xb_format_make(use->hash, use->encryption, use->splitter, &format, err);
+    struct xb_choice choice = {.hash = use->hash};
+    int r = use->hash && use->encryption && use->splitter ? 0 : xb_choice_make(&choice, err);
+    if (r == 0) {
+        r = xb_format_make(use->hash ? use->hash : choice.hash,
+                           use->encryption ? use->encryption : choice.encryption,
+                           use->splitter ? use->splitter : choice.splitter, &format, err);
+    }
     if (r == 0) {
         r = create(store, password, use, &format, err);
         xb_format_free(&format);

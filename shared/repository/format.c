@@ -296,15 +296,14 @@ void xb_format_free(struct xb_format *format)
     format->master_key = NULL;
 }
 
-static int fill_name(char out[XB_FORMAT_NAME_BYTES], const char *name, const char *fallback,
-                     struct xb_error *err)
+static int fill_name(char out[XB_FORMAT_NAME_BYTES], const char *name, struct xb_error *err)
 {
-    const char *use = name ? name : fallback;
-    size_t len = strlen(use);
+    size_t len = strlen(name);
     if (len == 0 || len >= XB_FORMAT_NAME_BYTES) {
-        return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "not an algorithm's name: '%.80s'", use);
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "'%.80s' is not the name of an algorithm",
+                            name);
     }
-    memcpy(out, use, len + 1);
+    memcpy(out, name, len + 1);
     return 0;
 }
 
@@ -318,10 +317,9 @@ int xb_format_make(const char *hash, const char *encryption, const char *splitte
                                .epoch_refresh_ns = 1200 * XB_NS_PER_S};
     unsigned char bytes[KEY_BYTES];
     struct xb_splitter known; /* a repository that nobody can write to is not made */
-    int r = fill_name(format.hash, hash, "BLAKE2B-256-128", err);
-    if (r < 0 ||
-        (r = fill_name(format.encryption, encryption, "AES256-GCM-HMAC-SHA256", err)) < 0 ||
-        (r = fill_name(format.splitter, splitter, "DYNAMIC-4M-BUZHASH", err)) < 0 ||
+    int r = fill_name(format.hash, hash, err);
+    if (r < 0 || (r = fill_name(format.encryption, encryption, err)) < 0 ||
+        (r = fill_name(format.splitter, splitter, err)) < 0 ||
         (r = xb_splitter_parse(format.splitter, &known, err)) < 0) {
         return r;
     }

@@ -70,7 +70,7 @@ int xb_format_parse(const char *text, size_t len, int64_t now_ns, struct xb_form
                     struct xb_error *err) XB_MUST_CHECK;
 void xb_format_free(struct xb_format *format); /* what it owns */
 
-/* A new repository's parameters with fresh random keys. NULL: Velero's defaults. */
+/* A new repository's parameters with fresh random keys. */
 int xb_format_make(const char *hash, const char *encryption, const char *splitter,
                    struct xb_format *ret, struct xb_error *err) XB_MUST_CHECK;
 

@@ -65,11 +65,10 @@ int xb_repository_layout(struct xb_store *store, bool create, struct xb_store **
 struct xb_repository;
 
 struct xb_repository_create_options {
-    const char *hash;       /* NULL: BLAKE2B-256-128 (Velero's default) */
-    const char *encryption; /* NULL: AES256-GCM-HMAC-SHA256 */
-    const char *splitter;   /* NULL: DYNAMIC-4M-BUZHASH */
-    const char *owner;      /* maintenance owner "user@host"; NULL: default@default */
-    bool velero_marker;     /* also put udmrepo.Repository, as Velero 1.18 does */
+    const char *hash, *encryption, *splitter; /* NULL: chosen by measuring (choice.h) */
+    const char *owner;  /* maintenance owner "user@host"; NULL: default@default */
+    bool compress;      /* also put a global policy that says so (policy.h) */
+    bool velero_marker; /* also put udmrepo.Repository, as Velero 1.18 does */
 };
 
 /* Makes a repository in an empty store (CONFLICT if kopia.repository exists, or anything else does)

@@ -141,7 +141,9 @@ static inline struct xb_store *probe_repository_store(void)
 {
     static struct xb_store *made; /* kept until the process ends: each copy saves a derivation */
     if (!made) {
-        const struct xb_repository_create_options options = {.splitter = "DYNAMIC-128K-BUZHASH"};
+        const struct xb_repository_create_options options = {.hash = "BLAKE2B-256-128",
+                                                             .encryption = "AES256-GCM-HMAC-SHA256",
+                                                             .splitter = "DYNAMIC-128K-BUZHASH"};
         made = probe_create(&options);
     }
     return probe_copy(made);

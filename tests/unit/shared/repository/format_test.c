@@ -367,7 +367,8 @@ static void new_formats(void **state)
     (void)state;
     struct xb_format a;
     struct xb_format b;
-    PROBE_OK(xb_format_make(NULL, NULL, NULL, &a, &err));
+    PROBE_OK(xb_format_make("BLAKE2B-256-128", "AES256-GCM-HMAC-SHA256", "DYNAMIC-4M-BUZHASH", &a,
+                            &err));
     PROBE_OK(xb_format_make("HMAC-SHA256", "CHACHA20-POLY1305-HMAC-SHA256", "FIXED-1M", &b, &err));
     assert_string_equal(a.hash, "BLAKE2B-256-128");
     assert_string_equal(a.encryption, "AES256-GCM-HMAC-SHA256");
@@ -382,12 +383,12 @@ static void new_formats(void **state)
     assert_memory_not_equal(a.master_key->data, b.master_key->data, 32);
     xb_format_free(&a);
     xb_format_free(&b);
-    PROBE_REFUSED(xb_format_make("", NULL, NULL, &a, &err), XB_ERR_INVALID, NULL);
-    PROBE_REFUSED(xb_format_make(NULL, NULL, "DYNAMIC-3M-BUZHASH", &a, &err), XB_ERR_INVALID,
+    PROBE_REFUSED(xb_format_make("", "x", "FIXED", &a, &err), XB_ERR_INVALID, NULL);
+    PROBE_REFUSED(xb_format_make("x", "x", "DYNAMIC-3M-BUZHASH", &a, &err), XB_ERR_INVALID,
                   "DYNAMIC-3M-BUZHASH");
     char name[100] = "";
     memset(name, 'A', sizeof name - 1);
-    PROBE_REFUSED(xb_format_make(NULL, NULL, name, &a, &err), XB_ERR_INVALID, NULL);
+    PROBE_REFUSED(xb_format_make("x", "x", name, &a, &err), XB_ERR_INVALID, NULL);
 }
 
 int main(void)
