@@ -88,7 +88,8 @@ const struct xb_cli_command *xb_cli_command(const char *name);
 
 /* ---- the repository ---- */
 
-enum xb_cli_access { XB_CLI_READ, XB_CLI_WRITE };
+/* INSPECT: to read, also what is left of a damaged one. */
+enum xb_cli_access { XB_CLI_READ, XB_CLI_INSPECT, XB_CLI_WRITE };
 
 /* Opens what --repository or XEBEC_REPOSITORY names. */
 int xb_cli_open(const struct xb_cli_common *common, enum xb_cli_access access,

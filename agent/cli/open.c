@@ -79,7 +79,7 @@ int xb_cli_open(const struct xb_cli_common *common, enum xb_cli_access access,
     char hostname[256] = "localhost";
     const struct passwd *user = getpwuid(geteuid());
     struct xb_store *store = NULL;
-    bool read_only = access == XB_CLI_READ;
+    bool read_only = access != XB_CLI_WRITE;
     int r = xb_cli_store(common, false, read_only, &store, err);
     if (r < 0) {
         return r;
@@ -90,8 +90,10 @@ int xb_cli_open(const struct xb_cli_common *common, enum xb_cli_access access,
         return r;
     }
     (void)gethostname(hostname, sizeof hostname - 1);
-    const struct xb_repository_open_options options = {
-        .read_only = read_only, .username = user ? user->pw_name : "root", .hostname = hostname};
+    const struct xb_repository_open_options options = {.read_only = read_only,
+                                                       .tolerate_damage = access == XB_CLI_INSPECT,
+                                                       .username = user ? user->pw_name : "root",
+                                                       .hostname = hostname};
     return xb_repository_open(store, password, &options, ret, err);
 }
 

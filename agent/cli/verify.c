@@ -11,8 +11,8 @@
 
 static void show(void *context, const struct xb_verify_progress *progress)
 {
-    const struct xb_cli_amount amount = {progress->bytes_done, 0, progress->files_done,
-                                         progress->files_total};
+    const struct xb_cli_amount amount = {progress->bytes_done, progress->bytes_total,
+                                         progress->files_done, progress->files_total};
     xb_cli_progress_show(context, &amount);
 }
 
@@ -21,41 +21,87 @@ static void add_count(xb_json *json, const char *key, uint64_t value)
     json_object_object_add(json, key, json_object_new_int64((int64_t)value));
 }
 
-static void print_json(const struct xb_verify_result *result)
+static void add_text(xb_json *json, const char *key, const char *value)
+{
+    json_object_object_add(json, key, json_object_new_string(value));
+}
+
+static xb_json *damage_json(const struct xb_verify_result *result)
+{
+    xb_json *list = json_object_new_array();
+    for (size_t i = 0; i < result->message_count; i++) {
+        const struct xb_verify_message *from = &result->messages[i];
+        xb_json *damage = json_object_new_object();
+        add_text(damage, "snapshot", from->snapshot);
+        add_text(damage, "path", from->path);
+        add_text(damage, "object", from->object);
+        add_text(damage, "content", from->content);
+        add_text(damage, "pack", from->pack);
+        add_text(damage, "index", from->index);
+        add_text(damage, "text", from->text);
+        json_object_array_add(list, damage);
+    }
+    return list;
+}
+
+static xb_json *warnings_json(const struct xb_verify_result *result)
+{
+    xb_json *list = json_object_new_array();
+    for (size_t i = 0; i < result->warning_count; i++) {
+        xb_json *warning = json_object_new_object();
+        add_text(warning, "blob", result->warnings[i].blob);
+        add_text(warning, "text", result->warnings[i].text);
+        json_object_array_add(list, warning);
+    }
+    return list;
+}
+
+static void print_json(const struct xb_verify_options *options,
+                       const struct xb_verify_result *result)
 {
     xb_json *json = json_object_new_object();
-    xb_json *messages = json_object_new_array();
     json_object_object_add(json, "ok", json_object_new_boolean(result->damaged == 0));
+    add_count(json, "dataPercent", options->data_percent);
     add_count(json, "snapshots", result->snapshots);
     add_count(json, "files", result->files);
     add_count(json, "directories", result->dirs);
     add_count(json, "contents", result->contents);
     add_count(json, "contentsRead", result->contents_read);
     add_count(json, "bytesRead", result->bytes_read);
+    add_count(json, "packs", result->packs);
     add_count(json, "damaged", result->damaged);
-    for (size_t i = 0; i < result->message_count; i++) {
-        const struct xb_verify_message *from = &result->messages[i];
-        xb_json *message = json_object_new_object();
-        json_object_object_add(message, "snapshot", json_object_new_string(from->snapshot));
-        json_object_object_add(message, "path", json_object_new_string(from->path));
-        json_object_object_add(message, "text", json_object_new_string(from->text));
-        json_object_array_add(messages, message);
-    }
-    json_object_object_add(json, "damage", messages);
+    json_object_object_add(json, "damage", damage_json(result));
+    add_count(json, "warned", result->warned);
+    json_object_object_add(json, "warnings", warnings_json(result));
     xb_cli_print_json(json);
 }
 
-static void print_text(const struct xb_verify_result *result, double seconds)
+static void print_damage(const struct xb_verify_message *message)
+{
+    if (message->index[0]) {
+        printf("DAMAGED  index %s", message->index);
+    } else {
+        printf("DAMAGED  %.12s  ", message->snapshot);
+        xb_cli_print_name(stdout, message->path[0] ? message->path : "/");
+    }
+    printf("\n         %s\n", message->text);
+}
+
+static void print_text(const struct xb_verify_options *options,
+                       const struct xb_verify_result *result, double seconds)
 {
     char size[XB_CLI_TEXT_BYTES];
     for (size_t i = 0; i < result->message_count; i++) {
-        const struct xb_verify_message *message = &result->messages[i];
-        printf("DAMAGED  %.12s  ", message->snapshot);
-        xb_cli_print_name(stdout, message->path[0] ? message->path : "/");
-        printf("\n         %s\n", message->text);
+        print_damage(&result->messages[i]);
     }
     if (result->damaged > result->message_count) {
         printf("... and %" PRIu64 " more\n", result->damaged - result->message_count);
+    }
+    for (size_t i = 0; i < result->warning_count; i++) {
+        printf("warning  %s\n         %s\n", result->warnings[i].blob, result->warnings[i].text);
+    }
+    if (result->warned > result->warning_count) {
+        printf("... and %" PRIu64 " more warnings\n", result->warned - result->warning_count);
     }
     printf("Verified %" PRIu64 " snapshots: %" PRIu64 " files, %" PRIu64 " folders, %" PRIu64
            " contents; read %" PRIu64 " contents (%s) in %.1f s\n",
@@ -63,12 +109,15 @@ static void print_text(const struct xb_verify_result *result, double seconds)
            xb_cli_size(result->bytes_read, size), seconds);
     if (result->damaged) {
         printf("%" PRIu64 " entries are DAMAGED (listed above)\n", result->damaged);
-    } else {
+    } else if (options->data_percent == 100) {
         printf("Everything can be restored.\n");
+    } else {
+        printf("Everything is there; %u %% of the data was read.\n", options->data_percent);
     }
 }
 
-static int verify(const struct xb_cli_common *common, const char *snapshot_text, unsigned percent)
+static int verify(const struct xb_cli_common *common, const char *snapshot_text,
+                  struct xb_verify_options *options)
 {
     struct xb_error err = XB_ERROR_INIT;
     XB_CLEANUP(xb_repository_freep) struct xb_repository *repository = NULL;
@@ -76,24 +125,22 @@ static int verify(const struct xb_cli_common *common, const char *snapshot_text,
     struct xb_verify_result result = {.files = 0};
     struct xb_cli_progress progress;
     int64_t started_ns = xb_clock_mono_ns();
-    const struct xb_verify_options options = {.data_percent = percent,
-                                              .cancel = &xb_cli_cancel,
-                                              .progress = show,
-                                              .progress_context = &progress};
-    if (xb_cli_open(common, XB_CLI_READ, &repository, &err) < 0 ||
+    options->progress = show;
+    options->progress_context = &progress;
+    if (xb_cli_open(common, XB_CLI_INSPECT, &repository, &err) < 0 ||
         (snapshot_text && xb_cli_find_snapshot(repository, snapshot_text, &snapshot, &err) < 0)) {
         return xb_cli_fail(common, &err);
     }
     xb_cli_progress_begin(&progress, common, "verifying");
-    int r = xb_verify_run(repository, snapshot, &options, &result, &err);
+    int r = xb_verify_run(repository, snapshot, options, &result, &err);
     xb_cli_progress_end(&progress);
     if (r < 0) {
         return xb_cli_fail(common, &err);
     }
     if (common->json) {
-        print_json(&result);
+        print_json(options, &result);
     } else {
-        print_text(&result, (double)(xb_clock_mono_ns() - started_ns) / 1e9);
+        print_text(options, &result, (double)(xb_clock_mono_ns() - started_ns) / 1e9);
     }
     int status = result.damaged ? XB_EXIT_DAMAGED : XB_EXIT_OK;
     xb_verify_result_free(&result);
@@ -104,11 +151,14 @@ int xb_cli_verify(int argc, char **argv)
 {
     struct xb_cli_common common = {.repository = NULL};
     const char *snapshot = NULL;
-    int64_t percent = 100;
+    int64_t percent = 100, turn = 0, threads = 0;
     bool quick = false;
     const struct xb_cli_option options[] = {
         {"data-percent", XB_CLI_NUMBER, &percent, "N", "how much of the data is read (100)"},
+        {"turn", XB_CLI_NUMBER, &turn, "N",
+         "which part that is: with 10 percent, ten turns in a row read all (0)"},
         {"quick", XB_CLI_FLAG, &quick, NULL, "read no data: only that everything is there"},
+        {"threads", XB_CLI_NUMBER, &threads, "N", "how many read at once (4)"},
         {NULL, XB_CLI_FLAG, NULL, NULL, NULL}};
     struct xb_cli_parse parse = {.command = xb_cli_command("verify"),
                                  .options = options,
@@ -119,9 +169,14 @@ int xb_cli_verify(int argc, char **argv)
     if (status >= 0) {
         return status;
     }
-    if (percent > 100) {
-        fprintf(stderr, "xebec verify: --data-percent is at most 100\n");
+    if (percent > 100 || threads > XB_VERIFY_THREADS_MAX) {
+        fprintf(stderr, "xebec verify: --data-percent is at most 100, --threads at most %d\n",
+                XB_VERIFY_THREADS_MAX);
         return XB_EXIT_USAGE;
     }
-    return verify(&common, snapshot, quick ? 0 : (unsigned)percent);
+    struct xb_verify_options verifying = {.data_percent = quick ? 0 : (unsigned)percent,
+                                          .turn = (uint64_t)turn,
+                                          .threads = (unsigned)threads,
+                                          .cancel = &xb_cli_cancel};
+    return verify(&common, snapshot, &verifying);
 }

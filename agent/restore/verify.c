@@ -2,190 +2,146 @@
 #include "agent/restore/verify.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/restore/verify_internal.h"
 #include "shared/base/clock.h"
+#include "shared/base/workers.h"
 
-enum { DEPTH_MAX = 900, TICK_MS = 250 };
+enum { TICK_MS = 250, TRIES_MAX = 3 };
 
-/* Contents already judged: id to verdict, by the first eight bytes of the keyed hash. */
-struct seen {
-    uint64_t *keys; /* 0: free */
-    unsigned char *bad;
-    size_t count, cap;
-};
+/* ---- what all share ---- */
 
-struct pack {
-    char *name;
-    uint64_t size;
-};
-
-struct verify {
-    struct xb_repository *repository;
-    const struct xb_verify_options *options;
-    struct xb_verify_result result;
-    struct seen seen;
-    struct pack *packs;
-    size_t pack_count, pack_cap;
-    uint64_t files_total;
-    int64_t ticked_ns;
-    const char *snapshot;
-};
-
-/* ---- packs ---- */
-
-static int collect_pack(void *context, const struct xb_store_item *item, struct xb_error *err)
+bool xb_verify_is_damage(const struct xb_error *why)
 {
-    struct verify *verify = context;
-    if (verify->pack_count == verify->pack_cap) {
-        size_t cap = verify->pack_cap ? 2 * verify->pack_cap : 256;
-        struct pack *packs = reallocarray(verify->packs, cap, sizeof *packs);
-        if (!packs) {
-            return xb_error_no_memory(err, "a list of packs");
-        }
-        verify->packs = packs;
-        verify->pack_cap = cap;
+    return why->kind == XB_ERR_CORRUPT || why->kind == XB_ERR_NOT_FOUND ||
+           why->kind == XB_ERR_INVALID || why->kind == XB_ERR_IO;
+}
+
+void xb_verify_fail(struct xb_verify *verify, const struct xb_error *why)
+{
+    pthread_mutex_lock(&verify->lock);
+    if (!verify->failed.code) {
+        verify->failed = *why;
     }
-    struct pack *pack = &verify->packs[verify->pack_count];
-    *pack = (struct pack){.name = strdup(item->name), .size = item->size};
-    if (!pack->name) {
-        return xb_error_no_memory(err, "a list of packs");
+    atomic_store(&verify->stop, true);
+    pthread_cond_broadcast(&verify->changed);
+    pthread_mutex_unlock(&verify->lock);
+}
+
+int xb_verify_tick(struct xb_verify *verify, struct xb_error *err)
+{
+    const struct xb_verify_options *options = verify->options;
+    if (options->cancel && atomic_load(options->cancel)) {
+        return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "cancelled");
     }
-    verify->pack_count++;
+    if (!options->progress) {
+        return 0;
+    }
+    pthread_mutex_lock(&verify->lock);
+    int64_t now_ns = xb_clock_mono_ns();
+    if (now_ns - verify->ticked_ns > TICK_MS * XB_NS_PER_MS) {
+        const struct xb_verify_progress progress = {
+            .files_done = atomic_load(&verify->files),
+            .files_total = verify->files_total,
+            .bytes_done = atomic_load(&verify->bytes_read),
+            .bytes_total = verify->reading ? atomic_load(&verify->bytes_wanted) : 0};
+        options->progress(options->progress_context, &progress);
+        verify->ticked_ns = now_ns;
+    }
+    pthread_mutex_unlock(&verify->lock);
     return 0;
 }
 
-static int compare_packs(const void *left, const void *right)
+int xb_verify_crew(struct xb_verify *verify, void (*fn)(void *verify), struct xb_error *err)
 {
-    const struct pack *a = left;
-    const struct pack *b = right;
-    return strcmp(a->name, b->name);
-}
-
-static int check_pack(const struct verify *verify, const struct xb_content_info *info,
-                      struct xb_error *err)
-{
-    XB_CLEANUP(xb_freep) char *name = strdup(info->pack);
-    if (!name) {
-        return xb_error_no_memory(err, "a pack's name");
+    XB_CLEANUP(xb_workers_freep) struct xb_workers *workers = NULL;
+    int r = xb_workers_new(verify->threads, verify->threads, &workers, err);
+    if (r < 0) {
+        return r;
     }
-    const struct pack want = {.name = name};
-    const struct pack *found = verify->pack_count
-                                   ? bsearch(&want, verify->packs, verify->pack_count,
-                                             sizeof *verify->packs, compare_packs)
-                                   : NULL;
-    if (!found) {
-        return xb_error_set(err, XB_ERR_CORRUPT, -ENOENT, "pack %s is missing from the store",
-                            info->pack);
+    for (unsigned i = 0; i < verify->threads; i++) {
+        xb_workers_submit(workers, fn, verify);
     }
-    if (info->pack_offset + info->packed_bytes > found->size) {
-        return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG,
-                            "pack %s is cut short: it has %llu bytes, a content ends at %llu",
-                            info->pack, (unsigned long long)found->size,
-                            (unsigned long long)(info->pack_offset + info->packed_bytes));
+    xb_workers_drain(workers);
+    if (verify->failed.code) {
+        *err = verify->failed;
+        return err->code;
     }
     return 0;
 }
 
-/* ---- contents ---- */
+/* ---- what was found ---- */
 
-static size_t seen_slot(const struct seen *seen, uint64_t key)
+static void keep_detail(struct xb_verify *verify, const struct xb_content_id *id,
+                        const struct xb_error *why)
 {
-    size_t at = (size_t)(key ^ key >> 29) & (seen->cap - 1);
-    while (seen->keys[at] && seen->keys[at] != key) {
-        at = (at + 1) & (seen->cap - 1);
+    pthread_mutex_lock(&verify->lock);
+    bool room = verify->detail_count < XB_VERIFY_DETAILS_MAX;
+    bool known = room && xb_verify_detail(verify, id) != NULL;
+    if (!verify->details) {
+        verify->details = calloc(XB_VERIFY_DETAILS_MAX, sizeof *verify->details);
     }
-    return at;
-}
-
-static int seen_grow(struct seen *seen, struct xb_error *err)
-{
-    struct seen grown = {.cap = seen->cap ? 2 * seen->cap : 4096, .count = seen->count};
-    grown.keys = calloc(grown.cap, sizeof *grown.keys);
-    grown.bad = calloc(grown.cap, 1);
-    if (!grown.keys || !grown.bad) {
-        free(grown.keys);
-        free(grown.bad);
-        return xb_error_no_memory(err, "a list of contents");
-    }
-    for (size_t i = 0; i < seen->cap; i++) {
-        if (seen->keys[i]) {
-            size_t at = seen_slot(&grown, seen->keys[i]);
-            grown.keys[at] = seen->keys[i];
-            grown.bad[at] = seen->bad[i];
+    /* Without room, or memory, it is named all the same, but without the reason. */
+    if (room && !known && verify->details) {
+        char *text = strdup(why->text);
+        if (text) {
+            verify->details[verify->detail_count++] =
+                (struct xb_verify_detail){.id = *id, .text = text};
         }
     }
-    free(seen->keys);
-    free(seen->bad);
-    *seen = grown;
-    return 0;
+    pthread_mutex_unlock(&verify->lock);
 }
 
-static uint64_t content_key(const struct xb_content_id *id)
+void xb_verify_bad(struct xb_verify *verify, size_t content, const struct xb_error *why)
 {
-    uint64_t key = 0;
-    memcpy(&key, id->hash, id->len < sizeof key ? id->len : sizeof key);
-    key ^= (uint64_t)(unsigned char)id->prefix << 56;
-    return key ? key : 1;
-}
-
-static int read_content(struct verify *verify, const struct xb_content_id *id, struct xb_error *err)
-{
-    XB_CLEANUP(xb_buf_free) struct xb_buf plain = XB_BUF_INIT(XB_CONTENT_BYTES_MAX);
-    int r = xb_content_read(verify->repository, id, true, &plain, err);
-    verify->result.contents_read++;
-    verify->result.bytes_read += plain.len;
-    return r;
-}
-
-/* The key is a hash: its remainder chooses as evenly as dice, and the same ones each time. */
-static bool chosen(const struct verify *verify, uint64_t key)
-{
-    return (key >> 16) % 100 < verify->options->data_percent;
-}
-
-static int judge_content(void *context, const struct xb_content_id *id, struct xb_error *err)
-{
-    struct verify *verify = context;
-    struct seen *seen = &verify->seen;
-    if (2 * (seen->count + 1) > seen->cap) {
-        int r = seen_grow(seen, err);
-        if (r < 0) {
-            return r;
-        }
-    }
-    uint64_t key = content_key(id);
-    size_t at = seen_slot(seen, key);
-    char text[XB_CONTENT_ID_TEXT_BYTES];
-    xb_content_id_format(id, text);
-    if (seen->keys[at]) {
-        return seen->bad[at] ? xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG,
-                                            "content %s is damaged (as said before)", text)
-                             : 0;
-    }
     struct xb_content_info info;
-    int r = xb_content_stat(verify->repository, id, &info, err);
-    if (r == 0) {
-        r = check_pack(verify, &info, err);
-        if (r == 0 && chosen(verify, key)) {
-            r = read_content(verify, id, err);
-        } else if (r < 0) {
-            r = xb_error_wrap(err, "content %s", text);
-        }
+    atomic_store(&verify->damaged, true);
+    if (!(atomic_fetch_or(&verify->state[content], XB_CONTENT_BAD) & XB_CONTENT_BAD)) {
+        xb_content_view_at(verify->view, content, &info);
+        keep_detail(verify, &info.id, why);
     }
-    seen->keys[at] = key;
-    seen->bad[at] = r < 0;
-    seen->count++;
-    verify->result.contents++;
-    return r;
 }
 
-/* ---- trees ---- */
+void xb_verify_bad_id(struct xb_verify *verify, const struct xb_content_id *id,
+                      const struct xb_error *why)
+{
+    atomic_store(&verify->damaged, true);
+    keep_detail(verify, id, why);
+}
 
-static int note(struct verify *verify, const char *path, const struct xb_error *why,
-                struct xb_error *err)
+const struct xb_verify_detail *xb_verify_detail(const struct xb_verify *verify,
+                                                const struct xb_content_id *id)
+{
+    for (size_t i = 0; i < verify->detail_count; i++) {
+        if (xb_content_id_compare(&verify->details[i].id, id) == 0) {
+            return &verify->details[i];
+        }
+    }
+    return NULL;
+}
+
+static char *copy_of(const char *text)
+{
+    return strdup(text ? text : "");
+}
+
+static void free_message(struct xb_verify_message *message)
+{
+    free(message->snapshot);
+    free(message->path);
+    free(message->object);
+    free(message->content);
+    free(message->pack);
+    free(message->index);
+    free(message->text);
+}
+
+int xb_verify_note(struct xb_verify *verify, const struct xb_verify_hit *hit, struct xb_error *err)
 {
     struct xb_verify_result *result = &verify->result;
     result->damaged++;
@@ -198,179 +154,204 @@ static int note(struct verify *verify, const char *path, const struct xb_error *
         return xb_error_no_memory(err, "a report");
     }
     result->messages = messages;
-    struct xb_verify_message message = {
-        .snapshot = strdup(verify->snapshot), .path = strdup(path), .text = strdup(why->text)};
-    if (!message.snapshot || !message.path || !message.text) {
-        free(message.snapshot);
-        free(message.path);
-        free(message.text);
+    struct xb_verify_message message = {.snapshot = copy_of(hit->snapshot),
+                                        .path = copy_of(hit->path),
+                                        .object = copy_of(hit->object),
+                                        .content = copy_of(hit->content),
+                                        .pack = copy_of(hit->pack),
+                                        .index = copy_of(hit->index),
+                                        .text = copy_of(hit->text)};
+    if (!message.snapshot || !message.path || !message.object || !message.content ||
+        !message.pack || !message.index || !message.text) {
+        free_message(&message);
         return xb_error_no_memory(err, "a report");
     }
     messages[result->message_count++] = message;
     return 0;
 }
 
-/* Damage is noted; what says nothing about the repository's state ends the run. */
-static int take_verdict(struct verify *verify, const char *path, int r, const struct xb_error *why,
-                        struct xb_error *err)
+int xb_verify_warn(struct xb_verify *verify, const char *blob, struct xb_error *err,
+                   const char *format, ...)
 {
-    if (r == 0) {
-        return 0;
+    struct xb_verify_result *result = &verify->result;
+    char *text = NULL;
+    va_list arguments;
+    int r = 0;
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0) {
+        text = NULL;
     }
-    if (why->kind == XB_ERR_CORRUPT || why->kind == XB_ERR_NOT_FOUND ||
-        why->kind == XB_ERR_INVALID || why->kind == XB_ERR_IO) {
-        return note(verify, path, why, err);
+    va_end(arguments);
+    char *name = strdup(blob);
+    pthread_mutex_lock(&verify->lock);
+    result->warned++;
+    if (result->warning_count < XB_VERIFY_WARNINGS_MAX) {
+        struct xb_verify_warning *warnings =
+            reallocarray(result->warnings, result->warning_count + 1, sizeof *warnings);
+        result->warnings = warnings ? warnings : result->warnings;
+        if (warnings && name && text) {
+            warnings[result->warning_count++] =
+                (struct xb_verify_warning){.blob = XB_TAKE(name), .text = XB_TAKE(text)};
+        } else {
+            r = xb_error_no_memory(err, "a report");
+        }
     }
-    *err = *why;
-    return err->code;
-}
-
-static int stop_or_tick(struct verify *verify, struct xb_error *err)
-{
-    const struct xb_verify_options *options = verify->options;
-    if (options->cancel && atomic_load(options->cancel)) {
-        return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "cancelled");
-    }
-    int64_t now = xb_clock_mono_ns();
-    if (options->progress && now - verify->ticked_ns > TICK_MS * XB_NS_PER_MS) {
-        const struct xb_verify_progress progress = {.files_done = verify->result.files,
-                                                    .files_total = verify->files_total,
-                                                    .bytes_done = verify->result.bytes_read};
-        options->progress(options->progress_context, &progress);
-        verify->ticked_ns = now;
-    }
-    return 0;
-}
-
-static int verify_folder(struct verify *verify, const struct xb_object_id *id, const char *path,
-                         unsigned depth, struct xb_error *err);
-
-static int verify_entry(struct verify *verify, const struct xb_entry *entry, const char *folder,
-                        unsigned depth, struct xb_error *err)
-{
-    XB_CLEANUP(xb_freep) char *path = NULL;
-    struct xb_error why = XB_ERROR_INIT;
-    if (asprintf(&path, "%s%s%s", folder, folder[0] ? "/" : "", entry->name) < 0) {
-        path = NULL;
-        return xb_error_no_memory(err, "a path");
-    }
-    int r = stop_or_tick(verify, err);
-    if (r < 0) {
-        return r;
-    }
-    if (entry->type == XB_ENTRY_DIRECTORY) {
-        return verify_folder(verify, &entry->object, path, depth + 1, err);
-    }
-    if (entry->node) {
-        return 0; /* has no data */
-    }
-    verify->result.files++;
-    r = xb_object_verify(verify->repository, &entry->object, false, judge_content, verify, &why);
-    return take_verdict(verify, path, r, &why, err);
-}
-
-static int verify_folder(struct verify *verify, const struct xb_object_id *id, const char *path,
-                         unsigned depth, struct xb_error *err)
-{
-    XB_CLEANUP(xb_directory_freep) struct xb_directory *directory = NULL;
-    struct xb_error why = XB_ERROR_INIT;
-    verify->result.dirs++;
-    int r = depth > DEPTH_MAX
-                ? xb_error_set(&why, XB_ERR_CORRUPT, -ELOOP, "more than %d folders deep", DEPTH_MAX)
-                : xb_object_verify(verify->repository, id, false, judge_content, verify, &why);
-    if (r == 0) {
-        r = xb_directory_read(verify->repository, id, &directory, &why);
-    }
-    if (r < 0) {
-        return take_verdict(verify, path, r, &why, err);
-    }
-    for (size_t i = 0; r == 0 && i < directory->count; i++) {
-        r = verify_entry(verify, &directory->entries[i], path, depth, err);
-    }
+    pthread_mutex_unlock(&verify->lock);
+    free(name);
+    free(text);
     return r;
 }
 
-static int verify_snapshot(struct verify *verify, const struct xb_snapshot *snapshot,
+void xb_verify_result_free(struct xb_verify_result *result)
+{
+    for (size_t i = 0; i < result->message_count; i++) {
+        free_message(&result->messages[i]);
+    }
+    for (size_t i = 0; i < result->warning_count; i++) {
+        free(result->warnings[i].blob);
+        free(result->warnings[i].text);
+    }
+    free(result->messages);
+    free(result->warnings);
+    *result = (struct xb_verify_result){.messages = NULL};
+}
+
+/* ---- the run ---- */
+
+static int note_loss(void *context, const struct xb_loss *loss, struct xb_error *err)
+{
+    struct xb_verify *verify = context;
+    char text[XB_ERROR_TEXT_BYTES + 200];
+    snprintf(text, sizeof text, "%s: %s", loss->why,
+             loss->name[0] == 'm' ? "snapshots that only it tells of are not listed at all"
+                                  : "what only it names is missing, in the files that are listed "
+                                    "here, and maybe whole snapshots");
+    const struct xb_verify_hit hit = {.index = loss->name, .text = text};
+    return xb_verify_note(verify, &hit, err);
+}
+
+static int note_unreadable(struct xb_verify *verify, const struct xb_snapshot_list *list,
                            struct xb_error *err)
 {
-    struct xb_error why = XB_ERROR_INIT;
-    verify->snapshot = snapshot->id;
-    verify->result.snapshots++;
-    if (snapshot->root.type == XB_ENTRY_DIRECTORY) {
-        return verify_folder(verify, &snapshot->root.object, "", 0, err);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < list->unreadable_count; i++) {
+        const struct xb_verify_hit hit = {.snapshot = "?", .text = list->unreadable[i]};
+        r = xb_verify_note(verify, &hit, err);
     }
-    verify->result.files++;
-    int r = xb_object_verify(verify->repository, &snapshot->root.object, false, judge_content,
-                             verify, &why);
-    return take_verdict(verify, snapshot->root.name, r, &why, err);
+    return r;
 }
 
-static int verify_all(struct verify *verify, struct xb_error *err)
+static int begin(struct xb_verify *verify, struct xb_error *err)
 {
-    struct xb_snapshot_list list = {.items = NULL};
-    int r = xb_snapshot_list(verify->repository, NULL, &list, err);
+    int r = xb_content_view_open(verify->repository, &verify->view, err);
     if (r < 0) {
         return r;
     }
-    for (size_t i = 0; i < list.count; i++) {
-        verify->files_total += list.items[i]->root.summary ? list.items[i]->root.summary->files : 1;
+    size_t count = xb_content_view_count(verify->view);
+    verify->state = count <= UINT32_MAX ? calloc(count + 1, sizeof *verify->state) : NULL;
+    return verify->state ? xb_verify_list_packs(verify, verify->view, &verify->packs, err)
+                         : xb_error_no_memory(err, "a list of contents");
+}
+
+static void end(struct xb_verify *verify)
+{
+    for (size_t i = 0; i < verify->detail_count; i++) {
+        free(verify->details[i].text);
     }
-    for (size_t i = 0; r == 0 && i < list.unreadable_count; i++) {
-        struct xb_error why = XB_ERROR_INIT;
-        (void)!xb_error_set(&why, XB_ERR_CORRUPT, -EBADMSG, "%s", list.unreadable[i]);
-        verify->snapshot = "?";
-        r = note(verify, "", &why, err);
+    free(verify->details);
+    free(verify->todo);
+    free(verify->state);
+    xb_verify_packs_free(&verify->packs);
+    xb_verify_packs_free(&verify->fresh_packs);
+    xb_content_view_free(verify->view);
+    xb_content_view_free(verify->fresh);
+    pthread_mutex_destroy(&verify->lock);
+    pthread_cond_destroy(&verify->changed);
+}
+
+static int look_at_packs(struct xb_verify *verify, struct xb_error *err)
+{
+    int r = xb_verify_orphans(verify, err);
+    return r < 0 || verify->options->data_percent < 100 ? r : xb_verify_pack_ends(verify, err);
+}
+
+static int run_all(struct xb_verify *verify, const struct xb_snapshot_list *list, bool packs,
+                   struct xb_error *err)
+{
+    uint64_t lost = 0;
+    int r = begin(verify, err);
+    if (r < 0 || (r = xb_verify_walk(verify, list->items, list->count, err)) < 0 ||
+        atomic_load(&verify->outdated) || (r = xb_verify_read(verify, err)) < 0 ||
+        (r = xb_repository_losses(verify->repository, note_loss, verify, &lost, err)) < 0 ||
+        (r = note_unreadable(verify, list, err)) < 0) {
+        return r;
     }
-    for (size_t i = 0; r == 0 && i < list.count; i++) {
-        r = verify_snapshot(verify, list.items[i], err);
+    for (size_t i = 0; r == 0 && i < list->count && atomic_load(&verify->damaged); i++) {
+        r = xb_verify_name(verify, list->items[i], err);
     }
-    xb_snapshot_list_free(&list);
+    return r == 0 && packs ? look_at_packs(verify, err) : r;
+}
+
+static int run_once(struct xb_verify *verify, const struct xb_snapshot *snapshot,
+                    struct xb_error *err)
+{
+    struct xb_snapshot_list list = {.items = NULL};
+    union {
+        const struct xb_snapshot *in;
+        struct xb_snapshot *out;
+    } only = {.in = snapshot}; /* it is only read */
+    pthread_mutex_init(&verify->lock, NULL);
+    pthread_cond_init(&verify->changed, NULL);
+    if (snapshot) {
+        const struct xb_snapshot_list one = {.items = &only.out, .count = 1};
+        return run_all(verify, &one, false, err);
+    }
+    int r = xb_snapshot_list(verify->repository, NULL, &list, err);
+    if (r == 0) {
+        r = run_all(verify, &list, true, err);
+        verify->result.snapshots = list.count;
+        xb_snapshot_list_free(&list);
+    }
     return r;
 }
 
-static int list_packs(struct verify *verify, struct xb_error *err)
+static void fill_counts(struct xb_verify *verify, const struct xb_snapshot *snapshot)
 {
-    int r = xb_repository_list_packs(verify->repository, collect_pack, verify, err);
-    if (r == 0 && verify->pack_count > 1) {
-        qsort(verify->packs, verify->pack_count, sizeof *verify->packs, compare_packs);
-    }
-    return r;
+    struct xb_verify_result *result = &verify->result;
+    result->snapshots = snapshot ? 1 : result->snapshots;
+    result->files = atomic_load(&verify->files);
+    result->dirs = atomic_load(&verify->dirs);
+    result->contents = atomic_load(&verify->contents);
+    result->contents_read = atomic_load(&verify->contents_read);
+    result->bytes_read = atomic_load(&verify->bytes_read);
+    result->packs = verify->packs.count;
 }
 
 int xb_verify_run(struct xb_repository *repository, const struct xb_snapshot *snapshot,
                   const struct xb_verify_options *options, struct xb_verify_result *ret,
                   struct xb_error *err)
 {
-    struct verify verify = {.repository = repository, .options = options, .snapshot = ""};
-    int r = list_packs(&verify, err);
-    if (r == 0 && snapshot) {
-        verify.files_total = snapshot->root.summary ? snapshot->root.summary->files : 1;
-        r = verify_snapshot(&verify, snapshot, err);
-    } else if (r == 0) {
-        r = verify_all(&verify, err);
+    unsigned threads = options->threads ? options->threads : XB_VERIFY_THREADS;
+    for (int try = 1;; try++) {
+        struct xb_verify verify = {
+            .repository = repository,
+            .options = options,
+            .threads = threads < XB_VERIFY_THREADS_MAX ? threads : XB_VERIFY_THREADS_MAX};
+        int r = run_once(&verify, snapshot, err);
+        bool again = r == 0 && atomic_load(&verify.outdated);
+        fill_counts(&verify, snapshot);
+        struct xb_verify_result result = verify.result;
+        end(&verify);
+        if (r == 0 && !again) {
+            *ret = result;
+            return 0;
+        }
+        xb_verify_result_free(&result);
+        /* Others have written again what the index had lost: with their index from the start. */
+        if (r < 0 || try == TRIES_MAX) {
+            return r < 0 ? r
+                         : xb_error_set(err, XB_ERR_RETRY, -EAGAIN,
+                                        "the repository changes too fast to be verified");
+        }
     }
-    for (size_t i = 0; i < verify.pack_count; i++) {
-        free(verify.packs[i].name);
-    }
-    free(verify.packs);
-    free(verify.seen.keys);
-    free(verify.seen.bad);
-    if (r < 0) {
-        xb_verify_result_free(&verify.result);
-        return r;
-    }
-    *ret = verify.result;
-    return 0;
-}
-
-void xb_verify_result_free(struct xb_verify_result *result)
-{
-    for (size_t i = 0; i < result->message_count; i++) {
-        free(result->messages[i].snapshot);
-        free(result->messages[i].path);
-        free(result->messages[i].text);
-    }
-    free(result->messages);
-    result->messages = NULL;
-    result->message_count = 0;
 }

@@ -37,8 +37,8 @@ static bool find_place(struct xb_repository *repository, const struct xb_content
     return found;
 }
 
-static void fill_info(const struct xb_index_entry *entry, const char *pack,
-                      struct xb_content_info *ret)
+void xb_content_info_fill(const struct xb_index_entry *entry, const char *pack,
+                          struct xb_content_info *ret)
 {
     *ret = (struct xb_content_info){.id = entry->id,
                                     .timestamp_s = entry->timestamp_s,
@@ -65,7 +65,7 @@ int xb_content_stat(struct xb_repository *repository, const struct xb_content_id
     }
     struct xb_index_entry entry;
     xb_index_table_at(table, i, &entry);
-    fill_info(&entry, xb_index_table_pack(table, entry.pack), ret);
+    xb_content_info_fill(&entry, xb_index_table_pack(table, entry.pack), ret);
     return 0;
 }
 
@@ -83,7 +83,7 @@ int xb_content_list(struct xb_repository *repository, int prefix, xb_content_fn 
         if (prefix >= 0 && entry.id.prefix != (char)prefix) {
             break;
         }
-        fill_info(&entry, xb_index_table_pack(table, entry.pack), &info);
+        xb_content_info_fill(&entry, xb_index_table_pack(table, entry.pack), &info);
         r = fn(context, &info, err);
     }
     return r;
@@ -123,7 +123,7 @@ int xb_content_locate(struct xb_repository *repository, const struct xb_content_
     if (r < 0) {
         return xb_content_wrap(err, id);
     }
-    fill_info(&place.entry, place.pack, ret);
+    xb_content_info_fill(&place.entry, place.pack, ret);
     return 0;
 }
 
@@ -212,7 +212,7 @@ int xb_content_read_at(struct xb_repository *repository, const struct xb_content
 {
     struct xb_content_info info;
     struct xb_error first = XB_ERROR_INIT;
-    fill_info(&place->entry, place->pack, &info);
+    xb_content_info_fill(&place->entry, place->pack, &info);
     int r = fetch_and_open(repository, &info, verify, out, &first);
     if (r == 0) {
         return 0;

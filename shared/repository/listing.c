@@ -92,7 +92,10 @@ int xb_repository_load_table(struct xb_repository *repository,
     XB_CLEANUP(xb_index_merge_freep) struct xb_index_merge *merge = NULL;
     int r = xb_index_merge_new(xb_sealer_hash_bytes(repository->sealer), &merge, err);
     for (size_t i = 0; r == 0 && i < listing->set.active_count; i++) {
-        r = add_blob(repository, listing->set.active[i], merge, err);
+        struct xb_error why = XB_ERROR_INIT;
+        if (add_blob(repository, listing->set.active[i], merge, &why) < 0) {
+            r = xb_repository_tolerate(repository, listing->set.active[i], &why, err);
+        }
     }
     struct xb_index_table *table = NULL;
     if (r < 0 || (r = xb_index_merge_finish(merge, listing->set.watermark_s, &table, err)) < 0) {

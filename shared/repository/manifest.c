@@ -10,6 +10,7 @@
 #include "shared/codec/text.h"
 #include "shared/compress/compress.h"
 #include "shared/repository/snapshot.h"
+#include "shared/repository/state.h"
 
 enum { CONTENT_PLAIN_BYTES_MAX = 256 << 20, MANIFESTS_MAX = 4000000, ID_BYTES = 16 };
 
@@ -220,11 +221,12 @@ static int load_records(struct xb_repository *repository, struct records *record
     struct ids ids = {.items = NULL};
     int r = xb_content_list(repository, 'm', collect_id, &ids, err);
     for (size_t i = 0; r == 0 && i < ids.count; i++) {
-        r = read_content(repository, &ids.items[i], records, err);
-        if (r < 0) {
+        struct xb_error why = XB_ERROR_INIT;
+        if (read_content(repository, &ids.items[i], records, &why) < 0) {
             char text[XB_CONTENT_ID_TEXT_BYTES];
             xb_content_id_format(&ids.items[i], text);
-            r = xb_error_wrap(err, "manifests in %s", text);
+            (void)xb_error_wrap(&why, "manifests in %s", text);
+            r = xb_repository_tolerate(repository, text, &why, err);
         }
     }
     free(ids.items);

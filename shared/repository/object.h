@@ -114,9 +114,18 @@ XB_DEFINE_CLEANUP(xb_object_reader_freep, struct xb_object_reader, xb_object_rea
 int xb_object_read_all(struct xb_repository *repository, const struct xb_object_id *id,
                        struct xb_buf *out, struct xb_error *err) XB_MUST_CHECK;
 
+/* The content that the object, or its outermost index, is; *ret_depth: how many levels of indexes
+ * there are. CORRUPT if the text is none. */
+int xb_object_id_content(const struct xb_object_id *id, struct xb_content_id *ret,
+                         unsigned *ret_depth, struct xb_error *err) XB_MUST_CHECK;
+
 /* Calls fn for every content the object is made of, index contents too (for verify). Reads index
  * contents only, unless `data` is set: then every content is read and its hash recomputed. */
 typedef int xb_object_content_fn(void *context, const struct xb_content_id *id,
                                  struct xb_error *err);
 int xb_object_verify(struct xb_repository *repository, const struct xb_object_id *id, bool data,
                      xb_object_content_fn *fn, void *context, struct xb_error *err) XB_MUST_CHECK;
+/* The same for what may be damaged: contents that are in no index are told, too, and reading goes
+ * on behind them. CORRUPT: one of the object's indexes cannot be read, or does not fit. */
+int xb_object_contents(struct xb_repository *repository, const struct xb_object_id *id,
+                       xb_object_content_fn *fn, void *context, struct xb_error *err) XB_MUST_CHECK;

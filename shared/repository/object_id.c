@@ -50,3 +50,15 @@ int xb_object_id_split(const struct xb_object_id *id, struct xb_object_parts *re
     *ret = parts;
     return 0;
 }
+
+int xb_object_id_content(const struct xb_object_id *id, struct xb_content_id *ret,
+                         unsigned *ret_depth, struct xb_error *err)
+{
+    struct xb_object_parts parts;
+    int r = xb_object_id_split(id, &parts, err);
+    if (r == 0) {
+        *ret = parts.content;
+        *ret_depth = parts.depth;
+    }
+    return r;
+}

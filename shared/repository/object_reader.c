@@ -122,9 +122,12 @@ int xb_object_read_all(struct xb_repository *repository, const struct xb_object_
 
 /* ---- verification ---- */
 
+/* Of a content that is in no index. */
+#define LENGTH_UNKNOWN UINT64_MAX
+
 struct verify {
     struct xb_repository *repository;
-    bool data;
+    bool data, damaged;
     xb_object_content_fn *fn;
     void *context;
 };
@@ -133,8 +136,14 @@ static int verify_content(const struct verify *verify, const struct xb_content_i
                           uint64_t *ret_len, struct xb_error *err)
 {
     struct xb_content_info info;
-    int r = xb_content_stat(verify->repository, id, &info, err);
+    struct xb_error why = XB_ERROR_INIT;
+    int r = xb_content_stat(verify->repository, id, &info, &why);
+    if (r < 0 && verify->damaged && why.kind == XB_ERR_NOT_FOUND) {
+        *ret_len = LENGTH_UNKNOWN;
+        return verify->fn(verify->context, id, err);
+    }
     if (r < 0) {
+        *err = why;
         err->kind = err->kind == XB_ERR_NOT_FOUND ? XB_ERR_CORRUPT : err->kind;
         return r;
     }
@@ -172,7 +181,7 @@ static int verify_level(const struct verify *verify, const struct xb_object_id *
     }
     for (size_t i = 0; r == 0 && i < table.count; i++) {
         r = verify_level(verify, &table.chunks[i].id, level + 1, &len, err);
-        if (r == 0 && len != table.chunks[i].len) {
+        if (r == 0 && len != LENGTH_UNKNOWN && len != table.chunks[i].len) {
             r = xb_object_wrong_length(&table.chunks[i], len, err);
         }
     }
@@ -184,7 +193,17 @@ static int verify_level(const struct verify *verify, const struct xb_object_id *
 int xb_object_verify(struct xb_repository *repository, const struct xb_object_id *id, bool data,
                      xb_object_content_fn *fn, void *context, struct xb_error *err)
 {
-    const struct verify verify = {repository, data, fn, context};
+    const struct verify verify = {
+        .repository = repository, .data = data, .fn = fn, .context = context};
+    uint64_t len = 0;
+    return verify_level(&verify, id, 0, &len, err);
+}
+
+int xb_object_contents(struct xb_repository *repository, const struct xb_object_id *id,
+                       xb_object_content_fn *fn, void *context, struct xb_error *err)
+{
+    const struct verify verify = {
+        .repository = repository, .damaged = true, .fn = fn, .context = context};
     uint64_t len = 0;
     return verify_level(&verify, id, 0, &len, err);
 }

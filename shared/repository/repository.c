@@ -49,6 +49,7 @@ static int new_repository(struct xb_store *store, const struct xb_repository_ope
     repository->clock = options && options->clock ? options->clock : &xb_clock_system;
     repository->shard_entries_max = XB_INDEX_SHARD_ENTRIES_MAX;
     repository->read_only = options && options->read_only;
+    repository->tolerate_damage = repository->read_only && options->tolerate_damage;
     const char *username = options && options->username ? options->username : "default";
     const char *hostname = options && options->hostname ? options->hostname : "default";
     repository->username = strdup(username);
@@ -146,6 +147,7 @@ void xb_repository_free(struct xb_repository *repository)
     xb_index_table_unref(repository->table);
     xb_pending_free(&repository->pending);
     free(repository->lost.places);
+    xb_losses_free(&repository->losses);
     xb_sealer_free(repository->sealer);
     xb_format_free(&repository->format);
     xb_format_keys_free(&repository->keys);

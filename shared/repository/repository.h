@@ -79,6 +79,9 @@ int xb_repository_create(struct xb_store *store, const struct xb_secret *passwor
 
 struct xb_repository_open_options {
     bool read_only;
+    /* Open, and go on, without index blobs and manifests that cannot be read; recovery.h tells
+     * which they are. Only to look at what is left: also read_only. */
+    bool tolerate_damage;
     const char *username; /* written into session markers; NULL: "default" */
     const char *hostname;
     const struct xb_clock *clock; /* NULL: the system's; must outlive the repository */

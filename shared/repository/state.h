@@ -49,6 +49,14 @@ struct xb_lost {
     size_t count, cap;
 };
 
+/* What could not be read (recovery.h). */
+struct xb_losses {
+    char **names, **whys;
+    size_t kept;
+    uint64_t count;
+};
+void xb_losses_free(struct xb_losses *losses);
+
 struct xb_repository {
     struct xb_store *store;
     const struct xb_clock *clock;
@@ -57,7 +65,7 @@ struct xb_repository {
     struct xb_format_keys keys;
     unsigned char unique_id[XB_FORMAT_UNIQUE_ID_BYTES_MAX];
     size_t unique_id_len;
-    bool read_only;
+    bool read_only, tolerate_damage;
     char *username, *hostname;
     uint32_t shard_entries_max; /* XB_INDEX_SHARD_ENTRIES_MAX, but for tests */
 
@@ -74,6 +82,7 @@ struct xb_repository {
     struct xb_index_table *table;
     int64_t table_listed_ns; /* before the listing began */
     int64_t write_epoch, watermark_s;
+    struct xb_losses losses;
     uint64_t index_blobs, index_names_hash;
     struct xb_lost lost;
     struct xb_pending pending;
@@ -138,6 +147,14 @@ int xb_repository_check_format(struct xb_repository *repository,
                                struct xb_error *err) XB_MUST_CHECK;
 /* Format and index as fresh as decisions need them (15 min). No lock may be held. */
 int xb_repository_renew(struct xb_repository *repository, struct xb_error *err) XB_MUST_CHECK;
+
+/* A loss that this repository was opened to put up with is kept, and 0 returned; else the failure
+ * is handed on. */
+int xb_repository_tolerate(struct xb_repository *repository, const char *name,
+                           const struct xb_error *why, struct xb_error *err) XB_MUST_CHECK;
+
+void xb_content_info_fill(const struct xb_index_entry *entry, const char *pack,
+                          struct xb_content_info *ret);
 
 struct xb_index_table *xb_repository_table(struct xb_repository *repository); /* a reference */
 
