@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Making a new repository. The order of the blobs is kopia's: the format blob makes it one. */
+ * Making a new repository. One blob makes it one, kopia.repository, and it comes first: a
+ * creation that is cut off leaves a repository or nothing. kopia.blobcfg (object retention) is
+ * left out, as it says nothing when there is no retention; kopia writes it when it needs it. */
 #include <errno.h>
 #include <string.h>
 
@@ -45,20 +47,13 @@ static int put_format(struct xb_store *store, const struct xb_format *format,
 {
     const struct xb_store_put_options exclusive = {.exclusive = true};
     XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(XB_FORMAT_BLOB_BYTES_MAX);
-    XB_CLEANUP(xb_buf_free) struct xb_buf config = XB_BUF_INIT(XB_FORMAT_BLOB_BYTES_MAX);
     struct xb_format_keys keys = {.key = NULL};
     int r = xb_format_keys_derive(outer, password, &keys, err);
     if (r < 0) {
         return r;
     }
     r = xb_format_encode(format, outer, &keys, &text, err);
-    if (r == 0) {
-        r = xb_format_encode_blobcfg(&keys, &config, err);
-    }
     xb_format_keys_free(&keys);
-    if (r == 0) {
-        r = xb_store_put(store, XB_FORMAT_BLOBCFG, config.data, config.len, &exclusive, err);
-    }
     return r < 0 ? r : xb_store_put(store, XB_FORMAT_BLOB, text.data, text.len, &exclusive, err);
 }
 

@@ -413,19 +413,3 @@ int xb_format_encode(const struct xb_format *format, const struct xb_format_oute
     xb_buf_wipe(&plain);
     return r < 0 ? r : xb_buf_append_str(out, "\"\n}\n", err);
 }
-
-int xb_format_encode_blobcfg(const struct xb_format_keys *keys, struct xb_buf *out,
-                             struct xb_error *err)
-{
-    XB_CLEANUP(xb_aead_freep) struct xb_aead *aead = NULL;
-    static const char empty[] = "{}";
-    unsigned char sealed[sizeof empty - 1 + XB_AEAD_OVERHEAD_BYTES];
-    int r = xb_aead_new("AES-256-GCM", &aead, err);
-    if (r < 0) {
-        return r;
-    }
-    struct xb_aead_data associated = {keys->associated->data, keys->associated->len};
-    struct xb_aead_data input = {empty, sizeof empty - 1};
-    r = xb_aead_seal(aead, keys->key->data, NULL, &associated, &input, sealed, err);
-    return r < 0 ? r : xb_buf_append(out, sealed, sizeof sealed, err);
-}

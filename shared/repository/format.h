@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format.h - kopia.repository and kopia.blobcfg: what a repository is, and its keys.
+ * format.h - kopia.repository: what a repository is, and its keys.
  *
  * What for:  make, seal, open and judge the format blob. Internal to the repository.
  * Ownership: the caller frees a format; its keys are secrets, zeroed on free.
@@ -74,10 +74,7 @@ void xb_format_free(struct xb_format *format); /* what it owns */
 int xb_format_make(const char *hash, const char *encryption, const char *splitter,
                    struct xb_format *ret, struct xb_error *err) XB_MUST_CHECK;
 
-/* Appends the text of kopia.repository, and of kopia.blobcfg (no retention). `outer` needs its
- * unique id and key algorithm. */
+/* Appends the text of kopia.repository. `outer` needs its unique id and key algorithm. */
 int xb_format_encode(const struct xb_format *format, const struct xb_format_outer *outer,
                      const struct xb_format_keys *keys, struct xb_buf *out,
                      struct xb_error *err) XB_MUST_CHECK;
-int xb_format_encode_blobcfg(const struct xb_format_keys *keys, struct xb_buf *out,
-                             struct xb_error *err) XB_MUST_CHECK;

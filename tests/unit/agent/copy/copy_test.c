@@ -42,6 +42,7 @@ static struct xb_store *repository_source(void)
                                         "_log_20261125000000_ab12_1_2_1_0123456789abcdef",
                                         "xe1",
                                         "kopia.maintenance",
+                                        "kopia.blobcfg",
                                         "udmrepo.Repository",
                                         "zprivate"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {

@@ -153,11 +153,6 @@ static void encoding_is_kopias(void **state)
     XB_CLEANUP(xb_buf_free) struct xb_buf plain = XB_BUF_INIT(100000);
     unseal(&keys, again.sealed.data, again.sealed.len, &plain);
     assert_string_equal(plain.data, velero_plain);
-    XB_CLEANUP(xb_buf_free) struct xb_buf sealed = XB_BUF_INIT(1000);
-    XB_CLEANUP(xb_buf_free) struct xb_buf config = XB_BUF_INIT(1000);
-    PROBE_OK(xb_format_encode_blobcfg(&keys, &sealed, &err));
-    unseal(&keys, sealed.data, sealed.len, &config);
-    assert_string_equal(config.data, "{}");
     xb_format_outer_free(&again);
     xb_format_free(&format);
     xb_format_keys_free(&keys);
