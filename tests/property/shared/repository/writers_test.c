@@ -22,6 +22,7 @@ enum {
     POOL = 10,            /* texts that everybody writes */
     STEPS = 60,           /* of maintenance */
     EPOCHS_MAX = 64,
+    RANGE_EPOCHS = 3,
     WATCHED_MAX = 400,
     TURN_WORLDS = 40,
     FREE_WORLDS = 15,
@@ -65,6 +66,7 @@ struct world {
     /* Maintenance's own memory. */
     int64_t gc_start_s, gc_end_s, gc_before_start_s, gc_before_end_s, watermark_s;
     int64_t compacted_s[EPOCHS_MAX];
+    long range_end; /* the first epoch behind the ranges */
     struct watched watched[WATCHED_MAX];
     int watched_count;
 };
@@ -349,6 +351,10 @@ static void compact(struct actor *actor)
         maintain_advance(actor->store);
     }
     XB_CLEANUP(xb_repository_freep) struct xb_repository *repository = open_as(actor);
+    if (write_epoch - 2 - world->range_end >= RANGE_EPOCHS &&
+        maintain_compact(repository, actor->store, world->range_end, write_epoch - 2)) {
+        world->range_end = write_epoch - 1;
+    }
     for (long epoch = 0; epoch <= write_epoch - 2; epoch++) {
         if (world->compacted_s[epoch] == 0) {
             bool done = maintain_compact(repository, actor->store, epoch, epoch);
