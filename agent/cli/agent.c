@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * xebec agent: the daemon of a node. Accepts the flags of `velero node-agent server`. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,11 +8,31 @@
 #include "agent/cli/cli.h"
 #include "agent/job/job.h"
 #include "shared/base/log.h"
+#include "shared/http/limits.h"
 #include "shared/velero/flags.h"
+
+/* NULL stays NULL when no limit is wanted. */
+static int make_limits(const char *up, const char *down, struct xb_http_limits **ret,
+                       struct xb_error *err)
+{
+    int64_t rates[2] = {0, 0};
+    const char *const texts[2] = {up, down};
+    for (size_t i = 0; i < 2; i++) {
+        if (texts[i] && texts[i][0] && !xb_cli_rate(texts[i], &rates[i])) {
+            return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                                "--%s-limit is bytes per second, like 500K or 2M, not '%.60s'",
+                                i ? "download" : "upload", texts[i]);
+        }
+    }
+    return rates[0] || rates[1]
+               ? xb_http_limits_new((uint64_t)rates[0], (uint64_t)rates[1], ret, err)
+               : 0;
+}
 
 int xb_cli_agent(int argc, char **argv)
 {
     const char *level = "info";
+    const char *upload = NULL, *download = NULL;
     const char *jobs = "1", *devices = "false", *privileged = "false";
     struct xb_agent_options options = {.node = getenv("NODE_NAME"),
                                        .namespace = getenv("VELERO_NAMESPACE"),
@@ -23,6 +44,8 @@ int xb_cli_agent(int argc, char **argv)
                                     {"host-pods", &options.pods_root},
                                     {"log-level", &level},
                                     {"volumes-at-once", &jobs},
+                                    {"upload-limit", &upload},
+                                    {"download-limit", &download},
                                     {"restore-devices", &devices},
                                     {"restore-privileged-attributes", &privileged},
                                     {NULL, NULL}};
@@ -41,6 +64,12 @@ int xb_cli_agent(int argc, char **argv)
     long count = strtol(jobs, NULL, 10);
     options.jobs_max = count > 0 && count <= 8 ? (unsigned)count : 1;
     struct xb_error err = XB_ERROR_INIT;
+    XB_CLEANUP(xb_http_limits_freep) struct xb_http_limits *limits = NULL;
+    if (make_limits(upload, download, &limits, &err) < 0) {
+        fprintf(stderr, "xebec agent: %s\n", err.text);
+        return XB_EXIT_USAGE;
+    }
+    options.limits = limits;
     if (xb_agent_run(&options, &err) < 0) {
         xb_log_error(&err, "the agent cannot go on");
         return XB_EXIT_FAILED;

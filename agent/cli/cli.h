@@ -71,6 +71,9 @@ struct xb_cli_parse {
  * asked for, or the usage was wrong and has been explained. */
 int xb_cli_parse(struct xb_cli_parse *parse, int argc, char **argv);
 
+/* "500K": bytes per second; false when it is no rate above zero. */
+bool xb_cli_rate(const char *text, int64_t *ret);
+
 /* ---- commands ---- */
 
 int xb_cli_repository_create(int argc, char **argv);

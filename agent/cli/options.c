@@ -60,17 +60,19 @@ static int usage(const struct xb_cli_parse *parse, const char *what, const char 
     return XB_EXIT_USAGE;
 }
 
-/* Takes the letter after a rate's number. */
-static bool scale(long long *number, char **end)
+bool xb_cli_rate(const char *text, int64_t *ret)
 {
     static const char letters[] = "KMG";
-    const char *letter = **end ? strchr(letters, toupper((unsigned char)**end)) : NULL;
+    char *end = NULL;
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    const char *letter = *end ? strchr(letters, toupper((unsigned char)*end)) : NULL;
     int shift = letter ? 10 * (int)(letter - letters + 1) : 0;
-    *end += letter != NULL;
-    if (*number > INT64_MAX >> shift) {
+    end += letter != NULL;
+    if (errno || end == text || *end || number <= 0 || number > INT64_MAX >> shift) {
         return false;
     }
-    *number <<= shift;
+    *ret = number << shift;
     return true;
 }
 
@@ -81,17 +83,16 @@ static int set_value(const struct xb_cli_parse *parse, const struct xb_cli_optio
         *(const char **)option->value = text;
         return -1;
     }
+    if (option->kind == XB_CLI_RATE) {
+        return xb_cli_rate(text, option->value)
+                   ? -1
+                   : usage(parse, "not a rate, like 500K or 2M: ", text);
+    }
     char *end = NULL;
     errno = 0;
     long long number = strtoll(text, &end, 10);
-    bool good = !errno && end != text && number >= 0;
-    if (good && option->kind == XB_CLI_RATE) {
-        good = number > 0 && scale(&number, &end);
-    }
-    if (!good || *end) {
-        return usage(
-            parse,
-            option->kind == XB_CLI_RATE ? "not a rate, like 500K or 2M: " : "not a number: ", text);
+    if (errno || end == text || *end || number < 0) {
+        return usage(parse, "not a number: ", text);
     }
     *(int64_t *)option->value = number;
     return -1;

@@ -20,15 +20,18 @@
 
 #include "shared/base/error.h"
 
+struct xb_http_limits;
+
 struct xb_agent_options {
-    const char *node;       /* NODE_NAME */
-    const char *namespace;  /* VELERO_NAMESPACE */
-    const char *pods_root;  /* "/host_pods" */
-    const char *kubeconfig; /* NULL: the pod's account */
-    const char *pod_name;   /* for leases and logs; may be NULL */
-    unsigned jobs_max;      /* volumes at once; 0: 1, as Velero */
-    bool devices;           /* restores make device nodes, too */
-    bool privileged;        /* restores set trusted.* and security.* attributes, too */
+    const char *node;              /* NODE_NAME */
+    const char *namespace;         /* VELERO_NAMESPACE */
+    const char *pods_root;         /* "/host_pods" */
+    const char *kubeconfig;        /* NULL: the pod's account */
+    const char *pod_name;          /* for leases and logs; may be NULL */
+    unsigned jobs_max;             /* volumes at once; 0: 1, as Velero */
+    bool devices;                  /* restores make device nodes, too */
+    struct xb_http_limits *limits; /* bandwidth of this node; NULL: none */
+    bool privileged;               /* restores set trusted.* and security.* attributes, too */
 };
 
 int xb_agent_run(const struct xb_agent_options *options, struct xb_error *err) XB_MUST_CHECK;

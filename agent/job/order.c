@@ -240,7 +240,8 @@ static int open_store(struct xb_order *order, bool read_only, struct xb_store **
     XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
     const struct xb_location_access access = {.client = order->agent->client,
                                               .namespace = text(order, "metadata.namespace"),
-                                              .read_only = read_only};
+                                              .read_only = read_only,
+                                              .limits = order->agent->options->limits};
     const char *name = text(order, "spec.backupStorageLocation");
     const struct xb_kube_ref ref = {.resource = &xb_velero_locations,
                                     .namespace = text(order, "metadata.namespace"),

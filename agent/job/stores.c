@@ -17,6 +17,7 @@ static xb_json *look_at(const struct xb_agent *agent, xb_json *location)
     const struct xb_location_access access = {.client = agent->client,
                                               .namespace = agent->options->namespace,
                                               .read_only = true,
+                                              .limits = agent->options->limits,
                                               .look = true};
     XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
     char identity[XB_STORE_IDENTITY_BYTES] = "";

@@ -31,6 +31,7 @@ struct xb_location_access {
     struct xb_kube_client *client; /* for the Secrets that it names; NULL: there is no cluster */
     const char *namespace;         /* theirs */
     bool read_only;
+    struct xb_http_limits *limits; /* the process's; borrowed while the store lives; may be NULL */
     bool look; /* only to see whether it is there: no long waiting for a server that is not */
 };
 

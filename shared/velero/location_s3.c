@@ -361,8 +361,9 @@ static int read_ca(xb_json *location, const struct xb_location_access *access,
 int xb_location_s3_read(xb_json *location, const struct xb_location_access *access,
                         struct xb_location_s3 *ret, struct xb_error *err)
 {
-    *ret = (struct xb_location_s3){.options = {.read_only = access->read_only},
-                                   .ca = XB_BUF_INIT(XB_LOCATION_CA_BYTES_MAX)};
+    *ret = (struct xb_location_s3){
+        .options = {.read_only = access->read_only, .limits = access->limits},
+        .ca = XB_BUF_INIT(XB_LOCATION_CA_BYTES_MAX)};
     int r = check_keys(location, err);
     if (r < 0 || (r = check_choices(location, err)) < 0 ||
         (r = read_bools(location, &ret->options, err)) < 0 ||
