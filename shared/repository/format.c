@@ -262,25 +262,36 @@ int xb_format_parse(const char *text, size_t len, int64_t now_ns, struct xb_form
     return 0;
 }
 
-int xb_format_open(const struct xb_format_outer *outer, const struct xb_format_keys *keys,
-                   int64_t now_ns, struct xb_format *ret, struct xb_error *err)
+int xb_format_unseal(const struct xb_format_keys *keys, const char *name,
+                     const struct xb_buf *sealed, struct xb_buf *plain, struct xb_error *err)
 {
     XB_CLEANUP(xb_aead_freep) struct xb_aead *aead = NULL;
-    struct xb_buf plain = XB_BUF_INIT(XB_FORMAT_BLOB_BYTES_MAX);
+    if (sealed->len < XB_AEAD_OVERHEAD_BYTES) {
+        return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "%s is cut short", name);
+    }
     int r = xb_aead_new("AES-256-GCM", &aead, err);
-    if (r < 0 || (r = xb_buf_reserve(&plain, outer->sealed.len, err)) < 0) {
+    if (r < 0 || (r = xb_buf_reserve(plain, sealed->len, err)) < 0) {
         return r;
     }
     struct xb_aead_data associated = {keys->associated->data, keys->associated->len};
-    struct xb_aead_data sealed = {outer->sealed.data, outer->sealed.len};
-    r = xb_aead_open(aead, keys->key->data, &associated, &sealed, (unsigned char *)plain.data, err);
+    struct xb_aead_data input = {sealed->data, sealed->len};
+    r = xb_aead_open(aead, keys->key->data, &associated, &input, (unsigned char *)plain->data, err);
     if (r < 0 && err->kind == XB_ERR_CORRUPT) {
-        r = xb_error_set(err, XB_ERR_DENIED, -EACCES,
-                         "wrong password (or %s was altered): the repository's key does not open",
-                         XB_FORMAT_BLOB);
+        return xb_error_set(err, XB_ERR_DENIED, -EACCES,
+                            "wrong password (or %s was altered): the repository's key does not "
+                            "open",
+                            name);
     }
+    plain->len = r == 0 ? sealed->len - XB_AEAD_OVERHEAD_BYTES : 0;
+    return r;
+}
+
+int xb_format_open(const struct xb_format_outer *outer, const struct xb_format_keys *keys,
+                   int64_t now_ns, struct xb_format *ret, struct xb_error *err)
+{
+    struct xb_buf plain = XB_BUF_INIT(XB_FORMAT_BLOB_BYTES_MAX);
+    int r = xb_format_unseal(keys, XB_FORMAT_BLOB, &outer->sealed, &plain, err);
     if (r == 0) {
-        plain.len = outer->sealed.len - XB_AEAD_OVERHEAD_BYTES;
         r = xb_format_parse(plain.data, plain.len, now_ns, ret, err);
         r = r < 0 ? xb_error_wrap(err, "%s", XB_FORMAT_BLOB) : 0;
     }

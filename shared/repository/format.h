@@ -62,6 +62,11 @@ int xb_format_keys_derive(const struct xb_format_outer *outer, const struct xb_s
                           struct xb_format_keys *ret, struct xb_error *err) XB_MUST_CHECK;
 void xb_format_keys_free(struct xb_format_keys *keys);
 
+/* Opens what either blob seals, into an empty buffer. DENIED: other keys sealed it. */
+int xb_format_unseal(const struct xb_format_keys *keys, const char *name,
+                     const struct xb_buf *sealed, struct xb_buf *plain,
+                     struct xb_error *err) XB_MUST_CHECK;
+
 /* Opens the sealed part and judges it; `now_ns` decides whether an upgrade lock holds. */
 int xb_format_open(const struct xb_format_outer *outer, const struct xb_format_keys *keys,
                    int64_t now_ns, struct xb_format *ret, struct xb_error *err) XB_MUST_CHECK;

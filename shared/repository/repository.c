@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/base/log.h"
 #include "shared/base/random.h"
 #include "shared/codec/text.h"
+#include "shared/repository/retention.h"
 #include "shared/repository/snapshot.h"
 #include "shared/repository/state.h"
 
@@ -96,6 +98,9 @@ static int open_format(struct xb_repository *repository, const struct xb_secret 
                           &repository->sealer, err);
     }
     xb_format_outer_free(&outer);
+    if (r == 0 && !repository->read_only) {
+        r = xb_retention_check(repository->store, &repository->keys, err);
+    }
     return r;
 }
 
@@ -182,6 +187,33 @@ static bool format_is_old(struct xb_repository *repository, int64_t now_ns)
     return old;
 }
 
+/* The password may change while we work: the blobs are sealed anew, the keys of contents stay. What
+ * we cannot read any more we take as it was. */
+static int renew_format(struct xb_repository *repository, const struct xb_format_outer *outer,
+                        int64_t now_ns, struct xb_error *err)
+{
+    struct xb_format fresh = {.version = 0};
+    struct xb_error why = XB_ERROR_INIT;
+    int r =
+        xb_format_open(outer, &repository->keys, xb_repository_wall_ns(repository), &fresh, &why);
+    if (r == 0) {
+        take_numbers(repository, &fresh, now_ns);
+        xb_format_free(&fresh);
+        r = repository->read_only ? 0
+                                  : xb_retention_check(repository->store, &repository->keys, &why);
+    }
+    if (r < 0 && why.kind != XB_ERR_DENIED) {
+        *err = why;
+        return r;
+    }
+    if (r < 0) {
+        xb_log_debug("the repository's password was changed meanwhile", "store",
+                     xb_store_describe(repository->store));
+        take_numbers(repository, &repository->format, now_ns);
+    }
+    return 0;
+}
+
 int xb_repository_check_format(struct xb_repository *repository, struct xb_error *err)
 {
     int64_t now_ns = xb_repository_elapsed_ns(repository);
@@ -193,21 +225,15 @@ int xb_repository_check_format(struct xb_repository *repository, struct xb_error
     if (r < 0) {
         return r;
     }
-    struct xb_format fresh = {.version = 0};
     if (outer.unique_id_len != repository->unique_id_len ||
         memcmp(outer.unique_id, repository->unique_id, outer.unique_id_len) != 0) {
         r = xb_error_set(err, XB_ERR_CONFLICT, -ESTALE,
                          "the repository in %s was replaced by another one",
                          xb_store_describe(repository->store));
     } else {
-        r = xb_format_open(&outer, &repository->keys, xb_repository_wall_ns(repository), &fresh,
-                           err);
+        r = renew_format(repository, &outer, now_ns, err);
     }
     xb_format_outer_free(&outer);
-    if (r == 0) {
-        take_numbers(repository, &fresh, now_ns);
-        xb_format_free(&fresh);
-    }
     return r;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Both texts of a format blob: the outer one, and the one that is sealed in it.
+ * Both texts of a format blob, the outer one and the one that is sealed in it, and that of the
+ * retention.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 
 #include "shared/crypto/aead.h"
 #include "shared/repository/format.h"
+#include "shared/repository/retention.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -39,6 +41,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         need(format.hash[0] && format.encryption[0] && format.splitter[0]);
         need(format.hash_secret->len >= 16 && format.master_key->len >= 16);
         xb_format_free(&format);
+    } else {
+        need(err.code < 0);
+    }
+    struct xb_retention retention;
+    err = (struct xb_error)XB_ERROR_INIT;
+    if (xb_retention_parse((const char *)data, len, &retention, &err) == 0) {
+        need(retention.period_ns >= 0 && strlen(retention.mode) < sizeof retention.mode);
     } else {
         need(err.code < 0);
     }

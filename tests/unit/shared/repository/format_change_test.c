@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The owner changes a repository while it is in use: another password, or a promise to lock its
+ * blobs in the store.
+ */
+#include "tests/harness/repository_probe.h"
+
+#include "shared/base/clock.h"
+#include "shared/crypto/aead.h"
+#include "shared/repository/state.h"
+
+static struct xb_store *store;
+static struct xb_repository *repository;
+
+static int setup(void **state)
+{
+    (void)state;
+    store = probe_repository_store();
+    repository = probe_open(store);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    xb_repository_free(repository);
+    xb_store_free(store);
+    return 0;
+}
+
+/* Seals kopia.repository and kopia.blobcfg under another password, as kopia does. `config` is the
+ * plain text of the latter. */
+static void change_password(const char *password_text, const char *config)
+{
+    struct xb_format_outer outer;
+    struct xb_format_keys keys;
+    struct xb_format format;
+    XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(100000);
+    XB_CLEANUP(xb_buf_free) struct xb_buf changed = XB_BUF_INIT(100000);
+    XB_CLEANUP(xb_aead_freep) struct xb_aead *aead = NULL;
+    XB_CLEANUP(xb_secret_freep) struct xb_secret *password = probe_password(password_text);
+    PROBE_OK(xb_store_get(store, "kopia.repository", 0, XB_STORE_TO_END, &text, &err));
+    PROBE_OK(xb_format_outer_parse(text.data, text.len, &outer, &err));
+    PROBE_OK(xb_format_open(&outer, probe_keys(store), xb_clock_wall_ns(), &format, &err));
+    PROBE_OK(xb_format_keys_derive(&outer, password, &keys, &err));
+    PROBE_OK(xb_format_encode(&format, &outer, &keys, &changed, &err));
+    PROBE_OK(xb_store_put(store, "kopia.repository", changed.data, changed.len, NULL, &err));
+    unsigned char sealed[200];
+    const struct xb_aead_data associated = {keys.associated->data, keys.associated->len};
+    const struct xb_aead_data plain = {config, strlen(config)};
+    PROBE_OK(xb_aead_new("AES-256-GCM", &aead, &err));
+    PROBE_OK(xb_aead_seal(aead, keys.key->data, NULL, &associated, &plain, sealed, &err));
+    PROBE_OK(xb_store_put(store, "kopia.blobcfg", sealed, plain.len + XB_AEAD_OVERHEAD_BYTES, NULL,
+                          &err));
+    xb_format_free(&format);
+    xb_format_keys_free(&keys);
+    xb_format_outer_free(&outer);
+}
+
+/* A session that is open goes on when the password changes: the keys of contents stay. Who opens it
+ * needs the new one. */
+static void the_password_may_change_meanwhile(void **state)
+{
+    (void)state;
+    struct xb_content_write_result before = probe_write(repository, 0, "before");
+    probe_flush(repository);
+    change_password("another", "{}");
+    struct xb_content_write_result after = probe_write(repository, 0, "after");
+    repository->format_checked_ns -= XB_FORMAT_AGE_NS_MAX;
+    probe_flush(repository);
+    repository->format_checked_ns -= XB_FORMAT_AGE_NS_MAX;
+    PROBE_OK(xb_repository_renew(repository, &err));
+
+    XB_CLEANUP(xb_secret_freep) struct xb_secret *old = probe_password(PROBE_PASSWORD);
+    XB_CLEANUP(xb_secret_freep) struct xb_secret *new = probe_password("another");
+    XB_CLEANUP(xb_repository_freep) struct xb_repository *again = NULL;
+    PROBE_REFUSED(xb_repository_open(xb_store_ref(store), old, NULL, &again, &err), XB_ERR_DENIED,
+                  "wrong password");
+    PROBE_OK(xb_repository_open(xb_store_ref(store), new, NULL, &again, &err));
+    probe_holds(again, &before.id, "before");
+    probe_holds(again, &after.id, "after");
+}
+
+/* Blobs that are to be locked in the store are not written without a lock; reading is free. */
+static void a_promise_of_object_lock_is_not_broken(void **state)
+{
+    (void)state;
+    static const char *const promises[] = {
+        "{\"retentionMode\":\"GOVERNANCE\",\"retentionPeriod\":2592000000000000}",
+        "{\"retentionMode\":\"COMPLIANCE\",\"retentionPeriod\":86400000000000}"};
+    static const char *const none[] = {"{}", "{\"retentionMode\":\"\",\"retentionPeriod\":0}",
+                                       "{\"retentionPeriod\":86400000000000}"};
+    XB_CLEANUP(xb_secret_freep) struct xb_secret *password = probe_password(PROBE_PASSWORD);
+    const struct xb_repository_open_options reading = {.read_only = true};
+    struct xb_repository *again = NULL;
+    for (size_t i = 0; i < 2; i++) {
+        change_password(PROBE_PASSWORD, promises[i]);
+        PROBE_REFUSED(xb_repository_open(xb_store_ref(store), password, NULL, &again, &err),
+                      XB_ERR_INVALID, i ? "COMPLIANCE, for 24 hours" : "GOVERNANCE, for 720 hours");
+        PROBE_OK(xb_repository_open(xb_store_ref(store), password, &reading, &again, &err));
+        xb_repository_free(again);
+        again = NULL;
+    }
+    /* Promised while a session is open: no further commit. */
+    size_t indexes = probe_count(store, "x");
+    (void)probe_write(repository, 0, "text");
+    repository->format_checked_ns -= XB_FORMAT_AGE_NS_MAX;
+    PROBE_REFUSED(xb_repository_flush(repository, &err), XB_ERR_INVALID, "set-parameters");
+    assert_int_equal(probe_count(store, "x"), indexes);
+    for (size_t i = 0; i < 3; i++) {
+        change_password(PROBE_PASSWORD, none[i]);
+        PROBE_OK(xb_repository_open(xb_store_ref(store), password, NULL, &again, &err));
+        xb_repository_free(again);
+        again = NULL;
+    }
+    change_password(PROBE_PASSWORD, "{\"retentionMode\":1}");
+    PROBE_REFUSED(xb_repository_open(xb_store_ref(store), password, NULL, &again, &err),
+                  XB_ERR_CORRUPT, "kopia.blobcfg");
+    PROBE_OK(xb_store_put(store, "kopia.blobcfg", "short", 5, NULL, &err));
+    PROBE_REFUSED(xb_repository_open(xb_store_ref(store), password, NULL, &again, &err),
+                  XB_ERR_CORRUPT, "kopia.blobcfg");
+    PROBE_OK(xb_store_delete(store, "kopia.blobcfg", &err));
+    PROBE_OK(xb_repository_open(xb_store_ref(store), password, NULL, &again, &err));
+    xb_repository_free(again);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_password_may_change_meanwhile, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_promise_of_object_lock_is_not_broken, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
