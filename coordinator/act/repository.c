@@ -78,11 +78,25 @@ static int make_new(struct xb_store *store, const struct xb_secret *password, st
     return r;
 }
 
+/* Ends the making of a repository that was cut off, and gives one that an older Velero made the
+ * marker without which Velero 1.18 does not write to it. */
+static int complete(struct xb_repository *repository, const struct xb_repository_place *place,
+                    struct xb_error *err)
+{
+    const struct xb_repository_create_options wanted = {.velero_marker = true};
+    bool put = false;
+    int r = xb_repository_complete(repository, &wanted, &put, err);
+    if (r == 0 && put) {
+        xb_log_info("repository completed: its making had been cut off, or an older Velero made it",
+                    "namespace", place->namespace, "location", place->location);
+    }
+    return r;
+}
+
 /* Makes it, or opens what is there, which proves that the password fits. */
 static int make_repository(const struct xb_repository_place *place,
                            const struct xb_secret *password, struct xb_error *err)
 {
-    const struct xb_repository_open_options open = {.read_only = true};
     XB_CLEANUP(xb_repository_freep) struct xb_repository *repository = NULL;
     struct xb_store *store = NULL;
     int r = xb_location_repository_store(place->store, place->namespace, true, &store, err);
@@ -90,15 +104,16 @@ static int make_repository(const struct xb_repository_place *place,
         return r;
     }
     struct xb_error missing = XB_ERROR_INIT;
-    r = xb_repository_open(xb_store_ref(store), password, &open, &repository, &missing);
+    r = xb_repository_open(xb_store_ref(store), password, NULL, &repository, &missing);
     if (r < 0 && missing.kind == XB_ERR_NOT_FOUND) {
         return make_new(store, password, err);
     }
     xb_store_free(store);
     if (r < 0) {
         *err = missing;
+        return r;
     }
-    return r;
+    return complete(repository, place, err);
 }
 
 static int put_object(struct xb_coordinator *coordinator, const struct xb_repository_place *place,

@@ -29,16 +29,10 @@ static int refuse_item(void *context, const struct xb_store_item *item, struct x
                         xb_store_describe(store), item->name);
 }
 
-static int check_empty(struct xb_store *store, struct xb_error *err)
+static bool holds_repository(struct xb_store *store, struct xb_error *err)
 {
     struct xb_store_item item;
-    struct xb_error missing = XB_ERROR_INIT;
-    /* Said first, because the listing may meet another blob before. */
-    if (xb_store_stat(store, XB_FORMAT_BLOB, &item, &missing) == 0) {
-        item.name = XB_FORMAT_BLOB;
-        return refuse_item(store, &item, err);
-    }
-    return xb_store_list(store, "", refuse_item, store, err);
+    return xb_store_stat(store, XB_FORMAT_BLOB, &item, err) == 0;
 }
 
 static int put_format(struct xb_store *store, const struct xb_format *format,
@@ -89,16 +83,66 @@ static int put_manifests(struct xb_repository *repository,
     return r < 0 ? r : xb_repository_flush(repository, err);
 }
 
-static int put_velero_marker(struct xb_store *store, const struct xb_format_outer *outer,
-                             struct xb_error *err)
+static int put_velero_marker(struct xb_repository *repository, struct xb_error *err)
 {
     XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(1024);
     int r = xb_buf_append_str(&text, "{\"uniqueID\":\"", err);
-    if (r < 0 || (r = xb_base64_encode(outer->unique_id, outer->unique_id_len, &text, err)) < 0 ||
+    if (r < 0 ||
+        (r = xb_base64_encode(repository->unique_id, repository->unique_id_len, &text, err)) < 0 ||
         (r = xb_buf_append_str(&text, "\"}", err)) < 0) {
         return r;
     }
-    return xb_store_put(store, VELERO_MARKER, text.data, text.len, NULL, err);
+    return xb_store_put(repository->store, VELERO_MARKER, text.data, text.len, NULL, err);
+}
+
+static int has_maintenance(struct xb_repository *repository, bool *ret, struct xb_error *err)
+{
+    static char type[] = "type";
+    static char maintenance[] = "maintenance";
+    const struct xb_label label = {type, maintenance};
+    struct xb_manifest *list = NULL;
+    size_t count = 0;
+    int r = xb_manifest_find(repository, &label, 1, &list, &count, err);
+    if (r == 0) {
+        xb_manifest_list_free(list, count);
+        *ret = count > 0;
+    }
+    return r;
+}
+
+static int has_marker(struct xb_repository *repository, bool *ret, struct xb_error *err)
+{
+    struct xb_store_item item;
+    struct xb_error missing = XB_ERROR_INIT;
+    int r = xb_store_stat(repository->store, VELERO_MARKER, &item, &missing);
+    if (r < 0 && missing.kind != XB_ERR_NOT_FOUND) {
+        *err = missing;
+        return r;
+    }
+    *ret = r == 0;
+    return 0;
+}
+
+int xb_repository_complete(struct xb_repository *repository,
+                           const struct xb_repository_create_options *options, bool *ret_put,
+                           struct xb_error *err)
+{
+    bool manifests = false;
+    bool marker = true;
+    int r = has_maintenance(repository, &manifests, err);
+    if (r == 0 && options->velero_marker) {
+        r = has_marker(repository, &marker, err);
+    }
+    if (r == 0 && !manifests) {
+        r = put_manifests(repository, options, err);
+    }
+    if (r == 0 && !marker) {
+        r = put_velero_marker(repository, err);
+    }
+    if (r == 0) {
+        *ret_put = !manifests || !marker;
+    }
+    return r;
 }
 
 /* Checks the names before anything is written. */
@@ -109,24 +153,44 @@ static int check_algorithms(const struct xb_format *format, struct xb_error *err
                          &sealer, err);
 }
 
-static int create(struct xb_store *store, const struct xb_secret *password,
-                  const struct xb_repository_create_options *options, struct xb_format *format,
-                  struct xb_error *err)
+static int put_new(struct xb_store *store, const struct xb_secret *password,
+                   struct xb_format *format, struct xb_error *err)
 {
     struct xb_format_outer outer = {.unique_id_len = UNIQUE_ID_BYTES,
                                     .key_algorithm = "scrypt-65536-8-1"};
     xb_random_bytes(outer.unique_id, UNIQUE_ID_BYTES);
     int r = check_algorithms(format, err);
-    if (r < 0 || (r = check_empty(store, err)) < 0 ||
-        (r = put_format(store, format, &outer, password, err)) < 0) {
+    if (r < 0 || (r = xb_store_list(store, "", refuse_item, store, err)) < 0) {
         return r;
     }
+    return put_format(store, format, &outer, password, err);
+}
+
+/* Makes it, or ends the making of one that was cut off; whole ones are a CONFLICT. */
+static int create(struct xb_store *store, const struct xb_secret *password,
+                  const struct xb_repository_create_options *options, struct xb_format *format,
+                  struct xb_error *err)
+{
+    const struct xb_store_item whole = {.name = XB_FORMAT_BLOB};
+    struct xb_error missing = XB_ERROR_INIT;
     XB_CLEANUP(xb_repository_freep) struct xb_repository *repository = NULL;
-    r = xb_repository_open(xb_store_ref(store), password, NULL, &repository, err);
-    if (r < 0 || (r = put_manifests(repository, options, err)) < 0) {
+    bool put = false;
+    /* Asked first, because a listing may meet another blob before. */
+    bool found = holds_repository(store, &missing);
+    int r = 0;
+    if (!found && missing.kind != XB_ERR_NOT_FOUND) {
+        *err = missing;
+        return err->code;
+    }
+    if (!found && (r = put_new(store, password, format, err)) < 0) {
         return r;
     }
-    return options->velero_marker ? put_velero_marker(store, &outer, err) : 0;
+    r = xb_repository_open(xb_store_ref(store), password, NULL, &repository,
+                           found ? &missing : err);
+    if (r == 0) {
+        r = xb_repository_complete(repository, options, &put, found ? &missing : err);
+    }
+    return found && !put ? refuse_item(store, &whole, err) : r;
 }
 
 int xb_repository_create(struct xb_store *store, const struct xb_secret *password,

@@ -71,11 +71,19 @@ struct xb_repository_create_options {
     bool velero_marker; /* also put udmrepo.Repository, as Velero 1.18 does */
 };
 
-/* Makes a repository in an empty store (CONFLICT if kopia.repository exists, or anything else does)
- * with its maintenance parameters manifest. */
+/* Makes a repository in an empty store (CONFLICT if anything is there) with its maintenance
+ * parameters. A repository whose making was cut off in the middle is made whole instead, with the
+ * algorithms that it has; any other one is a CONFLICT. */
 int xb_repository_create(struct xb_store *store, const struct xb_secret *password,
                          const struct xb_repository_create_options *options,
                          struct xb_error *err) XB_MUST_CHECK;
+
+/* Puts what a repository lacks whose making was cut off after its format blob: maintenance
+ * parameters (without an owner nobody may run maintenance), the policy, Velero's marker (Velero
+ * before 1.18 made none). *ret_put: something was missing. */
+int xb_repository_complete(struct xb_repository *repository,
+                           const struct xb_repository_create_options *options, bool *ret_put,
+                           struct xb_error *err) XB_MUST_CHECK;
 
 struct xb_repository_open_options {
     bool read_only;

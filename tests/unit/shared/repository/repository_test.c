@@ -89,6 +89,32 @@ static void create_twice_is_a_conflict(void **state)
     }
 }
 
+/* A creation that was killed right after its format blob is ended by the next one; then it is a
+ * repository like any other. */
+static void create_ends_what_was_cut_off(void **state)
+{
+    (void)state;
+    XB_CLEANUP(xb_store_freep) struct xb_store *whole = probe_repository_store();
+    XB_CLEANUP(xb_store_freep) struct xb_store *cut = probe_empty_store();
+    XB_CLEANUP(xb_buf_free) struct xb_buf format = XB_BUF_INIT(100000);
+    XB_CLEANUP(xb_buf_free) struct xb_buf again = XB_BUF_INIT(100000);
+    const struct xb_repository_create_options velero = {.velero_marker = true};
+    load(whole, "kopia.repository", &format);
+    probe_put(cut, "kopia.repository", format.data);
+    PROBE_OK(create_with(cut, &velero, &err));
+    load(cut, "kopia.repository", &again);
+    assert_string_equal(format.data, again.data);
+    assert_int_equal(probe_count(cut, "xn0_"), 1);
+    assert_int_equal(probe_count(cut, "udmrepo.Repository"), 1);
+    PROBE_REFUSED(create_with(cut, &velero, &err), XB_ERR_CONFLICT, "repository already");
+    assert_int_equal(probe_count(cut, "xn0_"), 1);
+    /* One that an older Velero made lacks only the marker. */
+    PROBE_OK(xb_store_delete(cut, "udmrepo.Repository", &err));
+    PROBE_OK(create_with(cut, &velero, &err));
+    assert_int_equal(probe_count(cut, "xn0_"), 1);
+    assert_int_equal(probe_count(cut, "udmrepo.Repository"), 1);
+}
+
 /* Somebody else's put between our look and ours: their repository stays. */
 static void race_in(struct hooks *hooks, enum hook_call call, const char *name,
                     struct xb_store *inner)
@@ -764,6 +790,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(create_makes_veleros_blobs),
         cmocka_unit_test(create_twice_is_a_conflict),
+        cmocka_unit_test(create_ends_what_was_cut_off),
         cmocka_unit_test(create_does_not_overwrite),
         cmocka_unit_test(unknown_algorithms_are_refused_first),
         cmocka_unit_test(other_algorithms_work),
