@@ -44,6 +44,12 @@ static xb_json *snapshot_json(const struct xb_snapshot *snapshot)
         json_object_new_int64((int64_t)(summary ? summary->size : snapshot->root.size)));
     json_object_object_add(json, "failed",
                            json_object_new_int64(summary ? (int64_t)summary->num_failed : 0));
+    json_object_object_add(json, "specialFiles",
+                           json_object_new_int64((int64_t)snapshot->stats.special_files));
+    json_object_object_add(json, "changedWhileRead",
+                           json_object_new_int64((int64_t)snapshot->stats.changed_files));
+    json_object_object_add(json, "vanished",
+                           json_object_new_int64((int64_t)snapshot->stats.vanished));
     xb_json *tags = json_object_new_object();
     for (size_t i = 0; i < snapshot->tag_count; i++) {
         json_object_object_add(tags, snapshot->tags[i].key,
@@ -75,6 +81,9 @@ static void print_snapshots(const struct xb_snapshot_list *list)
         }
         if (summary && summary->num_failed) {
             printf("  (%" PRIu64 " entries could not be read)", summary->num_failed);
+        }
+        if (snapshot->stats.changed_files) {
+            printf("  (%" PRIu64 " changed while they were read)", snapshot->stats.changed_files);
         }
         putchar('\n');
     }
@@ -154,7 +163,8 @@ static void print_entry(const struct xb_entry *entry, const char *path)
     printf("%s %6u %6u %14" PRIu64 "  %s  ", mode_text(entry, mode), entry->uid, entry->gid,
            entry_size(entry), xb_cli_time(entry->mtime_ns, taken));
     xb_cli_print_name(stdout, path);
-    printf("%s\n", entry->type == XB_ENTRY_DIRECTORY ? "/" : "");
+    printf("%s%s\n", entry->type == XB_ENTRY_DIRECTORY ? "/" : "",
+           entry->changed ? "  (changed while it was read)" : "");
 }
 
 /* One JSON object per line: a large folder must not be held in memory. */

@@ -86,6 +86,30 @@ static int run_engine(struct xb_order *order, struct xb_order_place *place,
     return r;
 }
 
+/* What has to be said of it; false if nothing. */
+static bool describe(const struct xb_backup_result *result, const char *snapshot,
+                     char message[XB_ORDER_MESSAGE_BYTES])
+{
+    const struct xb_backup_message first =
+        result->message_count ? result->messages[0] : (struct xb_backup_message){.path = NULL};
+    const char *path = first.path ? first.path : "?";
+    const char *why = first.text ? first.text : "?";
+    if (result->failed) {
+        snprintf(message, XB_ORDER_MESSAGE_BYTES,
+                 "%" PRIu64 " entries could not be read, the first: %s: %s (the rest is in "
+                 "snapshot %s)",
+                 result->failed, path, why, snapshot);
+    } else if (result->changed_files || result->vanished) {
+        snprintf(message, XB_ORDER_MESSAGE_BYTES,
+                 "%" PRIu64 " files changed while they were read, %" PRIu64 " were removed, the "
+                 "first: %s: %s",
+                 result->changed_files, result->vanished, path, why);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static int complete(struct xb_order *order, const struct xb_order_place *place,
                     const struct xb_snapshot *snapshot, const struct xb_backup_result *result,
                     struct xb_error *err)
@@ -103,13 +127,8 @@ static int complete(struct xb_order *order, const struct xb_order_place *place,
     /* Data that is missing is no Completed; what could be read is kept all the same. */
     json_object_object_add(status, "phase",
                            json_object_new_string(result->failed ? "Failed" : "Completed"));
-    if (result->failed) {
-        char message[XB_ORDER_MESSAGE_BYTES];
-        snprintf(message, sizeof message,
-                 "%" PRIu64 " entries could not be read, the first: %s: %s (the rest is in "
-                 "snapshot %s)",
-                 result->failed, result->message_count ? result->messages[0].path : "?",
-                 result->message_count ? result->messages[0].text : "?", snapshot->id);
+    char message[XB_ORDER_MESSAGE_BYTES];
+    if (describe(result, snapshot->id, message)) {
         json_object_object_add(status, "message", json_object_new_string(message));
     }
     xb_log_info("order ended", "order", order->key, "phase",

@@ -9,12 +9,11 @@
 
 #include "agent/pipeline/internal.h"
 
-enum { ZERO_BYTES = 256 * 1024 };
+/* Between two looks whether the backup has been stopped. */
+#define ZERO_BYTES (UINT64_C(1) << 30)
 
 /* Velero's kopia starts its splitter anew at each such multiple of a file larger than that. */
 #define PART_BYTES (UINT64_C(2) << 30)
-
-static const unsigned char zeros[ZERO_BYTES];
 
 static bool sparse(const struct stat *st)
 {
@@ -42,11 +41,11 @@ static int write_zeros(struct backup *backup, struct xb_object_writer *writer, u
 {
     int r = 0;
     while (r == 0 && len > 0) {
-        size_t take = len < ZERO_BYTES ? (size_t)len : ZERO_BYTES;
+        uint64_t take = len < ZERO_BYTES ? len : ZERO_BYTES;
         if (xb_backup_stopped(backup)) {
             return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "cancelled");
         }
-        r = xb_object_writer_write(writer, zeros, take, err);
+        r = xb_object_writer_write_zeros(writer, take, err);
         atomic_fetch_add(&backup->bytes_done, take);
         len -= take;
     }

@@ -155,6 +155,8 @@ static void walk_folder(struct frame *frame)
         struct xb_error err = XB_ERROR_INIT;
         (void)!xb_error_errno(&err, -r, "reading the folder");
         xb_backup_fail(frame->backup, &err);
+    } else if (r == -ENOENT) {
+        xb_frame_add_vanished(frame, "."); /* removed after it was opened */
     } else if (r < 0) {
         /* What was listed stays; the folder says that it is not whole. */
         xb_frame_add_failure(frame, ".", strerror(-r));

@@ -57,6 +57,10 @@ int xb_object_writer_new(struct xb_repository *repository,
                          struct xb_object_writer **ret, struct xb_error *err) XB_MUST_CHECK;
 int xb_object_writer_write(struct xb_object_writer *writer, const void *data, size_t len,
                            struct xb_error *err) XB_MUST_CHECK;
+/* The same as writing so many zeros, in a time that depends on the number of chunks only: they are
+ * hashed once. For holes. */
+int xb_object_writer_write_zeros(struct xb_object_writer *writer, uint64_t len,
+                                 struct xb_error *err) XB_MUST_CHECK;
 /* Ends the object. The writer can then be used again for the next object of the same options. */
 int xb_object_writer_finish(struct xb_object_writer *writer, struct xb_object_id *ret_id,
                             struct xb_object_stats *ret_stats, struct xb_error *err) XB_MUST_CHECK;

@@ -7,6 +7,8 @@
 #include "shared/repository/object.h"
 #include "shared/repository/splitter.h"
 
+enum { ZERO_BYTES = 256 * 1024 };
+
 struct xb_object_writer {
     pthread_mutex_t lock; /* for checkpoints */
     struct xb_repository *repository;
@@ -18,6 +20,10 @@ struct xb_object_writer {
     uint64_t chunk_start;
     struct xb_content_id first; /* the only chunk, if there is one */
     struct xb_object_stats stats;
+    struct {
+        size_t len; /* of a chunk that holds nothing else; 0: not known yet */
+        struct xb_content_id id;
+    } zeros;
 };
 
 int xb_object_writer_new(struct xb_repository *repository,
@@ -72,6 +78,18 @@ static int add_to_table(struct xb_object_writer *writer, const struct xb_content
     return r < 0 ? r : xb_buf_printf(&writer->table, err, "\"o\":\"%s\"}", text);
 }
 
+static int add_chunk(struct xb_object_writer *writer, const struct xb_content_id *id, size_t len,
+                     struct xb_error *err)
+{
+    if (writer->stats.chunks == 0) {
+        writer->first = *id;
+    }
+    int r = add_to_table(writer, id, len, err);
+    writer->chunk_start += len;
+    writer->stats.chunks++;
+    return r;
+}
+
 /* Stores the first `len` bytes of the chunk buffer. */
 static int write_chunk(struct xb_object_writer *writer, const void *data, size_t len,
                        struct xb_error *err)
@@ -82,12 +100,7 @@ static int write_chunk(struct xb_object_writer *writer, const void *data, size_t
     if (r < 0) {
         return r;
     }
-    if (writer->stats.chunks == 0) {
-        writer->first = result.id;
-    }
-    r = add_to_table(writer, &result.id, len, err);
-    writer->chunk_start += len;
-    writer->stats.chunks++;
+    r = add_chunk(writer, &result.id, len, err);
     writer->stats.new_chunks += !result.existed;
     writer->stats.new_bytes += result.existed ? 0 : len;
     writer->stats.stored_bytes += result.packed_bytes;
@@ -145,6 +158,84 @@ static int write_locked(struct xb_object_writer *writer, const void *data, size_
         }
     }
     return 0;
+}
+
+/* ---- zeros ---- */
+
+/* Where zeros alone are cut, and the content that they make. It is stored. */
+static int learn_zeros(struct xb_object_writer *writer, struct xb_error *err)
+{
+    struct xb_splitter_state state = {.scanned = 0};
+    struct xb_content_write_result result;
+    XB_CLEANUP(xb_freep) unsigned char *data = calloc(1, writer->splitter.max);
+    if (!data) {
+        return xb_error_no_memory(err, "an object");
+    }
+    size_t len = xb_splitter_scan(&writer->splitter, &state, data, writer->splitter.max);
+    int r = xb_content_write(writer->repository, writer->options.prefix, data, len,
+                             writer->options.compression, &result, err);
+    if (r < 0) {
+        return r;
+    }
+    writer->zeros.len = len;
+    writer->zeros.id = result.id;
+    writer->stats.new_chunks += !result.existed;
+    writer->stats.new_bytes += result.existed ? 0 : len;
+    writer->stats.stored_bytes += result.packed_bytes;
+    return 0;
+}
+
+/* One chunk of zeros and nothing else, at its start. */
+static int add_zeros(struct xb_object_writer *writer, struct xb_error *err)
+{
+    int r = 0;
+    /* Maintenance may have taken the content meanwhile: then it is stored anew. */
+    if (!writer->zeros.len || !xb_content_reuse(writer->repository, &writer->zeros.id)) {
+        r = learn_zeros(writer, err);
+    }
+    if (r == 0) {
+        r = add_chunk(writer, &writer->zeros.id, writer->zeros.len, err);
+        writer->stats.bytes += writer->zeros.len;
+    }
+    return r;
+}
+
+static int write_zeros_locked(struct xb_object_writer *writer, uint64_t len, struct xb_error *err)
+{
+    static const unsigned char zeros[ZERO_BYTES];
+    bool only_zeros = writer->chunk.len == 0; /* in the chunk under way */
+    int r = 0;
+    while (r == 0 && len > 0) {
+        size_t whole = writer->zeros.len ? writer->zeros.len : writer->splitter.max;
+        if (writer->chunk.len == 0 && len >= whole && room_in_part(writer, whole) == whole) {
+            r = add_zeros(writer, err);
+            len -= writer->zeros.len;
+            continue;
+        }
+        /* To the end of a chunk of zeros if one is under way, so that the next starts fresh. */
+        size_t take = len < ZERO_BYTES ? (size_t)len : ZERO_BYTES;
+        if (only_zeros && writer->zeros.len > writer->chunk.len &&
+            writer->zeros.len - writer->chunk.len < take) {
+            take = writer->zeros.len - writer->chunk.len;
+        }
+        uint64_t chunks = writer->stats.chunks;
+        r = write_locked(writer, zeros, take, err);
+        only_zeros = only_zeros || writer->stats.chunks > chunks;
+        len -= take;
+    }
+    return r;
+}
+
+int xb_object_writer_write_zeros(struct xb_object_writer *writer, uint64_t len,
+                                 struct xb_error *err)
+{
+    if (!writer->options.split) {
+        return xb_error_set(err, XB_ERR_BUG, -EINVAL, "holes in an object of one content");
+    }
+    pthread_mutex_lock(&writer->lock);
+    int r = write_zeros_locked(writer, len, err);
+    pthread_mutex_unlock(&writer->lock);
+    return r;
 }
 
 int xb_object_writer_write(struct xb_object_writer *writer, const void *data, size_t len,
@@ -232,7 +323,10 @@ int xb_object_writer_finish(struct xb_object_writer *writer, struct xb_object_id
     int r = 0;
     struct xb_object_id id = {.text = ""};
     pthread_mutex_lock(&writer->lock);
-    if (writer->chunk.len > 0 || writer->stats.chunks == 0) {
+    /* kopia's last part is empty where the size is a multiple of a part's. */
+    bool empty_part = writer->options.part_bytes && writer->stats.bytes > 0 &&
+                      writer->stats.bytes % writer->options.part_bytes == 0;
+    if (writer->chunk.len > 0 || writer->stats.chunks == 0 || empty_part) {
         r = write_chunk(writer, writer->chunk.data ? writer->chunk.data : "", writer->chunk.len,
                         err);
     }

@@ -277,6 +277,72 @@ static void parts_are_cut_apart(void **state)
     free(data);
 }
 
+/* Zeros by their number are the same as zeros byte by byte, wherever they begin and end. */
+static void zeros_by_number(void **state)
+{
+    (void)state;
+    enum { ALL_BYTES = 6 << 20 };
+    static const size_t pieces[][5] = {/* data, zeros, data, ... */
+                                       {0, ALL_BYTES},
+                                       {1, 5 << 20},
+                                       {100000, 3 << 20, 7, 1 << 20, 400000},
+                                       {0, 65536, 1, 65536 * 3, 1},
+                                       {70000, 65535, 70000, 1, 1},
+                                       {0, 300000, 300000, 600000, 5},
+                                       {0, 1, 0, 2000000, 1000000}};
+    const struct xb_object_writer_options parts = {.split = true, .part_bytes = 300000};
+    unsigned char *noise = malloc(ALL_BYTES);
+    assert_non_null(noise);
+    fill(noise, ALL_BYTES);
+    for (size_t i = 0; i < 2 * sizeof pieces / sizeof *pieces; i++) {
+        const size_t *lens = pieces[i / 2];
+        XB_CLEANUP(xb_object_writer_freep) struct xb_object_writer *writer = NULL;
+        PROBE_OK(xb_object_writer_new(repository, i % 2 ? &parts : &file, &writer, &err));
+        unsigned char *all = calloc(1, ALL_BYTES + 1);
+        assert_non_null(all);
+        size_t len = 0;
+        for (size_t k = 0; k < 5; k++) {
+            if (k % 2) {
+                PROBE_OK(xb_object_writer_write_zeros(writer, lens[k], &err));
+            } else {
+                memcpy(all + len, noise, lens[k]);
+                PROBE_OK(xb_object_writer_write(writer, noise, lens[k], &err));
+            }
+            len += lens[k];
+        }
+        struct xb_object_id id;
+        struct xb_object_stats stats;
+        PROBE_OK(xb_object_writer_finish(writer, &id, &stats, &err));
+        assert_int_equal(stats.bytes, len);
+        assert_string_equal(write_object(i % 2 ? &parts : &file, all, len, NULL).text, id.text);
+        probe_flush(repository);
+        holds(&id, all, len);
+        free(all);
+    }
+    free(noise);
+}
+
+/* A large hole is a matter of its chunks' number, not of its bytes. */
+static void large_holes(void **state)
+{
+    (void)state;
+    enum { PIECES = 64 };
+    XB_CLEANUP(xb_object_writer_freep) struct xb_object_writer *writer = NULL;
+    XB_CLEANUP(xb_object_reader_freep) struct xb_object_reader *reader = NULL;
+    struct xb_object_id id;
+    struct xb_object_stats stats;
+    PROBE_OK(xb_object_writer_new(repository, &file, &writer, &err));
+    for (int i = 0; i < PIECES; i++) {
+        PROBE_OK(xb_object_writer_write_zeros(writer, UINT64_C(1) << 30, &err));
+    }
+    PROBE_OK(xb_object_writer_finish(writer, &id, &stats, &err));
+    assert_int_equal(stats.bytes, (uint64_t)PIECES << 30);
+    assert_int_equal(stats.new_bytes, 64 << 10);
+    probe_flush(repository);
+    PROBE_OK(xb_object_reader_open(repository, &id, &reader, &err));
+    assert_int_equal(xb_object_reader_length(reader), (uint64_t)PIECES << 30);
+}
+
 static void writers_are_used_again(void **state)
 {
     (void)state;
@@ -567,6 +633,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_chunk_is_its_content, setup, teardown),
         cmocka_unit_test_setup_teardown(several_chunks_have_an_index, setup, teardown),
         cmocka_unit_test_setup_teardown(parts_are_cut_apart, setup, teardown),
+        cmocka_unit_test_setup_teardown(zeros_by_number, setup, teardown),
+        cmocka_unit_test_setup_teardown(large_holes, setup, teardown),
         cmocka_unit_test_setup_teardown(writers_are_used_again, setup, teardown),
         cmocka_unit_test_setup_teardown(without_splitting_there_is_one_content, setup, teardown),
         cmocka_unit_test_setup_teardown(empty_chunks_are_legal, setup, teardown),
