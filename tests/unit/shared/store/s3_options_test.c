@@ -178,10 +178,11 @@ static void credential_chain(void **state)
                "aws_secret_access_key=file/secret+=\r\naws_session_token = filetoken\r\n\r\n"
                "[prod]\naws_access_key_id=PROD\naws_secret_access_key = prodsecret\n"
                "region = eu-west-3\n[half]\naws_access_key_id = HALF\n");
-    write_file(&home, ".aws/config",
-               "[default]\nregion = us-west-2\ns3 =\n    region = nested\n[profile prod]\n"
-               "region = from-config\n[profile new]\naws_access_key_id = NEW\n"
-               "aws_secret_access_key = newsecret\n");
+    write_file(
+        &home, ".aws/config",
+        "[default]\nregion = us-west-2\ns3 =\n    region = nested\n[profile prod]\n"
+        "region = from-config\naws_session_token = stray\n[profile new]\naws_access_key_id = NEW\n"
+        "aws_secret_access_key = newsecret\n");
     credentials_are(&options, "FILE file/secret+= filetoken us-east-1");
     options.shared_config = true;
     credentials_are(&options, "FILE file/secret+= filetoken us-west-2");

@@ -524,6 +524,76 @@ static void over_tls(void **state)
     test_pair_done(&authority);
 }
 
+static char cert_file[100], key_file[100];
+
+static void with_client_files(struct xb_store_s3_options *options)
+{
+    options->ca_pem = authority.cert_pem;
+    options->client_cert_file = cert_file;
+    options->client_key_file = key_file;
+}
+
+static void with_ca_only(struct xb_store_s3_options *options)
+{
+    options->ca_pem = authority.cert_pem;
+}
+
+static void write_pem(char path[100], const char *text)
+{
+    snprintf(path, 100, "/tmp/xb_s3_test_XXXXXX");
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+}
+
+/* A server that asks for a client's certificate gets the one of the files, which are read once. */
+static void client_certificates(void **state)
+{
+    (void)state;
+    authority = test_pair_new("authority", NULL);
+    struct test_pair server = test_pair_new("server", &authority);
+    struct test_pair client = test_pair_new("client", &authority);
+    struct bucket *bucket = bucket_start(test_tls(&server, &authority));
+    write_pem(cert_file, client.cert_pem);
+    write_pem(key_file, client.key_pem);
+    struct xb_store *store = bucket_open(bucket, with_client_files);
+    unlink(cert_file);
+    unlink(key_file);
+    suite_put(store, "name", "text");
+    suite_holds(store, "name", "text");
+    xb_store_free(store);
+    store = bucket_open(bucket, with_ca_only);
+    SUITE_REFUSED(xb_store_put(store, "name", "x", 1, NULL, &err), XB_ERR_DENIED);
+    xb_store_free(store);
+    bucket_stop(bucket);
+    test_pair_done(&client);
+    test_pair_done(&server);
+    test_pair_done(&authority);
+}
+
+/* One thread's requests, of every kind, take one connection. */
+static void kept_connection(void **state)
+{
+    (void)state;
+    struct bucket *bucket = bucket_start(NULL);
+    struct xb_store *store = bucket_open(bucket, NULL);
+    struct xb_store_upload *upload = NULL;
+    for (int i = 0; i < 10; i++) {
+        suite_put(store, "name", "text");
+        suite_holds(store, "name", "text");
+        suite_absent(store, "other");
+        suite_lists(store, "", "name");
+        SUITE_OK(xb_store_upload_begin(store, "name", NULL, &upload, &err));
+        SUITE_OK(xb_store_upload_write(upload, "1234", 4, &err));
+        SUITE_OK(xb_store_upload_commit(upload, &err));
+        xb_store_upload_free(upload);
+    }
+    assert_int_equal(bucket->server.connections, 1);
+    xb_store_free(store);
+    bucket_stop(bucket);
+}
+
 /* Links name the object at the endpoint, or where readers see it. */
 static void links(void **state)
 {
@@ -656,13 +726,14 @@ static void scratch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STORE_SUITE_TESTS(&suite),        cmocka_unit_test(bad_reads),
-        cmocka_unit_test(bad_pages),      cmocka_unit_test(hostile_pages),
-        cmocka_unit_test(stale_listings), cmocka_unit_test(bad_writes),
-        cmocka_unit_test(no_conditions),  cmocka_unit_test(parts),
-        cmocka_unit_test(aborted),        cmocka_unit_test(headers),
-        cmocka_unit_test(over_tls),       cmocka_unit_test(links),
-        cmocka_unit_test(refusals),       cmocka_unit_test(missing_bucket),
+        STORE_SUITE_TESTS(&suite),         cmocka_unit_test(bad_reads),
+        cmocka_unit_test(bad_pages),       cmocka_unit_test(hostile_pages),
+        cmocka_unit_test(stale_listings),  cmocka_unit_test(bad_writes),
+        cmocka_unit_test(no_conditions),   cmocka_unit_test(parts),
+        cmocka_unit_test(aborted),         cmocka_unit_test(headers),
+        cmocka_unit_test(over_tls),        cmocka_unit_test(client_certificates),
+        cmocka_unit_test(kept_connection), cmocka_unit_test(links),
+        cmocka_unit_test(refusals),        cmocka_unit_test(missing_bucket),
         cmocka_unit_test(scratch),
     };
     signal(SIGPIPE, SIG_IGN);
