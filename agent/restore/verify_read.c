@@ -120,6 +120,10 @@ static void read_content(struct xb_verify *verify, size_t content, const char *s
     if (r < 0) {
         r = xb_content_read(verify->repository, &info.id, true, plain, &why);
     }
+    if (r < 0 && xb_verify_is_damage(&why) && xb_verify_look_again(verify, &info.id, &first) == 0) {
+        why = (struct xb_error)XB_ERROR_INIT;
+        r = xb_content_read(verify->repository, &info.id, true, plain, &why);
+    }
     atomic_fetch_add(&verify->contents_read, 1);
     atomic_fetch_add(&verify->bytes_read, r == 0 ? plain->len : 0);
     if (r < 0 && xb_verify_is_damage(&why)) {

@@ -272,12 +272,29 @@ static void interrupted_anywhere(void **state)
         }
     }
     print_message("%zu interruptions\n", failures);
-    assert_true(failures > 150);
+    assert_true(failures > 80);
     xb_store_free(source);
 }
 
+/* A target where a bit of the object changes in the reads first..last. */
+static struct xb_store *flipping_target(const char *name, uint64_t first, uint64_t last,
+                                        struct xb_fault **ret_fault)
+{
+    struct xb_store *target = NULL;
+    PROBE_OK(xb_store_fault_open(probe_empty_store(), &target, ret_fault, &err));
+    for (; first <= last; first++) {
+        const struct xb_fault_rule rule = {.call = XB_FAULT_GET,
+                                           .effect = XB_FAULT_FLIP,
+                                           .nth = first,
+                                           .name_prefix = name,
+                                           .amount = 77777};
+        PROBE_OK(xb_fault_add(*ret_fault, &rule, &err));
+    }
+    return target;
+}
+
 /* A bit that changes on its way is noticed, and the object does not stay: the next run would take
- * it for whole. */
+ * it for whole. What comes back wrong only once is whole. */
 static void altered_on_arrival(void **state)
 {
     (void)state;
@@ -285,16 +302,13 @@ static void altered_on_arrival(void **state)
     static const char *const names[] = {SHOP PACK, SHOP INDEX, SHOP LARGE_PACK,
                                         SHOP "kopia.repository", BACKUP};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        struct xb_store *target = NULL;
+        /* Two reads look for a repository before it is there. */
+        uint64_t first = strstr(names[i], "kopia.repository") ? 3 : 1;
         struct xb_fault *fault = NULL;
-        PROBE_OK(xb_store_fault_open(probe_empty_store(), &target, &fault, &err));
-        const struct xb_fault_rule rule = {.call = XB_FAULT_GET,
-                                           .effect = XB_FAULT_FLIP,
-                                           .name_prefix = names[i],
-                                           .amount = 77777};
-        struct xb_fault_rule first = rule;
-        first.nth = strstr(names[i], "kopia.repository") ? 3 : 1; /* two look for a repository */
-        PROBE_OK(xb_fault_add(fault, &first, &err));
+        struct xb_store *target = flipping_target(names[i], first, first, &fault);
+        copy_ok(source, target, &plain);
+        xb_store_free(target);
+        target = flipping_target(names[i], first, first + 5, &fault);
         copy_refused(source, target, XB_ERR_IO, names[i]);
         assert_false(has(target, names[i]));
         xb_fault_clear(fault);
