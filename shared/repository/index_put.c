@@ -135,10 +135,12 @@ static void take_back(struct index_put *put)
 /* ---- putting ---- */
 
 /* Packs of a session that has grown too old may be gone: nothing may name them. */
-static int check_session(struct xb_repository *repository, struct xb_error *err)
+static int check_session(struct index_put *put, struct xb_error *err)
 {
+    struct xb_repository *repository = put->repository;
     int r = xb_session_check_age(&repository->session, xb_repository_wall_ns(repository), err);
     if (r < 0) {
+        take_back(put);
         xb_repository_fail(repository, err);
     }
     return r;
@@ -172,7 +174,7 @@ static int put_shard(struct index_put *put, struct shard *shard, bool *ret_moved
             return 0;
         }
     }
-    r = check_session(repository, err);
+    r = check_session(put, err);
     if (r == 0) {
         r = xb_store_put(repository->store, shard->name, sealed.data, sealed.len, NULL, err);
     }
@@ -199,7 +201,7 @@ static int check_after(struct index_put *put, struct xb_index_listing *ret_after
         return r;
     }
     *ret_moved = after.set.write_epoch >= put->state.write_epoch + 2;
-    r = check_session(put->repository, err);
+    r = check_session(put, err);
     if (r < 0 || *ret_moved) {
         xb_index_listing_free(&after);
         take_back(put);

@@ -198,6 +198,32 @@ static void an_index_that_takes_long_to_load(void **state)
     assert_true(probe_write(repository, 0, "others' work").existed);
 }
 
+/* A put whose answer took half a day: the session's packs may be gone by now, so that its index may
+ * not stay. */
+static void a_put_that_outlives_its_session(void **state)
+{
+    (void)state;
+    repository->shard_entries_max = 5;
+    write_some(CONTENTS);
+    plan.call = HOOK_PUT;
+    plan.prefix = "xn";
+    plan.at = 3;
+    plan.minutes = 13 * 60;
+    PROBE_REFUSED(xb_repository_flush(repository, &err), XB_ERR_CONFLICT, "start again");
+    assert_int_equal(event_count(&plan.log, HOOK_PUT, "xn"), 3); /* and no further one */
+    assert_int_equal(probe_count(base, "xn"), 1);                /* they are taken back */
+    (void)teardown(state);
+    (void)setup(state);
+    write_some(2);
+    plan.call = HOOK_PUT;
+    plan.prefix = "xn";
+    plan.at = 1;
+    plan.minutes = 13 * 60;
+    PROBE_REFUSED(xb_repository_flush(repository, &err), XB_ERR_CONFLICT, "start again");
+    assert_int_equal(probe_count(base, "xn"), 1); /* taken back */
+    assert_true(xb_repository_failed(repository));
+}
+
 /* ---- shards ---- */
 
 struct shard_check {
@@ -367,6 +393,7 @@ int main(void)
         TEST(no_put_after_the_end),
         TEST(a_listing_that_takes_too_long),
         TEST(an_index_that_takes_long_to_load),
+        TEST(a_put_that_outlives_its_session),
         cmocka_unit_test(large_indexes_are_cut),
         cmocka_unit_test(all_shards_under_one_epoch),
         cmocka_unit_test(two_epochs_on_nothing_stays),
