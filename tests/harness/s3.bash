@@ -48,8 +48,8 @@ s3_folder() { # folder
 }
 
 # A certificate authority for one test, and a server's certificate by it: FOLDER/{ca,server}.{crt,key}.
-s3_authority() { # folder
-    mkdir -p "$1" && cat >"$1/openssl.cnf" <<'END' || return 1
+s3_authority() { # folder [address, beside the loopback's]
+    mkdir -p "$1" && cat >"$1/openssl.cnf" <<END || return 1
 [req]
 distinguished_name = subject
 [subject]
@@ -60,7 +60,7 @@ keyUsage = critical, keyCertSign, cRLSign
 basicConstraints = CA:FALSE
 keyUsage = critical, digitalSignature
 extendedKeyUsage = serverAuth, clientAuth
-subjectAltName = DNS:localhost, IP:127.0.0.1, IP:::1
+subjectAltName = DNS:localhost, IP:127.0.0.1, IP:::1${2:+, IP:$2}
 END
     openssl req -x509 -config "$1/openssl.cnf" -extensions authority -days 2 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 \
         -subj "/CN=an authority of the tests" -keyout "$1/ca.key" -out "$1/ca.crt" 2>>"$1/openssl.log" &&
@@ -109,13 +109,13 @@ s3_versity() { # folder [authority] [address]
         posix "$1"
 }
 
-# The same with rclone.
+# The same with rclone. It sees only those folders as buckets that were there when it started.
 s3_rclone() { # folder [authority] [address]
     local tls=()
     [ -z "${2:-}" ] || tls=(--cert "$2/server.crt" --key "$2/server.key")
     mkdir -p "$1" || return 1
     RCLONE_CONFIG=/dev/null RCLONE_AUTH_KEY="\"$s3_access,$s3_secret\"" s3_start "$1.log" "http${2:+s}" "${3:-127.0.0.1}" \
-        "$rclone" serve s3 --addr ADDRESS:PORT --no-checksum=false --vfs-cache-mode off --dir-cache-time 0 "${tls[@]}" "$1"
+        "$rclone" serve s3 --addr ADDRESS:PORT --vfs-cache-mode off "${tls[@]}" "$1"
 }
 
 # Ends a process that was started here, and waits for its end.

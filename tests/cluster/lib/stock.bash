@@ -6,16 +6,18 @@
 STOCK_IMAGE=docker.io/xebec/stock-velero:1
 bed_address() { bash -c '. "$1/state.env" && echo "$XEBEC_BED_ADDRESS"' bed "$XEBEC_BED"; }
 
-# versitygw in the bed's network. It ends with the bed. Sets s3_url, as pods and the command line see it.
-bed_s3() { # folder
-    local address log=$1.log end
+# versitygw in the bed's network, with an authority (a folder, see s3_authority) over TLS. It ends with the bed. Sets s3_url, as
+# pods and the command line see it.
+bed_s3() { # folder port [authority]
+    local address log=$1-$2.log end tls=()
     address=$(bed_address) && s3_folder "$1" || return 1
-    s3_url=http://$address:7070
-    ROOT_ACCESS_KEY_ID=$s3_access ROOT_SECRET_ACCESS_KEY=$s3_secret bed netns "$versitygw" --port "$address:7070" \
-        --region "$s3_region" --keep-alive --quiet posix "$1" >"$log" 2>&1 </dev/null &
+    s3_url=http${3:+s}://$address:$2
+    [ -z "${3:-}" ] || tls=(--cert "$3/server.crt" --key "$3/server.key")
+    ROOT_ACCESS_KEY_ID=$s3_access ROOT_SECRET_ACCESS_KEY=$s3_secret bed netns "$versitygw" --port "$address:$2" \
+        --region "$s3_region" --keep-alive --quiet "${tls[@]}" posix "$1" >"$log" 2>&1 </dev/null &
     pids+=($!)
     end=$((SECONDS + 20))
-    until bed netns curl --silent --noproxy '*' --output /dev/null "$s3_url"; do
+    until bed netns curl --silent --insecure --noproxy '*' --output /dev/null "$s3_url"; do
         [ $SECONDS -lt $end ] || { tail -n 5 "$log"; return 1; }
         sleep 0.1
     done
@@ -23,14 +25,16 @@ bed_s3() { # folder
 
 # Locations in a bucket each, with the credentials of the Secret that Velero's manifests mount.
 bed_s3_secret() {
-    s3_credentials "$work/credentials" &&
+    s3_credentials "$work/credentials" && kubectl apply -f "$root/deploy/base/namespace.yaml" >/dev/null &&
         kubectl -n velero create secret generic cloud-credentials --from-file=cloud="$work/credentials" >/dev/null
 }
-bed_s3_location() { # name bucket prefix
+bed_s3_location() { # name bucket prefix [authority [Secret, or none]]
+    local credential='"credential": {"name": "'${5:-cloud-credentials}'", "key": "cloud"}, '
+    [ "${5:-}" != none ] || credential=''
     kubectl apply -f - >/dev/null <<Y
 {"apiVersion": "velero.io/v1", "kind": "BackupStorageLocation", "metadata": {"name": "$1", "namespace": "velero"},
- "spec": {"provider": "aws", "credential": {"name": "cloud-credentials", "key": "cloud"}, "backupSyncPeriod": "2s",
-  "objectStorage": {"bucket": "$2", "prefix": "$3"},
+ "spec": {"provider": "aws", $credential"backupSyncPeriod": "2s",
+  "objectStorage": {"bucket": "$2", "prefix": "$3"${4:+, "caCert": "$(base64 -w0 "$4/ca.crt")"}},
   "config": {"region": "$s3_region", "s3Url": "$s3_url", "s3ForcePathStyle": "true"}}}
 Y
 }
