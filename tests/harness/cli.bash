@@ -152,20 +152,23 @@ compare() { python3 "$harness/compare_trees.py" "$@"; }
 # json FILE EXPRESSION: what a Python expression makes of the document `d`.
 json() { python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"; }
 
-# ---- programs on a repository, which is a folder $work/NAME ----
+# ---- programs on a repository NAME: a folder $work/NAME, or what urls says ----
+
+declare -A urls=()
+url() { echo "${urls[$1]:-file://$work/$1}"; }
 
 # x NAME COMMAND...: xebec on it.
 x() {
     local name=$1
     shift
-    XEBEC_REPOSITORY=file://$work/$name "$xebec" "$@"
+    XEBEC_REPOSITORY=$(url "$name") "$xebec" "$@"
 }
 
 # start NAME COMMAND...: xebec on it in the background; $! is its process. Output as with `status`.
 start() {
     local name=$1
     shift
-    XEBEC_REPOSITORY=file://$work/$name "$xebec" "$@" >"$work/.out" 2>"$work/.err" &
+    XEBEC_REPOSITORY=$(url "$name") "$xebec" "$@" >"$work/.out" 2>"$work/.err" &
     pids+=($!)
 }
 
@@ -184,13 +187,26 @@ backup() {
     json "$work/backup.json" 'd["snapshot"]'
 }
 
+# Where NAME is, in kopia's words. A bucket's server and keys are those of s3.bash.
+k_place() {
+    local place=${urls[$1]:-}
+    case $place in
+    s3://*)
+        place=${place#s3://} place=${place%%\?*}
+        echo "s3 --bucket=${place%%/*} --prefix=${place#*/} --endpoint=127.0.0.1:$s3_port --disable-tls --access-key=$s3_access" \
+            "--secret-access-key=$s3_secret --region=$s3_region" ;;
+    *) echo "filesystem --path=$work/$1" ;;
+    esac
+}
+
 # k NAME COMMAND...: kopia on it, as root@test. It is connected at the first use.
 k() {
     local name=$1 config=$work/kopia/$1.config
     shift
-    if [ ! -e "$config" ] && [ "${1:-}" != repository ]; then
+    if [ ! -e "$config" ] && [ "${1:-} ${2:-}" != "repository create" ]; then
         mkdir -p "$work/kopia"
-        KOPIA_PASSWORD=$XEBEC_PASSWORD "$kopia" --config-file "$config" repository connect filesystem --path "$work/$name" --override-hostname test \
+        # shellcheck disable=SC2046
+        KOPIA_PASSWORD=$XEBEC_PASSWORD "$kopia" --config-file "$config" repository connect $(k_place "$name") --override-hostname test \
             --override-username root --cache-directory "$work/kopia/cache-$name" >"$work/kopia/connect.log" 2>&1 ||
             { cat "$work/kopia/connect.log" >&2; return 1; }
     fi
