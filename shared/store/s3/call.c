@@ -169,6 +169,17 @@ static int64_t length(const char *text)
     return xb_s3_number(&text, &value) && *text == '\0' ? (int64_t)value : -1;
 }
 
+/* Looked at as it comes: a long body may follow. */
+static void note_date(struct xb_s3 *self, int64_t date_s)
+{
+    if (date_s > 0) {
+        int64_t offset = date_s * XB_NS_PER_S - xb_clock_wall_ns();
+        /* The date has whole seconds: within one of them the clocks agree. */
+        offset = offset < 0 && offset > -XB_NS_PER_S ? 0 : offset;
+        atomic_store(&self->clock_offset_ns, offset);
+    }
+}
+
 static void take_header(void *context, const char *name, const char *value)
 {
     struct exchange *exchange = context;
@@ -182,7 +193,7 @@ static void take_header(void *context, const char *name, const char *value)
     } else if (strcasecmp(name, "Last-Modified") == 0) {
         got->modified_s = xb_http_date_parse(value);
     } else if (strcasecmp(name, "Date") == 0) {
-        got->date_s = xb_http_date_parse(value);
+        note_date(exchange->self, xb_http_date_parse(value));
     } else if (strcasecmp(name, "x-amz-bucket-region") == 0) {
         keep(got->region, sizeof got->region, value);
     } else if (strcasecmp(name, "x-amz-checksum-type") == 0) {
@@ -205,12 +216,6 @@ static int take_data(void *context, const void *data, size_t len, struct xb_erro
 
 static void note_answer(struct xb_s3 *self, const struct xb_s3_call *call)
 {
-    if (call->got.date_s > 0) {
-        int64_t offset = call->got.date_s * XB_NS_PER_S - xb_clock_wall_ns();
-        /* The date has whole seconds: within one of them the clocks agree. */
-        offset = offset < 0 && offset > -XB_NS_PER_S ? 0 : offset;
-        atomic_store(&self->clock_offset_ns, offset);
-    }
     if ((call->status >= 200 && call->status < 300) || strcmp(call->code, "NoSuchKey") == 0) {
         atomic_store(&self->bucket_seen, true);
     }
@@ -239,7 +244,7 @@ static void forget_answer(struct xb_s3_call *call)
 {
     call->status = 0;
     call->code[0] = '\0';
-    call->got = (struct xb_s3_headers){.length = -1, .modified_s = -1, .date_s = -1};
+    call->got = (struct xb_s3_headers){.length = -1, .modified_s = -1};
     xb_buf_free(&call->answer);
 }
 

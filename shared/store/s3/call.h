@@ -61,7 +61,6 @@ struct xb_s3_headers {
     char checksum_type[32];
     int64_t length;     /* Content-Length; -1: not said */
     int64_t modified_s; /* Last-Modified; -1: not said */
-    int64_t date_s;     /* Date; -1: not said */
 };
 
 struct xb_s3_call {
