@@ -6,6 +6,7 @@
 #include "tests/harness/store_suite.h"
 
 #include <signal.h>
+#include <sys/mount.h>
 
 #include "tests/unit/shared/store/s3_server.h"
 
@@ -708,7 +709,7 @@ static void no_scratch(struct xb_store_s3_options *options)
     options->scratch_dir = "/nowhere/at/all";
 }
 
-/* Without a place to stage uploads they fail by its name; without space too. */
+/* Without a place to stage uploads they fail by its name. */
 static void scratch(void **state)
 {
     (void)state;
@@ -723,6 +724,48 @@ static void scratch(void **state)
     bucket_stop(bucket);
 }
 
+static char small_folder[100];
+
+static void small_scratch(struct xb_store_s3_options *options)
+{
+    options->scratch_dir = small_folder;
+}
+
+/* A scratch folder that is full is named, and nothing of the upload appears. */
+static void full_scratch(void **state)
+{
+    (void)state;
+    snprintf(small_folder, sizeof small_folder, "/tmp/xb_s3_full_XXXXXX");
+    assert_non_null(mkdtemp(small_folder));
+    if (mount("tmpfs", small_folder, "tmpfs", 0, "size=128k") < 0) {
+        print_message("full_scratch: skipped, cannot mount a small file system\n");
+        skip(); /* only root may */
+    }
+    struct bucket *bucket = bucket_start(NULL);
+    struct xb_store *store = bucket_open(bucket, small_scratch);
+    static const char data[1 << 20];
+    struct xb_store_upload *upload = NULL;
+    struct xb_error told = XB_ERROR_INIT;
+    SUITE_OK(xb_store_upload_begin(store, "name", NULL, &upload, &err));
+    assert_true(xb_store_upload_write(upload, data, sizeof data, &told) < 0);
+    assert_int_equal(told.kind, XB_ERR_FULL);
+    assert_non_null(strstr(told.text, small_folder));
+    assert_non_null(strstr(told.text, "make room there"));
+    xb_store_upload_free(upload);
+    suite_absent(store, "name");
+    xb_store_free(store);
+    bucket_stop(bucket);
+}
+
+/* Also after a failure, so that no mount stays behind. */
+static int unmount(void **state)
+{
+    (void)state;
+    umount2(small_folder, MNT_DETACH);
+    rmdir(small_folder);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -734,7 +777,7 @@ int main(void)
         cmocka_unit_test(over_tls),        cmocka_unit_test(client_certificates),
         cmocka_unit_test(kept_connection), cmocka_unit_test(links),
         cmocka_unit_test(refusals),        cmocka_unit_test(missing_bucket),
-        cmocka_unit_test(scratch),
+        cmocka_unit_test(scratch),         cmocka_unit_test_teardown(full_scratch, unmount),
     };
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);
