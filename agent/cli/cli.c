@@ -14,6 +14,8 @@ atomic_bool xb_cli_cancel;
 static const struct xb_cli_command commands[] = {
     {"repository create", "", "Makes a new, empty repository.", xb_cli_repository_create},
     {"repository status", "", "Shows what a repository is and holds.", xb_cli_repository_status},
+    {"repository recover", "", "Brings back what a lost index blob has named.",
+     xb_cli_repository_recover},
     {"backup", "PATH", "Backs a folder up into the repository.", xb_cli_backup},
     {"snapshots", "", "Lists what was backed up.", xb_cli_snapshots},
     {"ls", "SNAPSHOT [PATH]", "Lists a folder of a snapshot.", xb_cli_ls},

@@ -78,6 +78,7 @@ bool xb_cli_rate(const char *text, int64_t *ret);
 
 int xb_cli_repository_create(int argc, char **argv);
 int xb_cli_repository_status(int argc, char **argv);
+int xb_cli_repository_recover(int argc, char **argv);
 int xb_cli_backup(int argc, char **argv);
 int xb_cli_snapshots(int argc, char **argv);
 int xb_cli_ls(int argc, char **argv);

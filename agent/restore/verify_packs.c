@@ -9,7 +9,7 @@
 
 #include "agent/restore/verify_internal.h"
 
-enum { ORPHANS_MAX = 10000, PACKS_MAX = 16 * 1000 * 1000 };
+enum { PACKS_MAX = 16 * 1000 * 1000 };
 
 /* ---- the list ---- */
 
@@ -114,100 +114,28 @@ int xb_verify_spot(const struct xb_content_view *view, const struct xb_verify_pa
 
 /* ---- packs that no index names ---- */
 
-struct lost {
-    const struct xb_content_view *view;
-    int64_t watermark_s;
-    uint64_t contents;
-};
-
-/* Contents that maintenance has dropped have no entry either, but theirs were written before the
- * watermark. */
-static int count_lost(void *context, const struct xb_content_info *info, struct xb_error *err)
+static int warn_orphan(void *context, const struct xb_orphan *orphan, struct xb_error *err)
 {
-    (void)err;
-    struct lost *lost = context;
-    size_t number;
-    lost->contents += !info->deleted && !xb_content_view_find(lost->view, &info->id, &number) &&
-                      (int64_t)info->timestamp_s > lost->watermark_s;
-    return 0;
-}
-
-/* Every pack is indexed before its session's marker goes, and deleted when no index names it any
- * more: one without either was named by an index that is lost, or is about to be deleted. */
-static int look_at_orphan(struct xb_verify *verify, const struct xb_verify_pack *pack,
-                          struct xb_error *err)
-{
-    struct lost lost = {verify->view, xb_repository_watermark_s(verify->repository), 0};
-    struct xb_error why = XB_ERROR_INIT;
-    const struct xb_store_item item = {.name = pack->name, .size = pack->size};
-    int r = xb_pack_index_read(verify->repository, &item, count_lost, &lost, &why);
-    if (r < 0 && why.kind == XB_ERR_NOT_FOUND) {
-        return 0; /* deleted meanwhile */
-    }
-    if (r < 0 && !xb_verify_is_damage(&why)) {
-        *err = why;
+    struct xb_verify *verify = context;
+    int r = xb_verify_tick(verify, err);
+    if (r < 0) {
         return r;
     }
-    if (r < 0) {
-        return xb_verify_warn(verify, pack->name, err,
-                              "no index names this pack, and its own copy of the index cannot be "
-                              "read: %s",
-                              why.text);
-    }
-    return lost.contents == 0
-               ? 0
-               : xb_verify_warn(
-                     verify, pack->name, err,
-                     "it holds %" PRIu64 " contents that no index names, and no backup "
-                     "that is under way writes it: an index blob may have been lost. "
-                     "Look for one in a copy of the store, and run no maintenance before",
-                     lost.contents);
-}
-
-static bool has_marker(const struct xb_verify_packs *sessions, const char *pack)
-{
-    char session[XB_SESSION_TEXT_BYTES];
-    xb_blob_session(pack, session);
-    return session[0] && find(sessions, session);
+    return orphan->why
+               ? xb_verify_warn(verify, orphan->name, err,
+                                "no index names this pack, and its own copy of the index cannot be "
+                                "read: %s",
+                                orphan->why)
+               : xb_verify_warn(verify, orphan->name, err,
+                                "it holds %" PRIu64 " contents that no index names, and no backup "
+                                "that is under way writes it: an index blob has been lost. Run no "
+                                "maintenance before xebec repository recover has brought them back",
+                                orphan->contents);
 }
 
 int xb_verify_orphans(struct xb_verify *verify, struct xb_error *err)
 {
-    struct xb_verify_packs sessions = {.items = NULL};
-    const struct xb_content_view *view = verify->view;
-    size_t named = xb_content_view_pack_count(view), looked_at = 0;
-    struct xb_verify_packs known = {.items = calloc(named + 1, sizeof *known.items),
-                                    .count = named};
-    if (!known.items) {
-        return xb_error_no_memory(err, "a list of packs");
-    }
-    for (size_t i = 0; i < named; i++) {
-        union {
-            const char *in;
-            char *out;
-        } name = {.in = xb_content_view_pack(view, (uint32_t)i)}; /* lent */
-        known.items[i].name = name.out;
-    }
-    if (named > 1) {
-        qsort(known.items, named, sizeof *known.items, by_name);
-    }
-    int r = xb_repository_list_sessions(verify->repository, collect_pack, &sessions, err);
-    if (sessions.count > 1) {
-        qsort(sessions.items, sessions.count, sizeof *sessions.items, by_name);
-    }
-    for (size_t i = 0; r == 0 && i < verify->packs.count && looked_at < ORPHANS_MAX; i++) {
-        const struct xb_verify_pack *pack = &verify->packs.items[i];
-        if (!find(&known, pack->name) && !has_marker(&sessions, pack->name)) {
-            looked_at++;
-            r = xb_verify_tick(verify, err);
-            if (r == 0) {
-                r = look_at_orphan(verify, pack, err);
-            }
-        }
-    }
-    free(known.items);
-    xb_verify_packs_free(&sessions);
-    return r;
+    return xb_repository_orphans(verify->repository, false, warn_orphan, verify, err);
 }
 
 /* ---- their ends ---- */

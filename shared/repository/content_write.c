@@ -388,3 +388,47 @@ int xb_content_delete(struct xb_repository *repository, const struct xb_content_
     leave(repository);
     return r < 0 ? xb_content_wrap(err, id) : 0;
 }
+
+static int adopt_locked(struct xb_repository *repository, const struct xb_content_info *info,
+                        bool *ret_new, struct xb_error *err)
+{
+    size_t i = 0;
+    struct xb_index_entry entry = {.id = info->id,
+                                   .format_version = (uint8_t)repository->format.version,
+                                   .key_id = info->key_id,
+                                   .offset = (uint32_t)info->pack_offset,
+                                   .packed_bytes = info->packed_bytes,
+                                   .plain_bytes = info->plain_bytes,
+                                   .compression = info->compression,
+                                   .timestamp_s = info->timestamp_s};
+    if (xb_pending_find(&repository->pending, &info->id) ||
+        xb_index_table_find(repository->table, &info->id, &i)) {
+        return 0;
+    }
+    int r = xb_names_intern(&repository->pending.packs, info->pack, strlen(info->pack), &entry.pack,
+                            err);
+    if (r == 0) {
+        r = xb_pending_add(&repository->pending, &entry, err);
+    }
+    if (r == 0) {
+        note_pending(repository);
+        *ret_new = true;
+    }
+    return r;
+}
+
+int xb_content_adopt(struct xb_repository *repository, const struct xb_content_info *info,
+                     bool *ret_new, struct xb_error *err)
+{
+    char session[XB_SESSION_ID_BYTES];
+    int r = prepare(repository, err);
+    if (r < 0 || (r = xb_repository_session(repository, session, err)) < 0 ||
+        (r = enter(repository, err)) < 0) {
+        return r;
+    }
+    pthread_mutex_lock(&repository->lock);
+    r = adopt_locked(repository, info, ret_new, err);
+    pthread_mutex_unlock(&repository->lock);
+    leave(repository);
+    return r < 0 ? xb_content_wrap(err, &info->id) : 0;
+}

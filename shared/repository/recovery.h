@@ -39,6 +39,21 @@ int xb_repository_list_sessions(struct xb_repository *repository, xb_store_item_
 enum { XB_SESSION_TEXT_BYTES = 64 };
 void xb_blob_session(const char *name, char out[XB_SESSION_TEXT_BYTES]);
 
+/* A pack that no index names and no session is writing, though it holds contents that nobody has
+ * deleted: an index blob has been lost. */
+struct xb_orphan {
+    const char *name;
+    uint64_t size;
+    uint64_t contents, bytes; /* that no index names; packed bytes */
+    const char *why;          /* NULL, or why its own index cannot be read */
+};
+typedef int xb_orphan_fn(void *context, const struct xb_orphan *orphan, struct xb_error *err);
+
+/* Calls fn for each. With `adopt` their contents get entries, which xb_repository_flush makes
+ * durable. What maintenance may have dropped on purpose stays dropped. */
+int xb_repository_orphans(struct xb_repository *repository, bool adopt, xb_orphan_fn *fn,
+                          void *context, struct xb_error *err) XB_MUST_CHECK;
+
 /* Contents deleted at or before this second may have been dropped from the index by now;
  * INT64_MIN: none. */
 int64_t xb_repository_watermark_s(struct xb_repository *repository);

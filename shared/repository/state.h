@@ -153,6 +153,11 @@ int xb_repository_renew(struct xb_repository *repository, struct xb_error *err) 
 int xb_repository_tolerate(struct xb_repository *repository, const char *name,
                            const struct xb_error *why, struct xb_error *err) XB_MUST_CHECK;
 
+/* Gives a content that lies in a pack already an entry in the next index blob, unless it has one.
+ */
+int xb_content_adopt(struct xb_repository *repository, const struct xb_content_info *info,
+                     bool *ret_new, struct xb_error *err) XB_MUST_CHECK;
+
 void xb_content_info_fill(const struct xb_index_entry *entry, const char *pack,
                           struct xb_content_info *ret);
 

@@ -6,6 +6,7 @@
 #include "tests/harness/restore_probe.h"
 
 #include "agent/restore/verify.h"
+#include "shared/repository/recovery.h"
 #include "shared/store/fault/fault.h"
 
 static struct xb_verify_result run(struct xb_repository *on, const struct xb_snapshot *snapshot,
@@ -282,6 +283,14 @@ static void damaged_index(void **state)
     xb_repository_free(left);
 }
 
+static int count_orphan(void *context, const struct xb_orphan *orphan, struct xb_error *err)
+{
+    (void)err;
+    assert_null(orphan->why);
+    *(uint64_t *)context += orphan->contents;
+    return 0;
+}
+
 /* Packs without an index are warned about, unless a session writes them. */
 static void lost_index(void **state)
 {
@@ -307,6 +316,22 @@ static void lost_index(void **state)
     result = run(left, NULL, 0);
     assert_int_equal(result.warned, 0);
     xb_verify_result_free(&result);
+    /* Once the session is over, its contents can be brought back. */
+    uint64_t contents = 0;
+    PROBE_OK(xb_repository_orphans(left, true, count_orphan, &contents, &err));
+    assert_int_equal(contents, 0);
+    PROBE_OK(xb_store_delete(store, marker, &err));
+    PROBE_OK(xb_repository_orphans(left, false, count_orphan, &contents, &err));
+    assert_int_equal(contents, 5);
+    PROBE_OK(xb_repository_orphans(left, true, count_orphan, &contents, &err));
+    assert_int_equal(contents, 10);
+    PROBE_OK(xb_repository_flush(left, &err));
+    is_sound(left, NULL, 100);
+    PROBE_OK(xb_repository_orphans(left, false, count_orphan, &contents, &err));
+    assert_int_equal(contents, 10);
+    xb_repository_free(left);
+    left = probe_open(store);
+    is_sound(left, snapshot, 100);
     xb_repository_free(left);
 }
 
