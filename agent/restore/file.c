@@ -58,8 +58,9 @@ int xb_restore_file_make(struct file *file, struct xb_error *err)
         return xb_error_errno(err, errno, "creating it");
     }
     file->fd = fd;
-    /* What is never written is a hole, at the end, too. */
-    if (file->entry.size > 0 && ftruncate(fd, (off_t)file->entry.size) < 0) {
+    /* What is never written is a hole, at the end, too. One chunk without any gives its length. */
+    bool holes = file->entry.hole_count > 0 || file->frame->restore->options->sparse;
+    if ((file->several || holes) && ftruncate(fd, (off_t)file->entry.size) < 0) {
         return xb_error_errno(err, errno, "setting its length");
     }
     return 0;
