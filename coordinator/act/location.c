@@ -199,19 +199,24 @@ static void remember_identity(struct xb_step_work *work, const char *identity, x
 }
 
 /* The command line trusts what stands in the location: our authority must be there for it to fetch
- * logs from us. From a bucket it fetches them itself. */
-static void offer_ca(struct xb_step_work *work, xb_json *patch)
+ * logs from us. A bucket has an authority of its own, or none: there ours would be in the way, in a
+ * location that was a folder before. */
+static void offer_ca(struct xb_step_work *work, bool good, xb_json *patch)
 {
     struct xb_error err = XB_ERROR_INIT;
     XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(XB_CERTIFICATE_PEM_BYTES_MAX * 2);
     const struct xb_certificate *ca = work->coordinator->ca;
-    if (!ca || xb_location_is_s3(work->object) ||
-        xb_json_get(work->object, "spec.objectStorage.caCertRef") ||
-        xb_base64_encode(ca->pem, strlen(ca->pem), &text, &err) < 0 ||
-        strcmp(xb_json_str(work->object, "spec.objectStorage.caCert", ""), text.data) == 0) {
+    if (!ca || xb_base64_encode(ca->pem, strlen(ca->pem), &text, &err) < 0) {
         return;
     }
-    (void)!xb_json_set_str(patch, "spec.objectStorage.caCert", text.data, &err);
+    bool ours = strcmp(xb_json_str(work->object, "spec.objectStorage.caCert", ""), text.data) == 0;
+    if (xb_location_is_s3(work->object)) {
+        if (ours) {
+            (void)!xb_json_set(patch, "spec.objectStorage.caCert", NULL, &err);
+        }
+    } else if (good && !ours && !xb_json_get(work->object, "spec.objectStorage.caCertRef")) {
+        (void)!xb_json_set_str(patch, "spec.objectStorage.caCert", text.data, &err);
+    }
 }
 
 int xb_act_location(void *context, const atomic_bool *cancel, struct xb_error *err)
@@ -235,8 +240,8 @@ int xb_act_location(void *context, const atomic_bool *cancel, struct xb_error *e
     xb_json_put_text(status, "message", message);
     json_object_object_add(status, "lastValidationTime", xb_velero_now());
     json_object_object_add(patch, "status", status);
+    offer_ca(work, r == 0, patch);
     if (r == 0) {
-        offer_ca(work, patch);
         remember_identity(work, identity, patch);
     }
     return xb_act_patch(work->coordinator, &xb_velero_locations, work->object, patch, err);
