@@ -375,13 +375,14 @@ static void sampling(void **state)
     }
 }
 
-/* Small data whose bytes are spread as noise is not tried; text and tables of numbers are. */
+/* Small data whose bytes are spread as noise is not tried; text, tables of numbers and base64 are.
+ */
 static void small_noise(void **state)
 {
     (void)state;
     static unsigned char data[50000];
     static const size_t sizes[] = {1500, 4096, 20000, 50000};
-    for (int kind = 0; kind < 3; kind++) {
+    for (int kind = 0; kind < 4; kind++) {
         for (size_t i = 0; i < 4; i++) {
             struct xb_error err = XB_ERROR_INIT;
             struct xb_buf out = XB_BUF_INIT(sizeof data);
@@ -389,6 +390,9 @@ static void small_noise(void **state)
             fill_random(data, sizeof data);
             if (kind == 1) {
                 fill(data, sizeof data);
+            }
+            for (size_t k = 0; kind == 3 && k < sizeof data; k++) {
+                data[k] = ' ' + data[k] % 64; /* as base64 is: three quarters of it are needed */
             }
             for (size_t k = 0; kind == 2 && k < sizeof data; k += 4) {
                 data[k + 1] = data[k + 2] = data[k + 3] = 0; /* little numbers */
@@ -400,6 +404,37 @@ static void small_noise(void **state)
             assert_true(kind > 0 || out.cap == 0);
             xb_buf_free(&out);
         }
+    }
+}
+
+/* Blocks that reach before their beginning, or repeat what never was, are refused. */
+static void s2_reach(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 5; kind++) {
+        /* Behind the "xyz" that is in the buffer already, this is what a copy from too far gives.
+         */
+        const unsigned char *plain =
+            (const unsigned char *)(kind == 1 ? "abcdzabcdzab" : "abcdabcdabcd");
+        unsigned char body[64], stream[100];
+        size_t at = kind == 4 ? 0 : s2_literal(body, 0, plain, 4, 0);
+        at = kind == 0   ? s2_copy_1(body, at, 4, 8)
+             : kind == 1 ? s2_copy_1(body, at, 5, 8)
+             : kind == 2 ? s2_copy(body, at, 0, 8, 2)
+                         : s2_repeat(body, at, kind == 4 ? 12 : 8);
+        size_t len = s2_identifier(stream, header(0x1200, stream));
+        len = s2_chunk(stream, len, 0, at + 1, plain, 12);
+        len = s2_size(stream, len, 12);
+        memcpy(stream + len, body, at);
+        if (kind > 0) {
+            assert_refused(0x1200, stream, len + at, 12);
+            continue;
+        }
+        struct xb_error err = XB_ERROR_INIT;
+        struct xb_buf out = XB_BUF_INIT(12);
+        assert_int_equal(decode(0x1200, stream, len + at, 12, &out, &err), 0);
+        assert_memory_equal(out.data, plain, 12);
+        xb_buf_free(&out);
     }
 }
 
@@ -478,11 +513,17 @@ static void gzip(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trip),      cmocka_unit_test(not_smaller),
-        cmocka_unit_test(foreign_streams), cmocka_unit_test(damaged_streams),
-        cmocka_unit_test(unknown_ids),     cmocka_unit_test(written_by_kopia),
-        cmocka_unit_test(sampling),        cmocka_unit_test(small_noise),
-        cmocka_unit_test(bombs),           cmocka_unit_test(gzip),
+        cmocka_unit_test(round_trip),
+        cmocka_unit_test(not_smaller),
+        cmocka_unit_test(foreign_streams),
+        cmocka_unit_test(damaged_streams),
+        cmocka_unit_test(unknown_ids),
+        cmocka_unit_test(written_by_kopia),
+        cmocka_unit_test(sampling),
+        cmocka_unit_test(small_noise),
+        cmocka_unit_test(s2_reach),
+        cmocka_unit_test(bombs),
+        cmocka_unit_test(gzip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
