@@ -258,8 +258,7 @@ static void keep_work(struct backup *backup, int64_t *checkpoint_ns)
             (void)!xb_error_wrap(&err, "writing a checkpoint");
             xb_backup_fail(backup, &err);
         }
-    } else if (xb_repository_flush_due(backup->repository, flush_ns) &&
-               xb_repository_flush(backup->repository, &err) < 0) {
+    } else if (xb_repository_flush_if_due(backup->repository, flush_ns, &err) < 0) {
         xb_backup_fail(backup, &err);
     }
 }

@@ -64,11 +64,8 @@ static int prepare(struct xb_repository *repository, struct xb_error *err)
     if (r < 0) {
         return r;
     }
-    if (xb_repository_flush_due(repository, XB_FLUSH_AGE_NS_MAX) &&
-        (r = xb_repository_flush(repository, err)) < 0) {
-        return r;
-    }
-    return xb_repository_renew(repository, err);
+    r = xb_repository_flush_if_due(repository, XB_FLUSH_AGE_NS_MAX, err);
+    return r < 0 ? r : xb_repository_renew(repository, err);
 }
 
 /* ---- deciding ---- */

@@ -34,12 +34,13 @@ static void reopen(struct xb_repository *repository)
 /* ---- the table learns what was written ---- */
 
 /* Entries of the own session are marked: they must be there when a snapshot names them, however
- * long it takes until then. */
+ * long it takes until then. Not manifests: who deletes one of these has merged it into another, and
+ * to bring it back would bring back what was deleted from it. */
 static void mark_own(const struct xb_pending *pending, struct xb_index_table *table)
 {
     for (uint32_t i = 0; i < pending->count; i++) {
         size_t found = 0;
-        if (!pending->entries[i].deleted &&
+        if (!pending->entries[i].deleted && pending->entries[i].id.prefix != 'm' &&
             xb_index_table_find(table, &pending->entries[i].id, &found)) {
             xb_index_table_mark(table, found);
         }
@@ -167,18 +168,36 @@ static int flush_alone(struct xb_repository *repository, struct xb_error *err)
                                 "being deleted; its maintenance may be broken");
 }
 
-int xb_repository_flush(struct xb_repository *repository, struct xb_error *err)
+/* `age_ns_max` 0: in any case. Else only what is still due once everybody has left: somebody else
+ * may have done it. */
+static int flush_older(struct xb_repository *repository, int64_t age_ns_max, struct xb_error *err)
 {
+    int r = 0;
     if (repository->read_only) {
         return xb_error_set(err, XB_ERR_DENIED, -EROFS, "the repository is open for reading only");
     }
     /* flush_lock after: a refresh by age must not wait for a flush that waits for its writer. */
     shut(repository);
     pthread_mutex_lock(&repository->flush_lock);
-    int r = flush_alone(repository, err);
+    if (age_ns_max == 0 || xb_repository_flush_due(repository, age_ns_max)) {
+        r = flush_alone(repository, err);
+    }
     pthread_mutex_unlock(&repository->flush_lock);
     reopen(repository);
     return r < 0 ? xb_error_wrap(err, "committing to the repository in %s",
                                  xb_store_describe(repository->store))
                  : 0;
+}
+
+int xb_repository_flush(struct xb_repository *repository, struct xb_error *err)
+{
+    return flush_older(repository, 0, err);
+}
+
+int xb_repository_flush_if_due(struct xb_repository *repository, int64_t age_ns_max,
+                               struct xb_error *err)
+{
+    return xb_repository_flush_due(repository, age_ns_max)
+               ? flush_older(repository, age_ns_max, err)
+               : 0;
 }

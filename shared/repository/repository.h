@@ -208,3 +208,8 @@ bool xb_repository_failed(struct xb_repository *repository);
  * 14 of the format wants no more than XB_FLUSH_AGE_NS_MAX. */
 #define XB_FLUSH_AGE_NS_MAX (INT64_C(600) * 1000000000)
 bool xb_repository_flush_due(struct xb_repository *repository, int64_t age_ns_max);
+
+/* xb_repository_flush if that is due. Of several who see so at once one does it, and the others
+ * wait until it is done. */
+int xb_repository_flush_if_due(struct xb_repository *repository, int64_t age_ns_max,
+                               struct xb_error *err) XB_MUST_CHECK;

@@ -268,6 +268,20 @@ static void many_3_own_contents_of_earlier_flushes_are_kept(void **state)
     is_live(base, &a.id, "abc");
 }
 
+/* A manifest is not brought back: another program has merged it into a new one, perhaps without
+ * what was deleted from it. */
+static void many_3_but_no_manifests(void **state)
+{
+    (void)state;
+    struct xb_content_write_result a = probe_write(repository, 'm', "a manifest");
+    probe_flush(repository);
+    delete_in(base, &a.id);
+    (void)probe_write(repository, 'm', "another manifest");
+    probe_flush(repository);
+    XB_CLEANUP(xb_repository_freep) struct xb_repository *other = probe_open(base);
+    assert_true(info_of(other, &a.id).deleted);
+}
+
 /* ---- 4 ---- */
 
 /* Also by a writer whose clock is behind the deletion's. */
@@ -440,6 +454,7 @@ int main(void)
         TEST(many_3_absent_contents_are_written_again),
         TEST(many_3_bytes_that_are_gone_fail_the_backup),
         TEST(many_3_own_contents_of_earlier_flushes_are_kept),
+        TEST(many_3_but_no_manifests),
         TEST(many_4_deleted_contents_are_never_reused),
         TEST(many_5_and_8_only_what_is_a_writers_own),
         TEST(many_6_readers_look_anew_when_a_pack_is_gone),

@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "shared/store/fault/fault.h"
+#include "tests/harness/fake_clock.h"
 #include "tests/harness/hook_store.h"
 
 enum { THREADS = 4, WRITES = 5, CONTENT_BYTES = 2000, PACK_BYTES = 1000, SLOW_MS = 100 };
@@ -197,6 +198,23 @@ static void a_lost_pack_ends_it_for_all(void **state)
     assert_true(xb_repository_failed(repository));
     PROBE_REFUSED(xb_repository_flush(repository, &err), XB_ERR_IO, "writing pack p");
     assert_int_equal(probe_count(base, "xn"), 1);
+}
+
+/* All of them see that a flush is due: one does it, and the others have waited for it. */
+static void one_flush_for_all_who_find_it_due(void **state)
+{
+    (void)state;
+    struct writer writers[THREADS];
+    struct fake_clock ticks;
+    fake_clock_init(&ticks);
+    XB_CLEANUP(xb_repository_freep) struct xb_repository *unused = repository;
+    repository = probe_open_at(store, &ticks.clock);
+    (void)probe_write(repository, 'k', "a small content, for which no pack is full");
+    fake_clock_advance(&ticks, 600);
+    hooks.mtime_shift_ns = 600 * XB_NS_PER_S;
+    run(writers);
+    assert_int_equal(probe_count(base, "xn"), 2);
+    assert_int_equal(probe_count(base, "q"), 2); /* the repository's own, and this */
 }
 
 /* ---- the end of a pack ---- */
@@ -394,6 +412,7 @@ int main(void)
         TEST(full_packs_are_uploaded_at_the_same_time),
         TEST(a_flush_waits_for_uploads),
         TEST(a_lost_pack_ends_it_for_all),
+        TEST(one_flush_for_all_who_find_it_due),
         TEST(it_tells_of_pending_deletions),
         TEST(no_offset_or_length_beyond_the_format),
         TEST(nothing_is_compressed_beside_indexes_of_version_1),
