@@ -101,7 +101,8 @@ static void settle(struct xb_repository *repository, uint64_t names_hash,
                    const struct xb_index_listing *after)
 {
     struct xb_error err = XB_ERROR_INIT;
-    if (xb_session_end(&repository->session, repository->store, &err) < 0) {
+    if (xb_session_end(&repository->session, repository->store, xb_repository_wall_ns(repository),
+                       &err) < 0) {
         warn(&err, "committed, but the marker of the session stays in the store until "
                    "maintenance removes it");
     }

@@ -88,9 +88,14 @@ int xb_session_begin(struct xb_session *session, struct xb_store *store,
     return 0;
 }
 
+static int64_t age_hours(const struct xb_session *session, int64_t now_ns)
+{
+    return (now_ns - session->begun_ns) / (3600 * XB_NS_PER_S);
+}
+
 int xb_session_check_age(const struct xb_session *session, int64_t now_ns, struct xb_error *err)
 {
-    int64_t hours = (now_ns - session->begun_ns) / (3600 * XB_NS_PER_S);
+    int64_t hours = age_hours(session, now_ns);
     if (hours < XB_SESSION_HOURS_MAX) {
         return 0;
     }
@@ -101,9 +106,11 @@ int xb_session_check_age(const struct xb_session *session, int64_t now_ns, struc
                         hours);
 }
 
-int xb_session_end(struct xb_session *session, struct xb_store *store, struct xb_error *err)
+int xb_session_end(struct xb_session *session, struct xb_store *store, int64_t now_ns,
+                   struct xb_error *err)
 {
     struct xb_session over = *session;
     *session = (struct xb_session){.id = ""};
-    return over.id[0] ? xb_store_delete(store, over.marker, err) : 0;
+    bool remove = over.id[0] && age_hours(&over, now_ns) < XB_SESSION_HOURS_SHORT;
+    return remove ? xb_store_delete(store, over.marker, err) : 0;
 }

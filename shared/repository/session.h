@@ -8,10 +8,10 @@
  * Errors:    INVALID when this machine's clock and the store's differ by more than the format
  *            tolerates: ages of blobs decide what is deleted. CONFLICT when a session is so old
  *            that its packs may have been deleted by others.
- * Limits:    a session is used for XB_SESSION_HOURS_MAX. Its marker protects packs for 96 hours,
- * but maintenance may look at the index before the commit and at the markers after it, and then
- * only the 24 hours count for which no pack is removed. Source:    kopia-format sections 7, 13.1
- * and 13.7.
+ * Limits:    a session is used for XB_SESSION_HOURS_MAX: its marker protects packs for 96 hours.
+ * The marker of one that took longer than XB_SESSION_HOURS_SHORT is left where it is: maintenance
+ * may have looked at the index before the commit, and looks for the marker after it; only packs of
+ * the last 24 hours are safe without one. Source:    kopia-format sections 7, 13.1 and 13.7.
  */
 #pragma once
 
@@ -21,7 +21,12 @@
 #include "shared/repository/seal.h"
 #include "shared/store/store.h"
 
-enum { XB_SESSION_ID_BYTES = 32, XB_SESSION_SKEW_S_MAX = 300, XB_SESSION_HOURS_MAX = 12 };
+enum {
+    XB_SESSION_ID_BYTES = 32,
+    XB_SESSION_SKEW_S_MAX = 300,
+    XB_SESSION_HOURS_MAX = 72,
+    XB_SESSION_HOURS_SHORT = 12
+};
 
 struct xb_session {
     char id[XB_SESSION_ID_BYTES]; /* "": none */
@@ -40,7 +45,7 @@ int xb_session_begin(struct xb_session *session, struct xb_store *store,
 /* CONFLICT if the session is too old to be relied upon. */
 int xb_session_check_age(const struct xb_session *session, int64_t now_ns,
                          struct xb_error *err) XB_MUST_CHECK;
-/* Ends the session, once everything is indexed, and removes its marker. When that fails the session
- * is over all the same: the marker protects nothing and goes when it is old. */
-int xb_session_end(struct xb_session *session, struct xb_store *store,
+/* Ends the session, once everything is indexed, and removes its marker if it was short. When that
+ * fails the session is over all the same: the marker goes when it is old. */
+int xb_session_end(struct xb_session *session, struct xb_store *store, int64_t now_ns,
                    struct xb_error *err) XB_MUST_CHECK;
