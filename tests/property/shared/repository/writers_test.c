@@ -438,9 +438,10 @@ static void *maintain(void *context)
         } else {
             delete_packs(actor);
         }
-        /* From minutes to a day and a half; that only by turns, where no request is under way. */
+        /* From minutes to hours; those only by turns, where no request is under way. In days a
+         * session would grow too old between taking an index blob back and putting it again. */
         bool long_time = property_once_in(&actor->random, 2) && world->in_turns;
-        uint64_t minutes = property_below(&actor->random, long_time ? 36 * 60 : 40);
+        uint64_t minutes = property_below(&actor->random, long_time ? 8 * 60 : 40);
         fake_clock_advance(&world->ticks, (int64_t)minutes * 60);
     }
     yield_turn(actor, true);
