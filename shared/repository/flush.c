@@ -113,6 +113,28 @@ static void settle(struct xb_repository *repository, uint64_t names_hash,
     }
 }
 
+/* Since an entry was made, somebody may have deleted another one of its content, and that deletion
+ * may even be hidden by the watermark: the entry must be younger. */
+static void outlive_deletions(struct xb_repository *repository)
+{
+    pthread_mutex_lock(&repository->lock);
+    for (uint32_t i = 0; i < repository->pending.count; i++) {
+        struct xb_index_entry *entry = &repository->pending.entries[i];
+        struct xb_index_entry old = {.timestamp_s = 0};
+        size_t found = 0;
+        if (xb_index_table_find(repository->table, &entry->id, &found)) {
+            xb_index_table_at(repository->table, found, &old);
+        }
+        uint64_t deleted_s = old.deleted ? old.timestamp_s : 0;
+        bool hidden =
+            repository->watermark_s > 0 && entry->timestamp_s <= (uint64_t)repository->watermark_s;
+        if (!entry->deleted && (hidden || entry->timestamp_s <= deleted_s)) {
+            entry->timestamp_s = xb_repository_timestamp(repository, deleted_s);
+        }
+    }
+    pthread_mutex_unlock(&repository->lock);
+}
+
 /* Packs, then the index, then the end of the marker. */
 static int commit(struct xb_repository *repository, bool *ret_moved, struct xb_error *err)
 {
@@ -127,6 +149,7 @@ static int commit(struct xb_repository *repository, bool *ret_moved, struct xb_e
     if (r < 0 || (r = xb_repository_session(repository, session, err)) < 0) {
         return r;
     }
+    outlive_deletions(repository);
     r = xb_index_put(repository, &after, &names_hash, ret_moved, err);
     if (r == 0 && !*ret_moved) {
         settle(repository, names_hash, &after);
