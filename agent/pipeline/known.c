@@ -7,7 +7,9 @@
 
 static const struct xb_entry *find(const struct frame *frame, size_t parent, const char *name)
 {
-    return frame->before[parent] ? xb_directory_find(frame->before[parent], name) : NULL;
+    const struct xb_directory *before = frame->before[parent];
+    const struct xb_entry *entry = before ? xb_directory_find(before, name) : NULL;
+    return entry && !entry->renamed ? entry : NULL; /* a name of our making is no file's */
 }
 
 /* ---- the same file? ---- */

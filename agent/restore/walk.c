@@ -359,9 +359,22 @@ static void add_folder(struct frame *frame, struct xb_entry *entry, unsigned dep
     walk_folder(child, depth + 1);
 }
 
+/* It comes back, but not as it was. */
+static void note_renamed(struct frame *frame, const struct xb_entry *entry)
+{
+    struct xb_error why = XB_ERROR_INIT;
+    (void)!xb_error_set(&why, XB_ERR_INVALID, -EILSEQ,
+                        "gets this name because kopia, which made the snapshot, stored several "
+                        "names of the folder as the same one: those that are no UTF-8");
+    xb_restore_note_failure(frame->restore, frame, entry->name, &why);
+}
+
 static void add_entry(struct frame *frame, struct xb_entry *entry, unsigned depth)
 {
     uint64_t window = 0;
+    if (entry->renamed) {
+        note_renamed(frame, entry);
+    }
     if (entry->type == XB_ENTRY_DIRECTORY) {
         add_folder(frame, entry, depth);
     } else if (entry->link) {

@@ -21,8 +21,8 @@
  * Errors:    CORRUPT with the entry's name and the field.
  * Limits:    name <= 4096 bytes, xattr value <= 64 KiB, all xattrs <= 1 MiB, holes <=
  *            XB_ENTRY_HOLES_MAX (beyond: none recorded, data is still right). Names that are empty,
- *            ".", "..", or hold '/' or NUL are refused, raw names too; names in a directory must be
- *            unique.
+ *            ".", "..", or hold '/' or NUL are refused, raw names too. Names of a directory are
+ *            unique: a second entry of one name is not encoded, and decoded under another name.
  */
 #pragma once
 
@@ -89,6 +89,7 @@ struct xb_entry {
     char node;        /* 0, or p s b c: a special file, without an object */
     uint32_t node_major, node_minor;
     bool changed; /* while it was read */
+    bool renamed; /* decoded only: another entry has the stored name, so this one's is made up */
 };
 
 void xb_entry_free(struct xb_entry *entry); /* frees what it owns, and zeroes it; not the struct */

@@ -231,10 +231,68 @@ static int compare_by_name(const void *left, const void *right, void *context)
     const struct xb_entry *entries = context;
     const uint32_t *a = left;
     const uint32_t *b = right;
-    return strcmp(entries[*a].name, entries[*b].name);
+    int order = strcmp(entries[*a].name, entries[*b].name);
+    return order ? order : (*a > *b) - (*a < *b);
 }
 
-/* An order by raw name, for finding; and names must be unique. */
+static void sort_names(struct xb_directory *directory)
+{
+    qsort_r(directory->by_name, directory->count, sizeof *directory->by_name, compare_by_name,
+            directory->entries);
+}
+
+/* The first free one of NAME~2, NAME~3, ...; *number goes on behind it. */
+static int free_name(const struct xb_directory *directory, const char *name, size_t *number,
+                     char **ret, struct xb_error *err)
+{
+    for (;;) {
+        char *made = NULL;
+        if (asprintf(&made, "%s~%zu", name, ++*number) < 0) {
+            return xb_error_no_memory(err, "a directory");
+        }
+        if (!xb_directory_find(directory, made)) {
+            *ret = made;
+            return 0;
+        }
+        free(made);
+    }
+}
+
+/* kopia stores all names that are no UTF-8 with the same letters, so that a folder of its can hold
+ * one name several times. Each of them is an entry with data of its own: all but the first get
+ * another name. Names that are made up here differ: the same end in other numbers, others before
+ * their last '~'. */
+static int tell_apart(struct xb_directory *directory, struct xb_error *err)
+{
+    XB_CLEANUP(xb_freep) char **made = calloc(directory->count + 1, sizeof *made);
+    size_t number = 1;
+    bool any = false;
+    int r = made ? 0 : xb_error_no_memory(err, "a directory");
+    for (size_t i = 1; r == 0 && i < directory->count; i++) {
+        const char *name = directory->entries[directory->by_name[i]].name;
+        if (strcmp(directory->entries[directory->by_name[i - 1]].name, name) != 0) {
+            number = 1;
+            continue;
+        }
+        r = free_name(directory, name, &number, &made[directory->by_name[i]], err);
+        any = true;
+    }
+    for (size_t i = 0; any && i < directory->count; i++) {
+        struct xb_entry *entry = &directory->entries[i];
+        if (r == 0 && made[i]) {
+            free(entry->name);
+            entry->name = XB_TAKE(made[i]);
+            entry->renamed = true;
+        }
+        free(made[i]);
+    }
+    if (r == 0 && any) {
+        sort_names(directory);
+    }
+    return r;
+}
+
+/* An order by raw name, for finding. */
 static int index_names(struct xb_directory *directory, struct xb_error *err)
 {
     if (directory->count > UINT32_MAX) {
@@ -247,16 +305,8 @@ static int index_names(struct xb_directory *directory, struct xb_error *err)
     for (size_t i = 0; i < directory->count; i++) {
         directory->by_name[i] = (uint32_t)i;
     }
-    qsort_r(directory->by_name, directory->count, sizeof *directory->by_name, compare_by_name,
-            directory->entries);
-    for (size_t i = 1; i < directory->count; i++) {
-        const char *name = directory->entries[directory->by_name[i]].name;
-        if (strcmp(directory->entries[directory->by_name[i - 1]].name, name) == 0) {
-            return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "two entries are called '%.200s'",
-                                name);
-        }
-    }
-    return 0;
+    sort_names(directory);
+    return tell_apart(directory, err);
 }
 
 int xb_directory_decode(const char *data, size_t len, struct xb_directory **ret,

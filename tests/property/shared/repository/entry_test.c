@@ -312,13 +312,8 @@ static void damaged_directories(void **state)
         struct xb_buf text = XB_BUF_INIT(1 << 20);
         struct xb_directory *directory = NULL;
         make_directory(&source, &text);
-        struct xb_error whole = XB_ERROR_INIT;
-        int r = xb_directory_decode(text.data, text.len, &directory, &whole);
-        if (r == 0) {
-            check_directory(directory);
-        } else { /* random names may meet */
-            assert_non_null(strstr(whole.text, "two entries"));
-        }
+        PROBE_OK(xb_directory_decode(text.data, text.len, &directory, &err));
+        check_directory(directory);
         xb_directory_free(directory);
         for (size_t cut = 0; cut + 1 < text.len; cut += 1 + text.len / 700) {
             struct xb_error err = XB_ERROR_INIT;
