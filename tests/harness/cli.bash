@@ -229,7 +229,8 @@ k() {
         mkdir -p "$work/kopia"
         # shellcheck disable=SC2046
         KOPIA_PASSWORD=$XEBEC_PASSWORD "$kopia" --config-file "$config" repository connect $(k_place "$name") --override-hostname test \
-            --override-username root --cache-directory "$work/kopia/cache-$name" >"$work/kopia/connect.log" 2>&1 ||
+            --override-username root --cache-directory "$work/kopia/cache-$name" --max-list-cache-duration=0s \
+            >"$work/kopia/connect.log" 2>&1 ||
             { cat "$work/kopia/connect.log" >&2; return 1; }
     fi
     KOPIA_PASSWORD=$XEBEC_PASSWORD "$kopia" --config-file "$config" "$@"

@@ -2,13 +2,14 @@
 # shellcheck shell=bash
 # What the tests with real kopia share, beside cli.bash, which is to be sourced first.
 
-# k_create NAME ARGS...: a repository that kopia makes.
+# k_create NAME ARGS...: a repository that kopia makes. kopia may believe a list of index blobs for 30 s, and so not see what xebec
+# has just written; here it always looks.
 k_create() {
     local name=$1
     shift
     mkdir -p "$work/kopia"
     k "$name" repository create filesystem --path "$work/$name" --override-hostname test --override-username root \
-        --cache-directory "$work/kopia/cache-$name" "$@"
+        --cache-directory "$work/kopia/cache-$name" --max-list-cache-duration=0s "$@"
 }
 
 k_verifies() { check "$2" k "$1" snapshot verify --verify-files-percent=100; }
