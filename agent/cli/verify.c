@@ -109,6 +109,9 @@ static void print_text(const struct xb_verify_options *options,
            xb_cli_size(result->bytes_read, size), seconds);
     if (result->damaged) {
         printf("%" PRIu64 " entries are DAMAGED (listed above)\n", result->damaged);
+    } else if (options->data_percent == 100 && result->warning_count) {
+        printf("All that the index shows can be restored; the warnings above say what it may not "
+               "show.\n");
     } else if (options->data_percent == 100) {
         printf("Everything can be restored.\n");
     } else {
