@@ -133,6 +133,23 @@ static int copy_sparse(struct copy *copy, struct xb_entry *entry, struct xb_erro
     return r;
 }
 
+int xb_backup_find_holes(int fd, const struct stat *st, struct xb_entry *entry,
+                         struct xb_error *err)
+{
+    uint64_t size = (uint64_t)st->st_size;
+    int r = 0;
+    for (uint64_t at = 0; sparse(st) && r == 0 && at < size;) {
+        uint64_t start = 0;
+        uint64_t end = 0;
+        next_data(fd, at, size, &start, &end);
+        if (start > at) {
+            r = add_hole(entry, at, start - at, err);
+        }
+        at = end > at ? end : size;
+    }
+    return r;
+}
+
 int xb_backup_read_file(struct backup *backup, struct lane *lane, int fd, struct xb_entry *entry,
                         struct xb_error *err)
 {

@@ -72,6 +72,10 @@ int xb_entry_from_file(const struct xb_attribute_source *source, struct xb_entry
 int xb_backup_read_file(struct backup *backup, struct lane *lane, int fd, struct xb_entry *entry,
                         struct xb_error *err) XB_MUST_CHECK;
 
+/* The holes of an open regular file whose bytes are not read. */
+int xb_backup_find_holes(int fd, const struct stat *st, struct xb_entry *entry,
+                         struct xb_error *err) XB_MUST_CHECK;
+
 void *xb_backup_estimate(void *backup); /* a thread */
 void *xb_backup_keeper(void *backup);   /* a thread: flushes and checkpoints */
 

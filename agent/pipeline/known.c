@@ -101,23 +101,6 @@ bool xb_known_keep(struct frame *frame, const char *name, const struct stat *st,
     return false;
 }
 
-static bool copy_data(const struct xb_entry *before, struct xb_entry *entry)
-{
-    struct xb_hole *holes = NULL;
-    if (before->hole_count) {
-        holes = reallocarray(NULL, before->hole_count, sizeof *holes);
-        if (!holes) {
-            return false;
-        }
-        memcpy(holes, before->holes, before->hole_count * sizeof *holes);
-    }
-    entry->object = before->object;
-    entry->size = before->size;
-    entry->holes = holes;
-    entry->hole_count = before->hole_count;
-    return true;
-}
-
 bool xb_known_reuse(struct frame *frame, const char *name, int fd, const struct stat *st,
                     struct xb_entry *ret)
 {
@@ -133,7 +116,10 @@ bool xb_known_reuse(struct frame *frame, const char *name, int fd, const struct 
     if (!before || xb_entry_from_file(&source, ret, &err) < 0) {
         return false;
     }
-    if (!copy_data(before, ret)) {
+    ret->object = before->object;
+    ret->size = before->size;
+    /* kopia's entry does not know them. */
+    if (xb_backup_find_holes(fd, st, ret, &err) < 0) {
         xb_entry_free(ret);
         return false;
     }
