@@ -46,7 +46,7 @@ static void wrong_bytes_are_read_again(void **state)
 {
     (void)state;
     struct xb_content_write_result a = probe_write(repository, 0, "some bytes of a file");
-    struct xb_buf out = XB_BUF_INIT(1000);
+    XB_CLEANUP(xb_buf_free) struct xb_buf out = XB_BUF_INIT(1000);
     probe_flush(repository);
     for (uint64_t bit = 0; bit < 40 * 8; bit += 37) {
         break_gets(XB_FAULT_FLIP, 1, bit);
