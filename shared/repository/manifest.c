@@ -9,51 +9,23 @@
 #include "shared/codec/json.h"
 #include "shared/codec/text.h"
 #include "shared/compress/compress.h"
+#include "shared/repository/manifest_records.h"
 #include "shared/repository/snapshot.h"
 #include "shared/repository/state.h"
 
-enum { CONTENT_PLAIN_BYTES_MAX = 256 << 20, MANIFESTS_MAX = 4000000, ID_BYTES = 16 };
-
-struct record {
-    struct xb_manifest manifest;
-    bool deleted;
-};
-
-struct records {
-    struct record *items;
-    size_t count, cap;
-};
+enum { CONTENT_PLAIN_BYTES_MAX = 256 << 20, ID_BYTES = 16 };
 
 struct ids {
     struct xb_content_id *items;
     size_t count, cap;
 };
 
-static void free_manifest(struct xb_manifest *manifest)
-{
-    for (size_t i = 0; i < manifest->label_count; i++) {
-        free(manifest->labels[i].key);
-        free(manifest->labels[i].value);
-    }
-    free(manifest->labels);
-    free(manifest->data);
-    *manifest = (struct xb_manifest){.data = NULL};
-}
-
 void xb_manifest_list_free(struct xb_manifest *list, size_t count)
 {
     for (size_t i = 0; list && i < count; i++) {
-        free_manifest(&list[i]);
+        xb_manifest_empty(&list[i]);
     }
     free(list);
-}
-
-static void free_records(struct records *records)
-{
-    for (size_t i = 0; i < records->count; i++) {
-        free_manifest(&records->items[i].manifest);
-    }
-    free(records->items);
 }
 
 static int collect_id(void *context, const struct xb_content_info *info, struct xb_error *err)
@@ -75,118 +47,23 @@ static int collect_id(void *context, const struct xb_content_info *info, struct 
     return 0;
 }
 
-static int parse_labels(xb_json *json, struct xb_manifest *manifest, struct xb_error *err)
-{
-    xb_json *labels = NULL;
-    int r = xb_json_need_object(json, "labels", false, &labels, err);
-    int count = labels ? json_object_object_length(labels) : 0;
-    if (r < 0 || count == 0) {
-        return r;
-    }
-    if (count > XB_MANIFEST_LABELS_MAX) {
-        return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "too many labels");
-    }
-    manifest->labels = calloc((size_t)count, sizeof *manifest->labels);
-    if (!manifest->labels) {
-        return xb_error_no_memory(err, "a manifest");
-    }
-    json_object_object_foreach(labels, key, value)
-    {
-        struct xb_label *label = &manifest->labels[manifest->label_count++];
-        const char *text =
-            json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
-        label->key = strdup(key);
-        label->value = text ? strdup(text) : NULL;
-        if (!label->key || !label->value) {
-            return text
-                       ? xb_error_no_memory(err, "a manifest")
-                       : xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "label %.60s is no text", key);
-        }
-    }
-    return 0;
-}
-
-static int parse_record(xb_json *json, struct record *record, struct xb_error *err)
-{
-    const char *id = NULL;
-    const char *modified = NULL;
-    int r = xb_json_need_str(json, "id", true, &id, err);
-    if (r < 0 || (r = xb_json_need_str(json, "modified", true, &modified, err)) < 0 ||
-        (r = xb_json_need_bool(json, "deleted", false, &record->deleted, err)) < 0 ||
-        (r = xb_time_parse(modified, &record->manifest.modified_ns, err)) < 0) {
-        return r;
-    }
-    size_t len = strlen(id);
-    if (len == 0 || len >= sizeof record->manifest.id) {
-        return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "a manifest's id is malformed");
-    }
-    memcpy(record->manifest.id, id, len + 1);
-    r = parse_labels(json, &record->manifest, err);
-    if (r < 0) {
-        return r;
-    }
-    struct xb_buf data = XB_BUF_INIT(XB_MANIFEST_BYTES_MAX);
-    xb_json *value = xb_json_get(json, "data");
-    r = value ? xb_json_write(value, &data, err) : xb_buf_append_str(&data, "null", err);
-    if (r == 0) {
-        record->manifest.data = xb_buf_take(&data);
-    }
-    xb_buf_free(&data);
-    return r;
-}
-
-static int add_record(struct records *records, xb_json *json, struct xb_error *err)
-{
-    if (records->count == MANIFESTS_MAX) {
-        return xb_error_set(err, XB_ERR_FULL, -E2BIG, "more than %d manifests", MANIFESTS_MAX);
-    }
-    if (records->count == records->cap) {
-        size_t cap = records->cap ? 2 * records->cap : 64;
-        struct record *items = reallocarray(records->items, cap, sizeof *items);
-        if (!items) {
-            return xb_error_no_memory(err, "manifests");
-        }
-        records->items = items;
-        records->cap = cap;
-    }
-    struct record record = {.deleted = false};
-    int r = parse_record(json, &record, err);
-    if (r < 0) {
-        free_manifest(&record.manifest);
-        return r;
-    }
-    records->items[records->count++] = record;
-    return 0;
-}
-
 static int read_content(struct xb_repository *repository, const struct xb_content_id *id,
-                        struct records *records, struct xb_error *err)
+                        struct xb_manifest_records *records, struct xb_error *err)
 {
     XB_CLEANUP(xb_buf_free) struct xb_buf packed = XB_BUF_INIT(XB_CONTENT_BYTES_MAX);
     XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(CONTENT_PLAIN_BYTES_MAX);
-    XB_CLEANUP(xb_json_putp) xb_json *json = NULL;
-    xb_json *list = NULL;
     int r = xb_content_read(repository, id, false, &packed, err);
-    if (r < 0 || (r = xb_compress_gunzip(packed.data, packed.len, &text, err)) < 0 ||
-        (r = xb_json_parse(text.data, text.len, &json, err)) < 0 ||
-        (r = xb_json_need_array(json, "entries", false, &list, err)) < 0) {
+    if (r < 0 || (r = xb_compress_gunzip(packed.data, packed.len, &text, err)) < 0) {
         return r;
     }
-    if (!json_object_is_type(json, json_type_object)) {
-        return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "not an object with entries");
-    }
-    size_t count = list ? json_object_array_length(list) : 0;
-    for (size_t i = 0; r == 0 && i < count; i++) {
-        r = add_record(records, json_object_array_get_idx(list, i), err);
-    }
-    return r;
+    return xb_manifest_records_parse(text.data, text.len, records, err);
 }
 
 /* By id, the newest first. */
 static int compare_records(const void *left, const void *right)
 {
-    const struct record *a = left;
-    const struct record *b = right;
+    const struct xb_manifest_record *a = left;
+    const struct xb_manifest_record *b = right;
     int order = strcmp(a->manifest.id, b->manifest.id);
     if (order) {
         return order;
@@ -215,7 +92,7 @@ static bool matches(const struct xb_manifest *manifest, const struct xb_label *l
     return true;
 }
 
-static int load_records(struct xb_repository *repository, struct records *records,
+static int load_records(struct xb_repository *repository, struct xb_manifest_records *records,
                         struct xb_error *err)
 {
     struct ids ids = {.items = NULL};
@@ -237,14 +114,14 @@ int xb_manifest_find(struct xb_repository *repository, const struct xb_label *la
                      size_t label_count, struct xb_manifest **ret_list, size_t *ret_count,
                      struct xb_error *err)
 {
-    struct records records = {.items = NULL};
+    struct xb_manifest_records records = {.items = NULL};
     int r = load_records(repository, &records, err);
     struct xb_manifest *list = r == 0 ? calloc(records.count + 1, sizeof *list) : NULL;
     if (r == 0 && !list) {
         r = xb_error_no_memory(err, "manifests");
     }
     if (r < 0) {
-        free_records(&records);
+        xb_manifest_records_free(&records);
         return r;
     }
     if (records.count > 0) {
@@ -252,7 +129,7 @@ int xb_manifest_find(struct xb_repository *repository, const struct xb_label *la
     }
     size_t count = 0;
     for (size_t i = 0; i < records.count; i++) {
-        struct record *record = &records.items[i];
+        struct xb_manifest_record *record = &records.items[i];
         bool newest = i == 0 || strcmp(records.items[i - 1].manifest.id, record->manifest.id) != 0;
         if (newest && !record->deleted && matches(&record->manifest, labels, label_count)) {
             list[count++] = record->manifest;
@@ -262,7 +139,7 @@ int xb_manifest_find(struct xb_repository *repository, const struct xb_label *la
             record->manifest.data = NULL;
         }
     }
-    free_records(&records);
+    xb_manifest_records_free(&records);
     *ret_list = list;
     *ret_count = count;
     return 0;
@@ -299,11 +176,12 @@ static int write_entries(struct xb_repository *repository, const struct xb_buf *
 }
 
 /* When a record was last modified, and whether it is there: the newest one of that id says. */
-static bool find_newest(const struct records *records, const char *id, int64_t *ret_modified_ns)
+static bool find_newest(const struct xb_manifest_records *records, const char *id,
+                        int64_t *ret_modified_ns)
 {
-    const struct record *newest = NULL;
+    const struct xb_manifest_record *newest = NULL;
     for (size_t i = 0; i < records->count; i++) {
-        const struct record *record = &records->items[i];
+        const struct xb_manifest_record *record = &records->items[i];
         if (strcmp(record->manifest.id, id) == 0 &&
             (!newest || record->manifest.modified_ns > newest->manifest.modified_ns)) {
             newest = record;
@@ -334,7 +212,7 @@ static int encode_tombstone(const char *id, int64_t modified_ns, struct xb_buf *
 static int encode_tombstones(struct xb_repository *repository, const char *const *ids, size_t count,
                              struct xb_buf *text, size_t *ret_written, struct xb_error *err)
 {
-    struct records records = {.items = NULL};
+    struct xb_manifest_records records = {.items = NULL};
     size_t written = 0;
     int r = count ? load_records(repository, &records, err) : 0;
     for (size_t i = 0; r == 0 && i < count; i++) {
@@ -344,7 +222,7 @@ static int encode_tombstones(struct xb_repository *repository, const char *const
             r = r < 0 ? r : encode_tombstone(ids[i], modified_ns, text, err);
         }
     }
-    free_records(&records);
+    xb_manifest_records_free(&records);
     *ret_written = written;
     return r;
 }
