@@ -51,12 +51,18 @@ static int put_format(struct xb_store *store, const struct xb_format *format,
     return r < 0 ? r : xb_store_put(store, XB_FORMAT_BLOB, text.data, text.len, &exclusive, err);
 }
 
-static int put_maintenance(struct xb_repository *repository, const char *owner,
-                           struct xb_error *err)
+/* The label of the manifest that holds the maintenance parameters. */
+static const struct xb_label *maintenance_label(void)
 {
     static char type[] = "type";
     static char maintenance[] = "maintenance";
-    const struct xb_label label = {type, maintenance};
+    static const struct xb_label label = {type, maintenance};
+    return &label;
+}
+
+static int put_maintenance(struct xb_repository *repository, const char *owner,
+                           struct xb_error *err)
+{
     char id[XB_MANIFEST_ID_TEXT_BYTES];
     XB_CLEANUP(xb_buf_free) struct xb_buf data = XB_BUF_INIT(8192);
     int r = xb_buf_append_str(&data, "{\"owner\":", err);
@@ -70,7 +76,7 @@ static int put_maintenance(struct xb_repository *repository, const char *owner,
                           "\"maxAge\":2592000000000000},\"extendObjectLocks\":false,"
                           "\"listParallelism\":0}",
                           err);
-    return r < 0 ? r : xb_manifest_put(repository, &label, 1, data.data, id, err);
+    return r < 0 ? r : xb_manifest_put(repository, maintenance_label(), 1, data.data, id, err);
 }
 
 static int put_manifests(struct xb_repository *repository,
@@ -97,12 +103,9 @@ static int put_velero_marker(struct xb_repository *repository, struct xb_error *
 
 static int has_maintenance(struct xb_repository *repository, bool *ret, struct xb_error *err)
 {
-    static char type[] = "type";
-    static char maintenance[] = "maintenance";
-    const struct xb_label label = {type, maintenance};
     struct xb_manifest *list = NULL;
     size_t count = 0;
-    int r = xb_manifest_find(repository, &label, 1, &list, &count, err);
+    int r = xb_manifest_find(repository, maintenance_label(), 1, &list, &count, err);
     if (r == 0) {
         xb_manifest_list_free(list, count);
         *ret = count > 0;
