@@ -9,41 +9,7 @@
 #include "tests/harness/fake_clock.h"
 #include "tests/harness/maintenance.h"
 #include "tests/harness/snapshot_probe.h"
-
-static struct event_log events;
-static struct hooks hooks;
-static struct fake_clock ticks;
-static struct xb_store *base; /* below the hooks */
-static struct xb_store *store;
-static struct xb_repository *repository;
-
-static int setup(void **state)
-{
-    (void)state;
-    fake_clock_init(&ticks);
-    hooks = (struct hooks){.after = event_record, .context = &events};
-    base = probe_repository_store();
-    store = hook_store_open(xb_store_ref(base), &hooks);
-    repository = probe_open_at(store, &ticks.clock);
-    events.count = 0;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    xb_repository_free(repository);
-    xb_store_free(store);
-    xb_store_free(base);
-    return 0;
-}
-
-/* Time goes by, here and at the store. */
-static void pass(int64_t seconds)
-{
-    fake_clock_advance(&ticks, seconds);
-    hooks.mtime_shift_ns += seconds * XB_NS_PER_S;
-}
+#include "tests/harness/watched_repository.h"
 
 static struct xb_content_info info_of(struct xb_repository *from, const struct xb_content_id *id)
 {
