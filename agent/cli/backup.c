@@ -50,29 +50,24 @@ static int fill_source(const struct request *request, struct xb_snapshot *snapsh
     return 0;
 }
 
-static void add_count(xb_json *json, const char *key, uint64_t value)
-{
-    json_object_object_add(json, key, json_object_new_int64((int64_t)value));
-}
-
 static void print_json(const struct xb_snapshot *snapshot, const struct xb_backup_result *result)
 {
     xb_json *json = json_object_new_object();
     xb_json *messages = json_object_new_array();
     json_object_object_add(json, "snapshot", json_object_new_string(snapshot->id));
     json_object_object_add(json, "path", json_object_new_string(snapshot->path));
-    add_count(json, "files", result->files);
-    add_count(json, "unchangedFiles", result->cached_files);
-    add_count(json, "directories", result->dirs);
-    add_count(json, "symlinks", result->symlinks);
-    add_count(json, "specialFiles", result->special_files);
-    add_count(json, "bytes", result->bytes);
-    add_count(json, "bytesRead", result->bytes_read);
-    add_count(json, "bytesNew", result->bytes_new);
-    add_count(json, "bytesStored", result->bytes_stored);
-    add_count(json, "failed", result->failed);
-    add_count(json, "changedWhileRead", result->changed_files);
-    add_count(json, "vanished", result->vanished);
+    xb_cli_add_count(json, "files", result->files);
+    xb_cli_add_count(json, "unchangedFiles", result->cached_files);
+    xb_cli_add_count(json, "directories", result->dirs);
+    xb_cli_add_count(json, "symlinks", result->symlinks);
+    xb_cli_add_count(json, "specialFiles", result->special_files);
+    xb_cli_add_count(json, "bytes", result->bytes);
+    xb_cli_add_count(json, "bytesRead", result->bytes_read);
+    xb_cli_add_count(json, "bytesNew", result->bytes_new);
+    xb_cli_add_count(json, "bytesStored", result->bytes_stored);
+    xb_cli_add_count(json, "failed", result->failed);
+    xb_cli_add_count(json, "changedWhileRead", result->changed_files);
+    xb_cli_add_count(json, "vanished", result->vanished);
     json_object_object_add(json, "ioUring", json_object_new_boolean(result->used_ring));
     for (size_t i = 0; i < result->message_count; i++) {
         xb_json *message = json_object_new_object();

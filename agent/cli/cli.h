@@ -117,6 +117,7 @@ int xb_cli_find_snapshot(struct xb_repository *repository, const char *text,
 /* Says what went wrong on stderr (as JSON on stdout if asked) and returns the exit status. */
 int xb_cli_fail(const struct xb_cli_common *common, const struct xb_error *err);
 void xb_cli_print_json(xb_json *json); /* takes it over */
+void xb_cli_add_count(xb_json *json, const char *key, uint64_t value);
 
 enum { XB_CLI_TEXT_BYTES = 64 };
 /* "1.4 GiB" */

@@ -55,6 +55,11 @@ static size_t valid_bytes(const char *text)
     return len;
 }
 
+void xb_cli_add_count(xb_json *json, const char *key, uint64_t value)
+{
+    json_object_object_add(json, key, json_object_new_int64((int64_t)value));
+}
+
 void xb_cli_print_json(xb_json *json)
 {
     /* A name may be any bytes, JSON may not: what is no text becomes U+FFFD. */

@@ -68,32 +68,27 @@ static void tell(void *context, const struct xb_restore_event *event)
     }
 }
 
-static void add_count(xb_json *json, const char *key, uint64_t value)
-{
-    json_object_object_add(json, key, json_object_new_int64((int64_t)value));
-}
-
 static xb_json *result_json(const struct xb_snapshot *snapshot,
                             const struct xb_restore_result *result)
 {
     xb_json *json = json_object_new_object();
     json_object_object_add(json, "snapshot", json_object_new_string(snapshot->id));
-    add_count(json, "files", result->files);
-    add_count(json, "directories", result->dirs);
-    add_count(json, "symlinks", result->symlinks);
-    add_count(json, "specialFiles", result->special_files);
-    add_count(json, "hardLinks", result->hard_links);
-    add_count(json, "bytes", result->bytes);
-    add_count(json, "filesUnchanged", result->files_unchanged);
-    add_count(json, "bytesKept", result->bytes_kept);
-    add_count(json, "created", result->created);
-    add_count(json, "replaced", result->replaced);
-    add_count(json, "kept", result->kept);
-    add_count(json, "reads", result->reads);
-    add_count(json, "bytesRead", result->bytes_read);
-    add_count(json, "failed", result->failed);
-    add_count(json, "skipped", result->skipped);
-    add_count(json, "extra", result->extra);
+    xb_cli_add_count(json, "files", result->files);
+    xb_cli_add_count(json, "directories", result->dirs);
+    xb_cli_add_count(json, "symlinks", result->symlinks);
+    xb_cli_add_count(json, "specialFiles", result->special_files);
+    xb_cli_add_count(json, "hardLinks", result->hard_links);
+    xb_cli_add_count(json, "bytes", result->bytes);
+    xb_cli_add_count(json, "filesUnchanged", result->files_unchanged);
+    xb_cli_add_count(json, "bytesKept", result->bytes_kept);
+    xb_cli_add_count(json, "created", result->created);
+    xb_cli_add_count(json, "replaced", result->replaced);
+    xb_cli_add_count(json, "kept", result->kept);
+    xb_cli_add_count(json, "reads", result->reads);
+    xb_cli_add_count(json, "bytesRead", result->bytes_read);
+    xb_cli_add_count(json, "failed", result->failed);
+    xb_cli_add_count(json, "skipped", result->skipped);
+    xb_cli_add_count(json, "extra", result->extra);
     return json;
 }
 

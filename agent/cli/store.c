@@ -19,11 +19,6 @@ static void show(void *context, const struct xb_copy_progress *progress)
     xb_cli_progress_show(context, &amount);
 }
 
-static void add_count(xb_json *json, const char *key, uint64_t value)
-{
-    json_object_object_add(json, key, json_object_new_int64((int64_t)value));
-}
-
 static void add_names(xb_json *json, const char *key, const struct xb_copy_names *names)
 {
     xb_json *list = json_object_new_array();
@@ -43,14 +38,14 @@ static void print_json(const struct places *places, const struct xb_copy_options
     json_object_object_add(json, "kind",
                            json_object_new_string(result->location ? "location" : "repository"));
     json_object_object_add(json, "dryRun", json_object_new_boolean(options->dry_run));
-    add_count(json, "repositories", result->repositories);
-    add_count(json, "backups", result->backups);
-    add_count(json, "objects", result->objects);
-    add_count(json, "bytes", result->bytes);
-    add_count(json, "objectsThere", result->objects_there);
-    add_count(json, "objectsCopied", result->objects_copied);
-    add_count(json, "bytesCopied", result->bytes_copied);
-    add_count(json, "conflictCount", result->conflicts.total);
+    xb_cli_add_count(json, "repositories", result->repositories);
+    xb_cli_add_count(json, "backups", result->backups);
+    xb_cli_add_count(json, "objects", result->objects);
+    xb_cli_add_count(json, "bytes", result->bytes);
+    xb_cli_add_count(json, "objectsThere", result->objects_there);
+    xb_cli_add_count(json, "objectsCopied", result->objects_copied);
+    xb_cli_add_count(json, "bytesCopied", result->bytes_copied);
+    xb_cli_add_count(json, "conflictCount", result->conflicts.total);
     add_names(json, "conflicts", &result->conflicts);
     add_names(json, "warnings", &result->warnings);
     xb_cli_print_json(json);

@@ -16,11 +16,6 @@ static void show(void *context, const struct xb_verify_progress *progress)
     xb_cli_progress_show(context, &amount);
 }
 
-static void add_count(xb_json *json, const char *key, uint64_t value)
-{
-    json_object_object_add(json, key, json_object_new_int64((int64_t)value));
-}
-
 static void add_text(xb_json *json, const char *key, const char *value)
 {
     json_object_object_add(json, key, json_object_new_string(value));
@@ -61,17 +56,17 @@ static void print_json(const struct xb_verify_options *options,
 {
     xb_json *json = json_object_new_object();
     json_object_object_add(json, "ok", json_object_new_boolean(result->damaged == 0));
-    add_count(json, "dataPercent", options->data_percent);
-    add_count(json, "snapshots", result->snapshots);
-    add_count(json, "files", result->files);
-    add_count(json, "directories", result->dirs);
-    add_count(json, "contents", result->contents);
-    add_count(json, "contentsRead", result->contents_read);
-    add_count(json, "bytesRead", result->bytes_read);
-    add_count(json, "packs", result->packs);
-    add_count(json, "damaged", result->damaged);
+    xb_cli_add_count(json, "dataPercent", options->data_percent);
+    xb_cli_add_count(json, "snapshots", result->snapshots);
+    xb_cli_add_count(json, "files", result->files);
+    xb_cli_add_count(json, "directories", result->dirs);
+    xb_cli_add_count(json, "contents", result->contents);
+    xb_cli_add_count(json, "contentsRead", result->contents_read);
+    xb_cli_add_count(json, "bytesRead", result->bytes_read);
+    xb_cli_add_count(json, "packs", result->packs);
+    xb_cli_add_count(json, "damaged", result->damaged);
     json_object_object_add(json, "damage", damage_json(result));
-    add_count(json, "warned", result->warned);
+    xb_cli_add_count(json, "warned", result->warned);
     json_object_object_add(json, "warnings", warnings_json(result));
     xb_cli_print_json(json);
 }
