@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shared/base/budget.h"
+
+#include <stdlib.h>
+
+#include "shared/base/blocks.h"
+
+struct xb_budget *xb_budget_process(void)
+{
+    static struct xb_budget process = XB_BUDGET_INIT(XB_BUDGET_BYTES_DEFAULT);
+    return &process;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static size_t reserved_by(const struct xb_budget_share *share)
+{
+    return larger(share->floor, share->taken);
+}
+
+static bool fits(const struct xb_budget *budget, size_t bytes)
+{
+    return budget->reserved <= budget->max && bytes <= budget->max - budget->reserved;
+}
+
+/* Spares count as free: unlinks those that there is no room for any more. */
+static struct xb_block *take_surplus(struct xb_budget *budget)
+{
+    struct xb_block *surplus = NULL;
+    while (budget->spares && budget->taken + budget->spare_bytes > budget->max) {
+        struct xb_block *block = budget->spares;
+        budget->spares = block->next;
+        budget->spare_bytes -= XB_BLOCK_BYTES;
+        block->next = surplus;
+        surplus = block;
+    }
+    return surplus;
+}
+
+static void unlock(struct xb_budget *budget)
+{
+    struct xb_block *surplus = take_surplus(budget);
+    pthread_mutex_unlock(&budget->lock);
+    xb_blocks_release(surplus);
+}
+
+void xb_budget_resize(struct xb_budget *budget, size_t bytes)
+{
+    pthread_mutex_lock(&budget->lock);
+    budget->max = bytes;
+    pthread_cond_broadcast(&budget->turn);
+    unlock(budget);
+}
+
+void xb_budget_join(struct xb_budget *budget, size_t floor, struct xb_budget_share *ret)
+{
+    pthread_mutex_lock(&budget->lock);
+    uint64_t ticket = budget->next_ticket++;
+    while (budget->serving != ticket || !(budget->reserved == 0 || fits(budget, floor))) {
+        pthread_cond_wait(&budget->turn, &budget->lock);
+    }
+    budget->serving++;
+    budget->reserved += floor;
+    if (budget->serving != budget->next_ticket) {
+        pthread_cond_broadcast(&budget->turn);
+    }
+    *ret = (struct xb_budget_share){.budget = budget, .floor = floor};
+    unlock(budget);
+}
+
+/* With the lock held. */
+static bool take(struct xb_budget_share *share, size_t bytes)
+{
+    struct xb_budget *budget = share->budget;
+    size_t more = larger(share->floor, share->taken + bytes) - reserved_by(share);
+    bool others_wait = budget->serving != budget->next_ticket;
+    if (more > 0 && (others_wait || !fits(budget, more))) {
+        return false;
+    }
+    share->taken += bytes;
+    budget->reserved += more;
+    budget->taken += bytes;
+    budget->peak = larger(budget->peak, budget->taken);
+    return true;
+}
+
+bool xb_budget_try(struct xb_budget_share *share, size_t bytes)
+{
+    struct xb_budget *budget = share->budget;
+    pthread_mutex_lock(&budget->lock);
+    bool taken = take(share, bytes);
+    unlock(budget);
+    return taken;
+}
+
+void xb_budget_wait(struct xb_budget_share *share, size_t bytes)
+{
+    struct xb_budget *budget = share->budget;
+    pthread_mutex_lock(&budget->lock);
+    budget->waiting++;
+    while (!take(share, bytes)) {
+        pthread_cond_wait(&budget->turn, &budget->lock);
+    }
+    budget->waiting--;
+    unlock(budget);
+}
+
+/* With the lock held; somebody may have waited for what became free, or, below the floor, for the
+ * share's own bytes. */
+static void give(struct xb_budget_share *share, size_t bytes)
+{
+    struct xb_budget *budget = share->budget;
+    size_t before = reserved_by(share);
+    share->taken -= bytes;
+    budget->taken -= bytes;
+    budget->reserved -= before - reserved_by(share);
+    if (budget->waiting > 0 || budget->serving != budget->next_ticket) {
+        pthread_cond_broadcast(&budget->turn);
+    }
+}
+
+void xb_budget_give(struct xb_budget_share *share, size_t bytes)
+{
+    struct xb_budget *budget = share->budget;
+    pthread_mutex_lock(&budget->lock);
+    give(share, bytes);
+    unlock(budget);
+}
+
+void xb_budget_leave(struct xb_budget_share *share)
+{
+    struct xb_budget *budget = share->budget;
+    if (!budget) {
+        return;
+    }
+    pthread_mutex_lock(&budget->lock);
+    budget->reserved -= reserved_by(share);
+    budget->taken -= share->taken;
+    pthread_cond_broadcast(&budget->turn);
+    unlock(budget);
+    *share = (struct xb_budget_share){.budget = NULL};
+}
+
+void xb_budget_trim(struct xb_budget *budget)
+{
+    pthread_mutex_lock(&budget->lock);
+    struct xb_block *spares = budget->spares;
+    budget->spares = NULL;
+    budget->spare_bytes = 0;
+    pthread_mutex_unlock(&budget->lock);
+    xb_blocks_release(spares);
+}
+
+/* ---- blocks: here, because a spare is found and charged under one lock ---- */
+
+static int fill(struct xb_budget_share *share, struct xb_block *spare, struct xb_block **ret,
+                struct xb_error *err)
+{
+    struct xb_block *block = spare ? spare : xb_block_make(err);
+    if (!block) {
+        xb_budget_give(share, XB_BLOCK_BYTES);
+        return err->code;
+    }
+    block->share = share;
+    block->next = NULL;
+    atomic_store(&block->refs, 1);
+    *ret = block;
+    return 0;
+}
+
+/* With the lock held, which it releases. */
+static struct xb_block *take_spare(struct xb_budget *budget)
+{
+    struct xb_block *spare = budget->spares;
+    if (spare) {
+        budget->spares = spare->next;
+        budget->spare_bytes -= XB_BLOCK_BYTES;
+    }
+    unlock(budget);
+    return spare;
+}
+
+int xb_block_try(struct xb_budget_share *share, struct xb_block **ret, struct xb_error *err)
+{
+    struct xb_budget *budget = share->budget;
+    pthread_mutex_lock(&budget->lock);
+    if (!take(share, XB_BLOCK_BYTES)) {
+        unlock(budget);
+        *ret = NULL;
+        return 0;
+    }
+    return fill(share, take_spare(budget), ret, err);
+}
+
+int xb_block_wait(struct xb_budget_share *share, struct xb_block **ret, struct xb_error *err)
+{
+    struct xb_budget *budget = share->budget;
+    pthread_mutex_lock(&budget->lock);
+    budget->waiting++;
+    while (!take(share, XB_BLOCK_BYTES)) {
+        pthread_cond_wait(&budget->turn, &budget->lock);
+    }
+    budget->waiting--;
+    return fill(share, take_spare(budget), ret, err);
+}
+
+void xb_block_unref(struct xb_block *block)
+{
+    if (!block || atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel) > 1) {
+        return;
+    }
+    struct xb_budget *budget = block->share->budget;
+    pthread_mutex_lock(&budget->lock);
+    give(block->share, XB_BLOCK_BYTES);
+    block->share = NULL;
+    block->next = budget->spares;
+    budget->spares = block;
+    budget->spare_bytes += XB_BLOCK_BYTES;
+    unlock(budget);
+}
