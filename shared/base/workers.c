@@ -12,10 +12,11 @@ struct job {
 
 struct xb_workers {
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* any of the fields below */
-    struct job *jobs;       /* ring */
+    pthread_cond_t work, room, idle; /* each wakes only those who wait for it */
+    struct job *jobs;                /* ring */
     size_t max, first, count;
     unsigned running;
+    unsigned waiting; /* for room */
     bool stopping;
     unsigned thread_count;
     pthread_t threads[];
@@ -27,7 +28,7 @@ static void *worker_main(void *context)
     pthread_mutex_lock(&workers->lock);
     for (;;) {
         while (workers->count == 0 && !workers->stopping) {
-            pthread_cond_wait(&workers->changed, &workers->lock);
+            pthread_cond_wait(&workers->work, &workers->lock);
         }
         if (workers->count == 0) {
             break;
@@ -36,12 +37,16 @@ static void *worker_main(void *context)
         workers->first = (workers->first + 1) % workers->max;
         workers->count--;
         workers->running++;
-        pthread_cond_broadcast(&workers->changed);
+        if (workers->waiting > 0) {
+            pthread_cond_signal(&workers->room);
+        }
         pthread_mutex_unlock(&workers->lock);
         job.fn(job.context);
         pthread_mutex_lock(&workers->lock);
         workers->running--;
-        pthread_cond_broadcast(&workers->changed);
+        if (workers->running == 0 && workers->count == 0) {
+            pthread_cond_broadcast(&workers->idle);
+        }
     }
     pthread_mutex_unlock(&workers->lock);
     return NULL;
@@ -75,7 +80,9 @@ int xb_workers_new(unsigned threads, size_t queue_max, struct xb_workers **ret,
     workers->jobs = jobs;
     workers->max = queue_max;
     pthread_mutex_init(&workers->lock, NULL);
-    pthread_cond_init(&workers->changed, NULL);
+    pthread_cond_init(&workers->work, NULL);
+    pthread_cond_init(&workers->room, NULL);
+    pthread_cond_init(&workers->idle, NULL);
     for (unsigned i = 0; i < threads; i++) {
         int r = start_thread(&workers->threads[i], workers);
         if (r != 0) {
@@ -94,15 +101,17 @@ static void push(struct xb_workers *workers, xb_worker_fn *fn, void *context)
     size_t slot = (workers->first + workers->count) % workers->max;
     workers->jobs[slot] = (struct job){.fn = fn, .context = context};
     workers->count++;
-    pthread_cond_broadcast(&workers->changed);
+    pthread_cond_signal(&workers->work);
 }
 
 void xb_workers_submit(struct xb_workers *workers, xb_worker_fn *fn, void *context)
 {
     pthread_mutex_lock(&workers->lock);
+    workers->waiting++;
     while (workers->count == workers->max) {
-        pthread_cond_wait(&workers->changed, &workers->lock);
+        pthread_cond_wait(&workers->room, &workers->lock);
     }
+    workers->waiting--;
     push(workers, fn, context);
     pthread_mutex_unlock(&workers->lock);
 }
@@ -122,7 +131,7 @@ void xb_workers_drain(struct xb_workers *workers)
 {
     pthread_mutex_lock(&workers->lock);
     while (workers->count > 0 || workers->running > 0) {
-        pthread_cond_wait(&workers->changed, &workers->lock);
+        pthread_cond_wait(&workers->idle, &workers->lock);
     }
     pthread_mutex_unlock(&workers->lock);
 }
@@ -134,12 +143,14 @@ void xb_workers_free(struct xb_workers *workers)
     }
     pthread_mutex_lock(&workers->lock);
     workers->stopping = true;
-    pthread_cond_broadcast(&workers->changed);
+    pthread_cond_broadcast(&workers->work);
     pthread_mutex_unlock(&workers->lock);
     for (unsigned i = 0; i < workers->thread_count; i++) {
         pthread_join(workers->threads[i], NULL);
     }
-    pthread_cond_destroy(&workers->changed);
+    pthread_cond_destroy(&workers->work);
+    pthread_cond_destroy(&workers->room);
+    pthread_cond_destroy(&workers->idle);
     pthread_mutex_destroy(&workers->lock);
     free(workers->jobs);
     free(workers);
