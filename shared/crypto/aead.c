@@ -68,94 +68,212 @@ void xb_aead_free(struct xb_aead *aead)
     free(aead);
 }
 
-static int check_len(size_t len, struct xb_error *err)
+static int too_large(size_t len, struct xb_error *err)
 {
-    /* OpenSSL counts in int. */
-    if (len > INT_MAX - XB_AEAD_OVERHEAD_BYTES) {
-        return xb_error_set(err, XB_ERR_INVALID, -E2BIG, "cannot seal or open %zu bytes at once",
-                            len);
+    return xb_error_set(err, XB_ERR_INVALID, -E2BIG, "cannot seal or open %zu bytes at once", len);
+}
+
+/* OpenSSL counts in int. */
+static int check_parts(const struct xb_aead_parts *parts, struct xb_error *err)
+{
+    size_t len = 0, room = 0;
+    for (size_t i = 0; i < parts->from_count; i++) {
+        size_t one = parts->from[i].iov_len;
+        if (one > INT_MAX - XB_AEAD_OVERHEAD_BYTES - len) {
+            return too_large(one, err);
+        }
+        len += one;
     }
-    return 0;
+    for (size_t i = 0; i < parts->to_count && room < len; i++) {
+        size_t one = parts->to[i].iov_len;
+        room += one < len ? one : len;
+    }
+    return room >= len ? 0
+                       : xb_error_set(err, XB_ERR_BUG, -ENOBUFS,
+                                      "%zu bytes to seal or open, room for %zu", len, room);
+}
+
+/* Where a walk through parts stands. */
+struct cursor {
+    const struct iovec *part;
+    size_t left; /* parts, this one too */
+    size_t at;   /* bytes of this one that are done */
+};
+
+/* The rest of the first part that is not at its end; 0 behind the last. */
+static size_t ahead(struct cursor *cursor)
+{
+    while (cursor->left > 0 && cursor->at == cursor->part->iov_len) {
+        cursor->part++;
+        cursor->left--;
+        cursor->at = 0;
+    }
+    return cursor->left > 0 ? cursor->part->iov_len - cursor->at : 0;
+}
+
+/* The next run of bytes of which both ends lie in one piece; its length, 0 at the end. */
+static size_t next_run(struct cursor *from, struct cursor *to, const unsigned char **ret_in,
+                       unsigned char **ret_out)
+{
+    size_t in = ahead(from), out = ahead(to);
+    size_t run = in < out ? in : out;
+    if (run > 0) {
+        *ret_in = (const unsigned char *)from->part->iov_base + from->at;
+        *ret_out = (unsigned char *)to->part->iov_base + to->at;
+        from->at += run;
+        to->at += run;
+    }
+    return run;
+}
+
+/* Starts, feeds everything; what follows is the tag. */
+static bool run_cipher(EVP_CIPHER_CTX *ctx, const struct xb_aead_data *associated,
+                       const struct xb_aead_parts *parts)
+{
+    struct cursor from = {parts->from, parts->from_count, 0};
+    struct cursor to = {parts->to, parts->to_count, 0};
+    const unsigned char *in = NULL;
+    unsigned char *out = NULL;
+    int len = 0;
+    bool ok = associated->len == 0 ||
+              EVP_CipherUpdate(ctx, NULL, &len, associated->data, (int)associated->len) == 1;
+    for (size_t run; ok && (run = next_run(&from, &to, &in, &out)) > 0;) {
+        ok = EVP_CipherUpdate(ctx, out, &len, in, (int)run) == 1;
+    }
+    return ok;
 }
 
 static bool seal(EVP_CIPHER_CTX *ctx, const struct xb_aead *aead, const unsigned char *key,
-                 const struct xb_aead_data *associated, const struct xb_aead_data *plain,
-                 unsigned char *out)
+                 const struct xb_aead_data *associated, const struct xb_aead_parts *parts,
+                 struct xb_aead_ends *ends)
 {
-    int part = 0;
-    unsigned char *body = out + XB_AEAD_NONCE_BYTES;
-    return EVP_EncryptInit_ex2(ctx, aead->cipher, key, out, NULL) == 1 &&
-           (associated->len == 0 ||
-            EVP_EncryptUpdate(ctx, NULL, &part, associated->data, (int)associated->len) == 1) &&
-           (plain->len == 0 ||
-            EVP_EncryptUpdate(ctx, body, &part, plain->data, (int)plain->len) == 1) &&
-           EVP_EncryptFinal_ex(ctx, body + plain->len, &part) == 1 && part == 0 &&
-           EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, XB_AEAD_TAG_BYTES, body + plain->len) ==
-               1;
+    int len = 0;
+    unsigned char end[1]; /* final writes nothing in these modes */
+    return EVP_EncryptInit_ex2(ctx, aead->cipher, key, ends->nonce, NULL) == 1 &&
+           run_cipher(ctx, associated, parts) && EVP_EncryptFinal_ex(ctx, end, &len) == 1 &&
+           len == 0 &&
+           EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, sizeof ends->tag, ends->tag) == 1;
+}
+
+/* Under the nonce that is in *ends. */
+static int seal_with(const struct xb_aead *aead, const unsigned char *key,
+                     const struct xb_aead_data *associated, const struct xb_aead_parts *parts,
+                     struct xb_aead_ends *ends, struct xb_error *err)
+{
+    int r = check_parts(parts, err);
+    if (r < 0) {
+        return r;
+    }
+    EVP_CIPHER_CTX *ctx = take_context(aead);
+    bool ok = ctx && seal(ctx, aead, key, associated, parts, ends);
+    give_context(aead, ctx, ok);
+    return ok ? 0 : xb_error_set(err, XB_ERR_BUG, -EIO, "sealing failed in OpenSSL");
+}
+
+int xb_aead_seal_parts(const struct xb_aead *aead, const unsigned char key[XB_AEAD_KEY_BYTES],
+                       const struct xb_aead_data *associated, const struct xb_aead_parts *parts,
+                       struct xb_aead_ends *ret, struct xb_error *err)
+{
+    struct xb_aead_ends ends;
+    xb_random_bytes(ends.nonce, sizeof ends.nonce);
+    int r = seal_with(aead, key, associated, parts, &ends, err);
+    if (r == 0) {
+        *ret = ends;
+    }
+    return r;
+}
+
+static struct iovec whole(const void *data, size_t len)
+{
+    struct iovec part = {.iov_len = len};
+    memcpy(&part.iov_base, &data, sizeof data); /* where it is read only, no one writes */
+    return part;
 }
 
 int xb_aead_seal(const struct xb_aead *aead, const unsigned char key[XB_AEAD_KEY_BYTES],
                  const unsigned char *nonce, const struct xb_aead_data *associated,
                  const struct xb_aead_data *plain, unsigned char *out, struct xb_error *err)
 {
-    int r = check_len(plain->len, err);
-    if (r < 0) {
-        return r;
-    }
+    unsigned char *body = out + XB_AEAD_NONCE_BYTES;
+    struct iovec from = whole(plain->data, plain->len), to = whole(body, plain->len);
+    struct xb_aead_parts parts = {&from, 1, &to, 1};
+    struct xb_aead_ends ends;
     if (nonce) {
-        memcpy(out, nonce, XB_AEAD_NONCE_BYTES);
+        memcpy(ends.nonce, nonce, sizeof ends.nonce);
     } else {
-        xb_random_bytes(out, XB_AEAD_NONCE_BYTES);
+        xb_random_bytes(ends.nonce, sizeof ends.nonce);
     }
-    EVP_CIPHER_CTX *ctx = take_context(aead);
-    bool ok = ctx && seal(ctx, aead, key, associated, plain, out);
-    give_context(aead, ctx, ok);
-    return ok ? 0 : xb_error_set(err, XB_ERR_BUG, -EIO, "sealing failed in OpenSSL");
+    int r = seal_with(aead, key, associated, &parts, &ends, err);
+    if (r == 0) {
+        memcpy(out, ends.nonce, sizeof ends.nonce);
+        memcpy(body + plain->len, ends.tag, sizeof ends.tag);
+    }
+    return r;
 }
 
 static bool unseal(EVP_CIPHER_CTX *ctx, const struct xb_aead *aead, const unsigned char *key,
-                   const struct xb_aead_data *associated, const struct xb_aead_data *sealed,
-                   unsigned char *out)
+                   const struct xb_aead_data *associated, const struct xb_aead_parts *parts,
+                   const struct xb_aead_ends *ends)
 {
-    const unsigned char *nonce = sealed->data;
-    const unsigned char *body = nonce + XB_AEAD_NONCE_BYTES;
-    size_t body_len = sealed->len - XB_AEAD_OVERHEAD_BYTES;
     unsigned char tag[XB_AEAD_TAG_BYTES];
-    memcpy(tag, body + body_len, sizeof tag);
-    int part = 0;
+    memcpy(tag, ends->tag, sizeof tag);
+    int len = 0;
     unsigned char end[1]; /* final writes nothing in these modes */
-    return EVP_DecryptInit_ex2(ctx, aead->cipher, key, nonce, NULL) == 1 &&
-           (associated->len == 0 ||
-            EVP_DecryptUpdate(ctx, NULL, &part, associated->data, (int)associated->len) == 1) &&
-           (body_len == 0 || EVP_DecryptUpdate(ctx, out, &part, body, (int)body_len) == 1) &&
-           EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, XB_AEAD_TAG_BYTES, tag) == 1 &&
-           EVP_DecryptFinal_ex(ctx, end, &part) == 1 && part == 0;
+    return EVP_DecryptInit_ex2(ctx, aead->cipher, key, ends->nonce, NULL) == 1 &&
+           run_cipher(ctx, associated, parts) &&
+           EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, sizeof tag, tag) == 1 &&
+           EVP_DecryptFinal_ex(ctx, end, &len) == 1 && len == 0;
+}
+
+/* Bytes that nobody vouches for must not be used, not even by a caller that forgets to look. */
+static void wipe(const struct xb_aead_parts *parts)
+{
+    struct cursor from = {parts->from, parts->from_count, 0};
+    struct cursor to = {parts->to, parts->to_count, 0};
+    const unsigned char *in = NULL;
+    unsigned char *out = NULL;
+    for (size_t run; (run = next_run(&from, &to, &in, &out)) > 0;) {
+        memset(out, 0, run);
+    }
+}
+
+int xb_aead_open_parts(const struct xb_aead *aead, const unsigned char key[XB_AEAD_KEY_BYTES],
+                       const struct xb_aead_data *associated, const struct xb_aead_parts *parts,
+                       const struct xb_aead_ends *ends, struct xb_error *err)
+{
+    int r = check_parts(parts, err);
+    if (r < 0) {
+        return r;
+    }
+    EVP_CIPHER_CTX *ctx = take_context(aead);
+    if (!ctx) {
+        return xb_error_no_memory(err, "a cipher context");
+    }
+    bool ok = unseal(ctx, aead, key, associated, parts, ends);
+    give_context(aead, ctx, ok);
+    if (!ok) {
+        wipe(parts);
+        return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG,
+                            "the seal does not fit: damaged bytes or another key");
+    }
+    return 0;
 }
 
 int xb_aead_open(const struct xb_aead *aead, const unsigned char key[XB_AEAD_KEY_BYTES],
                  const struct xb_aead_data *associated, const struct xb_aead_data *sealed,
                  unsigned char *out, struct xb_error *err)
 {
-    int r = check_len(sealed->len, err);
-    if (r < 0) {
-        return r;
-    }
     if (sealed->len < XB_AEAD_OVERHEAD_BYTES) {
         return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG,
                             "%zu bytes are too few for anything sealed", sealed->len);
     }
-    EVP_CIPHER_CTX *ctx = take_context(aead);
-    if (!ctx) {
-        return xb_error_no_memory(err, "a cipher context");
-    }
-    bool ok = unseal(ctx, aead, key, associated, sealed, out);
-    give_context(aead, ctx, ok);
-    if (!ok) {
-        /* Bytes that nobody vouches for must not be used, not even by a caller that forgets to
-         * look. */
-        memset(out, 0, sealed->len - XB_AEAD_OVERHEAD_BYTES);
-        return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG,
-                            "the seal does not fit: damaged bytes or another key");
-    }
-    return 0;
+    const unsigned char *nonce = sealed->data;
+    const unsigned char *body = nonce + XB_AEAD_NONCE_BYTES;
+    size_t len = sealed->len - XB_AEAD_OVERHEAD_BYTES;
+    struct iovec from = whole(body, len), to = whole(out, len);
+    struct xb_aead_parts parts = {&from, 1, &to, 1};
+    struct xb_aead_ends ends;
+    memcpy(ends.nonce, nonce, sizeof ends.nonce);
+    memcpy(ends.tag, body + len, sizeof ends.tag);
+    return xb_aead_open_parts(aead, key, associated, &parts, &ends, err);
 }

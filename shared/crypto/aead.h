@@ -6,14 +6,17 @@
  * Ownership: the caller frees it; keys are passed per call and not kept.
  * Threads:   one object may be used by any number of threads at once.
  * Blocking:  never; CPU only.
- * Shapes:    sealed = nonce (12) then ciphertext (as long as the plain bytes) then tag (16).
+ * Shapes:    sealed = nonce (12) then ciphertext (as long as the plain bytes) then tag (16). Where
+ *            the text lies in parts, nonce and tag stand apart, for one writev of all of them.
  * Errors:    INVALID for an unknown name; CORRUPT when the tag does not fit: the bytes, the key or
- *            the associated data are not those that were sealed. Then `out` holds zeros.
+ *            the associated data are not those that were sealed. Then the output holds zeros.
+ * Limits:    2 GiB less the overhead in one message.
  * Source:    kopia-format section 4; RFC 5116, RFC 8439.
  */
 #pragma once
 
 #include <stddef.h>
+#include <sys/uio.h>
 
 #include "shared/base/cleanup.h"
 #include "shared/base/error.h"
@@ -48,3 +51,26 @@ int xb_aead_seal(const struct xb_aead *aead, const unsigned char key[XB_AEAD_KEY
 int xb_aead_open(const struct xb_aead *aead, const unsigned char key[XB_AEAD_KEY_BYTES],
                  const struct xb_aead_data *associated, const struct xb_aead_data *sealed,
                  unsigned char *out, struct xb_error *err) XB_MUST_CHECK;
+
+/* A message in parts: as many bytes as `from` holds are written to `to`, which holds at least as
+ * many and may be cut elsewhere. It may be `from` itself (in place); else they must not overlap. */
+struct xb_aead_parts {
+    const struct iovec *from;
+    size_t from_count;
+    const struct iovec *to;
+    size_t to_count;
+};
+
+/* What stands before and after the ciphertext. */
+struct xb_aead_ends {
+    unsigned char nonce[XB_AEAD_NONCE_BYTES];
+    unsigned char tag[XB_AEAD_TAG_BYTES];
+};
+
+/* Under a random nonce. */
+int xb_aead_seal_parts(const struct xb_aead *aead, const unsigned char key[XB_AEAD_KEY_BYTES],
+                       const struct xb_aead_data *associated, const struct xb_aead_parts *parts,
+                       struct xb_aead_ends *ret, struct xb_error *err) XB_MUST_CHECK;
+int xb_aead_open_parts(const struct xb_aead *aead, const unsigned char key[XB_AEAD_KEY_BYTES],
+                       const struct xb_aead_data *associated, const struct xb_aead_parts *parts,
+                       const struct xb_aead_ends *ends, struct xb_error *err) XB_MUST_CHECK;

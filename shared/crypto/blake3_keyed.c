@@ -28,12 +28,14 @@ void xb_blake3_key(const void *secret, size_t len, unsigned char out[XB_BLAKE3_B
     explicit_bzero(&hasher, sizeof hasher);
 }
 
-void xb_blake3_keyed(const unsigned char key[XB_BLAKE3_BYTES], const void *data, size_t len,
-                     unsigned char out[XB_BLAKE3_BYTES])
+void xb_blake3_keyed(const unsigned char key[XB_BLAKE3_BYTES], const struct iovec *parts,
+                     size_t count, unsigned char out[XB_BLAKE3_BYTES])
 {
     blake3_hasher hasher;
     blake3_hasher_init_keyed(&hasher, key);
-    blake3_hasher_update(&hasher, data, len);
+    for (size_t i = 0; i < count; i++) {
+        blake3_hasher_update(&hasher, parts[i].iov_base, parts[i].iov_len);
+    }
     blake3_hasher_finalize(&hasher, out, XB_BLAKE3_BYTES);
     explicit_bzero(&hasher, sizeof hasher);
 }
@@ -52,10 +54,10 @@ void xb_blake3_key(const void *secret, size_t len, unsigned char out[XB_BLAKE3_B
     abort();
 }
 
-void xb_blake3_keyed(const unsigned char key[XB_BLAKE3_BYTES], const void *data, size_t len,
-                     unsigned char out[XB_BLAKE3_BYTES])
+void xb_blake3_keyed(const unsigned char key[XB_BLAKE3_BYTES], const struct iovec *parts,
+                     size_t count, unsigned char out[XB_BLAKE3_BYTES])
 {
-    (void)key, (void)data, (void)len, (void)out;
+    (void)key, (void)parts, (void)count, (void)out;
     abort();
 }
 

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/uio.h>
 
 enum { XB_BLAKE3_BYTES = 32 };
 
@@ -18,5 +19,5 @@ bool xb_blake3_built(void);
 /* A secret of 32 bytes or more is cut to the key; a shorter one is stretched to one. */
 void xb_blake3_key(const void *secret, size_t len, unsigned char out[XB_BLAKE3_BYTES]);
 
-void xb_blake3_keyed(const unsigned char key[XB_BLAKE3_BYTES], const void *data, size_t len,
-                     unsigned char out[XB_BLAKE3_BYTES]);
+void xb_blake3_keyed(const unsigned char key[XB_BLAKE3_BYTES], const struct iovec *parts,
+                     size_t count, unsigned char out[XB_BLAKE3_BYTES]);

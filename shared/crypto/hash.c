@@ -139,33 +139,54 @@ static EVP_MAC_CTX *take_context(const struct xb_hash *hash)
     return ctx ? ctx : EVP_MAC_CTX_dup(hash->prepared);
 }
 
-static bool compute_mac(const struct xb_hash *hash, const void *data, size_t len,
+static bool compute_mac(const struct xb_hash *hash, const struct xb_hash_job *job,
                         unsigned char full[XB_HASH_BYTES_MAX])
 {
     size_t full_len = 0;
     EVP_MAC_CTX *ctx = take_context(hash);
-    bool ok = ctx && EVP_MAC_update(ctx, data, len) == 1 &&
-              EVP_MAC_final(ctx, full, &full_len, XB_HASH_BYTES_MAX) == 1 &&
-              full_len == hash->algorithm->mac_bytes;
+    bool ok = ctx;
+    for (size_t i = 0; ok && i < job->part_count; i++) {
+        const struct iovec *part = &job->parts[i];
+        ok = part->iov_len == 0 || EVP_MAC_update(ctx, part->iov_base, part->iov_len) == 1;
+    }
+    ok = ok && EVP_MAC_final(ctx, full, &full_len, XB_HASH_BYTES_MAX) == 1 &&
+         full_len == hash->algorithm->mac_bytes;
     EVP_MAC_CTX_free(ok ? xb_spares_give(hash->spares, ctx) : ctx);
     return ok;
+}
+
+size_t xb_hash_lanes(const struct xb_hash *hash)
+{
+    (void)hash;
+    return 1;
+}
+
+int xb_hash_compute_many(const struct xb_hash *hash, const struct xb_hash_job *jobs, size_t count,
+                         struct xb_error *err)
+{
+    unsigned char full[XB_HASH_BYTES_MAX];
+    bool ok = true;
+    for (size_t i = 0; ok && i < count; i++) {
+        if (hash->algorithm->mac) {
+            ok = compute_mac(hash, &jobs[i], full);
+        } else {
+            xb_blake3_keyed(hash->blake3_key, jobs[i].parts, jobs[i].part_count, full);
+        }
+        memcpy(jobs[i].out, full, ok ? hash->algorithm->bytes : 0);
+    }
+    explicit_bzero(full, sizeof full); /* derived keys are made this way, too */
+    return ok ? 0
+              : xb_error_set(err, XB_ERR_BUG, -EIO, "hash %s failed in OpenSSL",
+                             hash->algorithm->name);
 }
 
 int xb_hash_compute(const struct xb_hash *hash, const void *data, size_t len, unsigned char *out,
                     struct xb_error *err)
 {
-    static const unsigned char nothing[1];
-    unsigned char full[XB_HASH_BYTES_MAX];
-    const void *from = len ? data : nothing;
-    if (!hash->algorithm->mac) {
-        xb_blake3_keyed(hash->blake3_key, from, len, full);
-    } else if (!compute_mac(hash, from, len, full)) {
-        return xb_error_set(err, XB_ERR_BUG, -EIO, "hash %s failed in OpenSSL",
-                            hash->algorithm->name);
-    }
-    memcpy(out, full, hash->algorithm->bytes);
-    explicit_bzero(full, sizeof full); /* derived keys are made this way, too */
-    return 0;
+    struct iovec part = {.iov_len = len};
+    memcpy(&part.iov_base, &data, sizeof data); /* it is only read */
+    const struct xb_hash_job job = {&part, 1, out};
+    return xb_hash_compute_many(hash, &job, 1, err);
 }
 
 void xb_hash_free(struct xb_hash *hash)
