@@ -88,55 +88,87 @@ int xb_splitter_parse(const char *name, struct xb_splitter *ret, struct xb_error
                         name);
 }
 
-static size_t end_chunk(struct xb_splitter_state *state, size_t len)
+/* The counterpart of xb_rabin_karp_find. */
+static size_t buzhash_find(uint32_t mask, const unsigned char *window, size_t count)
 {
-    *state = (struct xb_splitter_state){.scanned = 0};
-    return len;
+    uint32_t hash = 0;
+    for (size_t i = 0; i < WINDOW; i++) {
+        hash = rotate(hash) ^ table[window[i]];
+    }
+    for (size_t i = 0; i < count; i++) {
+        if ((hash & mask) == 0) {
+            return i + 1;
+        }
+        if (i + 1 < count) {
+            hash = rotate(hash) ^ table[window[i]] ^ table[window[i + WINDOW]];
+        }
+    }
+    return 0;
 }
 
-/* The counterpart of xb_rabin_karp_scan. */
-static size_t buzhash_scan(const struct xb_splitter *splitter, uint64_t *state_hash,
-                           const unsigned char *chunk, size_t at, size_t limit)
+static size_t find(const struct xb_splitter *splitter, const unsigned char *window, size_t count)
 {
-    uint32_t hash = (uint32_t)*state_hash;
-    for (; at < limit && at < splitter->min - 1; at++) {
-        hash = rotate(hash) ^ table[chunk[at]];
-    }
-    for (; at < limit; at++) {
-        /* The window is full from min - WINDOW + WINDOW on, that is from here. */
-        hash = rotate(hash) ^ table[chunk[at]];
-        if (at >= splitter->min) {
-            hash ^= table[chunk[at - WINDOW]];
+    return splitter->rabin_karp ? xb_rabin_karp_find(splitter->mask, window, count)
+                                : buzhash_find(splitter->mask, window, count);
+}
+
+/* Tests the ends of the windows that begin before the block, and then of those within it. A chunk
+ * of n bytes is tested from n = min on: then all its windows lie within it. */
+static size_t find_cut(const struct xb_splitter *splitter, const struct xb_splitter_state *state,
+                       const unsigned char *block, size_t len)
+{
+    size_t before = state->scanned;
+    size_t first = before + 1 > splitter->min ? 1 : splitter->min - before;
+    size_t across_end = len < WINDOW ? len + 1 : WINDOW; /* so many bytes of the block are inside */
+    if (first < across_end) {
+        unsigned char across[2 * WINDOW];
+        memcpy(across, state->last, WINDOW);
+        memcpy(across + WINDOW, block, across_end - 1);
+        size_t at = find(splitter, across + first, across_end - first);
+        if (at) {
+            return first + at - 1;
         }
-        if ((hash & splitter->mask) == 0) {
-            return at + 1;
-        }
+        first = across_end;
     }
-    *state_hash = hash;
-    return 0;
+    if (first > len) {
+        return 0;
+    }
+    size_t at = find(splitter, block + first - WINDOW, len - first + 1);
+    return at ? first + at - 1 : 0;
+}
+
+static void remember(struct xb_splitter_state *state, const unsigned char *block, size_t len)
+{
+    state->scanned += len;
+    if (len >= WINDOW) {
+        memcpy(state->last, block + len - WINDOW, WINDOW);
+    } else {
+        memmove(state->last, state->last + len, WINDOW - len);
+        memcpy(state->last + WINDOW - len, block, len);
+    }
+}
+
+size_t xb_splitter_feed(const struct xb_splitter *splitter, struct xb_splitter_state *state,
+                        const unsigned char *block, size_t len)
+{
+    size_t room = splitter->max - state->scanned;
+    size_t limit = len < room ? len : room;
+    size_t cut = splitter->mask ? find_cut(splitter, state, block, limit) : 0;
+    if (!cut && limit == room) {
+        cut = room;
+    }
+    if (cut) {
+        *state = (struct xb_splitter_state){.scanned = 0};
+    } else if (limit > 0) {
+        remember(state, block, limit);
+    }
+    return cut;
 }
 
 size_t xb_splitter_scan(const struct xb_splitter *splitter, struct xb_splitter_state *state,
                         const unsigned char *chunk, size_t len)
 {
-    size_t limit = len < splitter->max ? len : splitter->max;
-    if (splitter->mask == 0) {
-        return limit == splitter->max ? end_chunk(state, limit) : 0;
-    }
-    size_t at = state->scanned;
-    uint64_t hash = state->hash;
-    /* Cuts are tested from min on, and the hash sees only the last bytes of the window: what lies
-     * before min - WINDOW has no influence. */
-    if (at < splitter->min - WINDOW) {
-        at = splitter->min - WINDOW < limit ? splitter->min - WINDOW : limit;
-        hash = 0;
-    }
-    size_t cut = splitter->rabin_karp ? xb_rabin_karp_scan(splitter, &hash, chunk, at, limit)
-                                      : buzhash_scan(splitter, &hash, chunk, at, limit);
-    if (cut) {
-        return end_chunk(state, cut);
-    }
-    state->scanned = limit;
-    state->hash = hash;
-    return limit == splitter->max ? end_chunk(state, limit) : 0;
+    size_t seen = state->scanned;
+    size_t more = len > seen ? xb_splitter_feed(splitter, state, chunk + seen, len - seen) : 0;
+    return more ? seen + more : 0;
 }

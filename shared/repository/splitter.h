@@ -24,20 +24,25 @@ struct xb_splitter {
 int xb_splitter_parse(const char *name, struct xb_splitter *ret,
                       struct xb_error *err) XB_MUST_CHECK;
 
+enum { XB_SPLITTER_WINDOW = 64 }; /* bytes that the hash of either kind sees */
+
 /* Where the scan of one chunk stands; all zeros at its start. */
 struct xb_splitter_state {
-    size_t scanned; /* bytes of the chunk looked at */
-    uint64_t hash;
+    size_t scanned;                         /* bytes of the chunk looked at */
+    unsigned char last[XB_SPLITTER_WINDOW]; /* its latest bytes, the newest at the end */
 };
 
-/* `chunk` holds `len` bytes from the chunk's start, of which state->scanned were seen before.
- * Returns the chunk's length if it ends within them (the state is reset), else 0. */
+/* `block` holds the bytes of the chunk that follow those fed before; where they lie is all the
+ * same, and so is how many they are. Returns how many of them belong to the chunk if it ends within
+ * them (the state is reset: what follows begins the next one), else 0: all of them do. */
+size_t xb_splitter_feed(const struct xb_splitter *splitter, struct xb_splitter_state *state,
+                        const unsigned char *block, size_t len);
+
+/* The same for a chunk in one piece: `chunk` holds `len` bytes from its start, of which
+ * state->scanned were seen before. Returns the chunk's length, or 0. */
 size_t xb_splitter_scan(const struct xb_splitter *splitter, struct xb_splitter_state *state,
                         const unsigned char *chunk, size_t len);
 
-/* For splitter.c only: goes on from chunk[at] with *hash to the first cut, and returns where it
- * lies, or to limit, and returns 0. Nothing is tested before the chunk is `min` bytes long. */
-size_t xb_rabin_karp_scan(const struct xb_splitter *splitter, uint64_t *hash,
-                          const unsigned char *chunk, size_t at, size_t limit);
-
-enum { XB_SPLITTER_WINDOW = 64 }; /* bytes that the hash of either kind sees */
+/* For splitter.c only: looks at `count` windows, of which the first begins at window[0] and each
+ * further one a byte later. Returns the number of the first that is a cut, from 1 on, or 0. */
+size_t xb_rabin_karp_find(uint32_t mask, const unsigned char *window, size_t count);

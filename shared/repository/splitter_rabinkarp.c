@@ -45,23 +45,20 @@ static uint64_t append(uint64_t hash, unsigned char byte)
     return (hash << 8 | byte) ^ reducing[top];
 }
 
-size_t xb_rabin_karp_scan(const struct xb_splitter *splitter, uint64_t *hash,
-                          const unsigned char *chunk, size_t at, size_t limit)
+size_t xb_rabin_karp_find(uint32_t mask, const unsigned char *window, size_t count)
 {
-    uint64_t value = *hash;
+    uint64_t value = 0;
     pthread_once(&tables_once, make_tables);
-    for (; at < limit && at < splitter->min; at++) { /* the window fills */
-        value = append(value, chunk[at]);
-        if (at + 1 == splitter->min && (value & splitter->mask) == 0) {
-            return at + 1;
+    for (size_t i = 0; i < WINDOW; i++) {
+        value = append(value, window[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if ((value & mask) == 0) {
+            return i + 1;
+        }
+        if (i + 1 < count) {
+            value = append(value ^ leaving[window[i]], window[i + WINDOW]);
         }
     }
-    for (; at < limit; at++) {
-        value = append(value ^ leaving[chunk[at - WINDOW]], chunk[at]);
-        if ((value & splitter->mask) == 0) {
-            return at + 1;
-        }
-    }
-    *hash = value;
     return 0;
 }
