@@ -43,6 +43,8 @@ struct xb_object_writer_options {
     bool split;                      /* false: one content (small things only) */
     uint64_t part_bytes; /* the splitter starts anew at each multiple; 0: never. Velero's kopia does
                             so every 2 GiB in larger files. */
+    const char *splitter; /* NULL: the repository's. Any cuts can be read; these suit what never
+                             shifts (devices: "FIXED-1M") */
 };
 
 struct xb_object_stats {

@@ -31,7 +31,8 @@ int xb_object_writer_new(struct xb_repository *repository,
                          struct xb_object_writer **ret, struct xb_error *err)
 {
     struct xb_splitter splitter;
-    int r = xb_splitter_parse(xb_repository_splitter(repository), &splitter, err);
+    const char *name = options->splitter ? options->splitter : xb_repository_splitter(repository);
+    int r = xb_splitter_parse(name, &splitter, err);
     if (r < 0) {
         return r;
     }

@@ -322,6 +322,42 @@ static void zeros_by_number(void **state)
     free(noise);
 }
 
+/* What never shifts is cut at fixed places, whatever the repository's splitter; zeros, too. */
+static void cuts_of_its_own(void **state)
+{
+    (void)state;
+    enum { PIECE_BYTES = 1 << 20, ALL_BYTES = 3 * PIECE_BYTES + 5 };
+    const struct xb_object_writer_options fixed = {.split = true, .splitter = "FIXED-1M"};
+    const struct xb_object_writer_options unknown = {.split = true, .splitter = "FIXED-1X"};
+    XB_CLEANUP(xb_object_pieces_freep) struct xb_object_pieces *pieces = NULL;
+    XB_CLEANUP(xb_object_writer_freep) struct xb_object_writer *writer = NULL;
+    struct xb_object_piece piece;
+    struct xb_object_id id;
+    struct xb_object_stats stats;
+    unsigned char *data = calloc(1, ALL_BYTES);
+    assert_non_null(data);
+    fill(data, PIECE_BYTES);
+    fill(data + 3 * PIECE_BYTES, 5);
+    PROBE_OK(xb_object_writer_new(repository, &fixed, &writer, &err));
+    PROBE_OK(xb_object_writer_write(writer, data, PIECE_BYTES, &err));
+    PROBE_OK(xb_object_writer_write_zeros(writer, 2 * PIECE_BYTES, &err));
+    PROBE_OK(xb_object_writer_write(writer, data + 3 * PIECE_BYTES, 5, &err));
+    PROBE_OK(xb_object_writer_finish(writer, &id, &stats, &err));
+    probe_flush(repository);
+    holds(&id, data, ALL_BYTES);
+    assert_int_equal(stats.chunks, 4);
+    assert_int_equal(stats.new_chunks, 3);
+    PROBE_OK(xb_object_pieces_open(repository, &id, &pieces, &err));
+    for (uint64_t i = 0; i < 4; i++) {
+        PROBE_OK(xb_object_pieces_next(pieces, &piece, &err));
+        assert_int_equal(piece.offset, i * PIECE_BYTES);
+        assert_int_equal(piece.len, i < 3 ? PIECE_BYTES : 5);
+    }
+    PROBE_REFUSED(xb_object_writer_new(repository, &unknown, &writer, &err), XB_ERR_INVALID,
+                  "FIXED-1X");
+    free(data);
+}
+
 /* A large hole is a matter of its chunks' number, not of its bytes. */
 static void large_holes(void **state)
 {
@@ -634,6 +670,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(several_chunks_have_an_index, setup, teardown),
         cmocka_unit_test_setup_teardown(parts_are_cut_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(zeros_by_number, setup, teardown),
+        cmocka_unit_test_setup_teardown(cuts_of_its_own, setup, teardown),
         cmocka_unit_test_setup_teardown(large_holes, setup, teardown),
         cmocka_unit_test_setup_teardown(writers_are_used_again, setup, teardown),
         cmocka_unit_test_setup_teardown(without_splitting_there_is_one_content, setup, teardown),
