@@ -122,18 +122,15 @@ int xb_names_intern(struct xb_names *names, const char *name, size_t len, uint32
     return 0;
 }
 
-int xb_names_copy(const struct xb_names *from, struct xb_names *ret, struct xb_error *err)
+bool xb_names_find(const struct xb_names *names, const char *name, uint32_t *ret_number)
 {
-    struct xb_names copy = {.count = 0};
-    for (uint32_t i = 0; i < from->count; i++) {
-        const char *name = xb_names_at(from, i);
-        uint32_t number = 0;
-        int r = xb_names_intern(&copy, name, strlen(name), &number, err);
-        if (r < 0) {
-            xb_names_free(&copy);
-            return r;
-        }
+    if (names->slot_count == 0) {
+        return false;
     }
-    *ret = copy;
-    return 0;
+    uint32_t slot = slot_of(names, name, strlen(name));
+    if (names->slots[slot] == 0) {
+        return false;
+    }
+    *ret_number = names->slots[slot] - 1;
+    return true;
 }

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,8 +36,8 @@ void xb_names_free(struct xb_names *names); /* frees what it owns and zeroes it 
 int xb_names_intern(struct xb_names *names, const char *name, size_t len, uint32_t *ret_number,
                     struct xb_error *err) XB_MUST_CHECK;
 
+/* The number of a name that is in the set; false: it is not. */
+bool xb_names_find(const struct xb_names *names, const char *name, uint32_t *ret_number);
+
 /* As text with its NUL. `number` must have come from intern. */
 const char *xb_names_at(const struct xb_names *names, uint32_t number);
-
-int xb_names_copy(const struct xb_names *from, struct xb_names *ret,
-                  struct xb_error *err) XB_MUST_CHECK;

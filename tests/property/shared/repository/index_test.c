@@ -267,6 +267,64 @@ static void merging(void **state)
     }
 }
 
+/* Numbers and ids belong together, and prefixes begin where the first of them is. */
+static void check_numbers(const struct xb_index_table *table)
+{
+    size_t lower[128] = {0};
+    for (size_t i = 0; i < xb_index_table_count(table); i++) {
+        struct xb_index_entry entry;
+        size_t at = SIZE_MAX;
+        xb_index_table_at(table, i, &entry);
+        assert_true(xb_index_table_find(table, &entry.id, &at));
+        assert_int_equal(at, i);
+        for (int c = entry.id.prefix + 1; c < 128; c++) {
+            lower[c] = i + 1;
+        }
+    }
+    for (int c = 0; c < 128; c++) {
+        assert_int_equal(xb_index_table_lower(table, (char)c), lower[c]);
+    }
+}
+
+/* A table that grows step by step is at each step what one merge of everything would be, whether
+ * its steps are laid over it or merged into it, and whatever the watermark does in between. */
+static void growing(void **state)
+{
+    (void)state;
+    struct property source = property_begin("index growing");
+    size_t laid_over = 0, rebuilt = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct xb_error err = XB_ERROR_INIT;
+        struct xb_index_table *table = NULL;
+        int64_t watermark_s = INT64_MIN;
+        model_count = 0;
+        for (uint64_t step = 1 + property_below(&source, 10); step > 0; step--) {
+            struct xb_index_merge *merge = NULL;
+            struct xb_index_table *next = NULL;
+            assert_int_equal(xb_index_merge_new(2, &merge, &err), 0);
+            if (table) {
+                assert_int_equal(xb_index_merge_add_table(merge, table, &err), 0);
+            }
+            for (uint64_t k = property_below(&source, 4); k > 0; k--) {
+                add_some(&source, merge, 2);
+            }
+            if (property_once_in(&source, 4)) {
+                watermark_s = (int64_t)property_below(&source, 8) + 998;
+            }
+            assert_int_equal(xb_index_merge_finish(merge, watermark_s, &next, &err), 0);
+            xb_index_merge_free(merge);
+            compare_with_model(next, watermark_s);
+            check_numbers(next);
+            laid_over += xb_index_table_over(next) != NULL;
+            rebuilt += table && !xb_index_table_over(next);
+            xb_index_table_unref(table);
+            table = next;
+        }
+        xb_index_table_unref(table);
+    }
+    assert_true(laid_over > 0 && rebuilt > 0);
+}
+
 /* ---- damage ---- */
 
 struct seen {
@@ -348,6 +406,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),
         cmocka_unit_test(merging),
+        cmocka_unit_test(growing),
         cmocka_unit_test(damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
