@@ -58,6 +58,34 @@ int xb_file_write_all(int fd, const void *data, size_t len, const char *what, st
     return 0;
 }
 
+int xb_file_writev_all(int fd, const struct iovec *parts, size_t count, const char *what,
+                       struct xb_error *err)
+{
+    size_t skip = 0; /* of parts[0], written already */
+    while (count > 0) {
+        if (skip > 0 || count == 1) {
+            int r = xb_file_write_all(fd, (const char *)parts[0].iov_base + skip,
+                                      parts[0].iov_len - skip, what, err);
+            if (r < 0) {
+                return r;
+            }
+            skip = 0;
+            parts++;
+            count--;
+            continue;
+        }
+        ssize_t put = writev(fd, parts, count < IOV_MAX ? (int)count : IOV_MAX);
+        if (put < 0 && errno != EINTR) {
+            return xb_error_errno(err, errno, "cannot write %s", what);
+        }
+        for (skip = put > 0 ? (size_t)put : 0; count > 0 && skip >= parts[0].iov_len; count--) {
+            skip -= parts[0].iov_len;
+            parts++;
+        }
+    }
+    return 0;
+}
+
 int xb_file_pread_all(int fd, void *data, size_t len, off_t offset, const char *what,
                       struct xb_error *err)
 {

@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "shared/base/buf.h"
 #include "shared/base/error.h"
@@ -19,6 +20,10 @@ int xb_file_read(const char *path, struct xb_buf *out, struct xb_error *err) XB_
 /* Writes all bytes, however many writes it takes. `what` names the target in an error. */
 int xb_file_write_all(int fd, const void *data, size_t len, const char *what,
                       struct xb_error *err) XB_MUST_CHECK;
+
+/* The same for parts that follow one another, of any number. */
+int xb_file_writev_all(int fd, const struct iovec *parts, size_t count, const char *what,
+                       struct xb_error *err) XB_MUST_CHECK;
 
 /* Reads exactly len bytes at offset; a short file is CORRUPT. */
 int xb_file_pread_all(int fd, void *data, size_t len, off_t offset, const char *what,

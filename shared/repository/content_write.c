@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Writing contents: deduplicate, compress, seal, append to the open pack. */
+ * Writing contents: name, deduplicate, hand on what is new; and deleting them. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "shared/compress/compress.h"
 #include "shared/repository/state.h"
 
-/* Writers enter and leave; a flush runs alone. */
-static int enter(struct xb_repository *repository, struct xb_error *err)
+/* Writers enter and leave; a flush runs alone. The lock is held when 0 is returned. */
+static int enter_locked(struct xb_repository *repository, struct xb_error *err)
 {
     pthread_mutex_lock(&repository->lock);
     while (repository->flushing) {
@@ -19,7 +19,6 @@ static int enter(struct xb_repository *repository, struct xb_error *err)
         return err->code;
     }
     repository->writers++;
-    pthread_mutex_unlock(&repository->lock);
     return 0;
 }
 
@@ -27,7 +26,9 @@ static void leave(struct xb_repository *repository)
 {
     pthread_mutex_lock(&repository->lock);
     repository->writers--;
-    pthread_cond_broadcast(&repository->turn);
+    if (repository->flushing && repository->writers == 0) {
+        pthread_cond_broadcast(&repository->turn);
+    }
     pthread_mutex_unlock(&repository->lock);
 }
 
@@ -42,7 +43,7 @@ void xb_repository_fail(struct xb_repository *repository, const struct xb_error 
     pthread_mutex_unlock(&repository->lock);
 }
 
-static int check_failed(struct xb_repository *repository, struct xb_error *err)
+int xb_repository_check_failed(struct xb_repository *repository, struct xb_error *err)
 {
     pthread_mutex_lock(&repository->lock);
     if (repository->failed.code) {
@@ -60,7 +61,7 @@ static int prepare(struct xb_repository *repository, struct xb_error *err)
     if (repository->read_only) {
         return xb_error_set(err, XB_ERR_DENIED, -EROFS, "the repository is open for reading only");
     }
-    int r = check_failed(repository, err);
+    int r = xb_repository_check_failed(repository, err);
     if (r < 0) {
         return r;
     }
@@ -111,208 +112,148 @@ static int reserve(struct xb_repository *repository, struct xb_index_entry *entr
     return xb_pending_add(&repository->pending, entry, err);
 }
 
-/* ---- packs ---- */
+/* ---- writing ---- */
 
-/* The end of a pack also tells of the deletions that were pending when it was closed. */
-static int add_deletions(struct xb_repository *repository, struct xb_pack *pack,
-                         struct xb_error *err)
+/* One batch of contents while it is written. */
+struct batch {
+    struct xb_content_job *jobs;
+    size_t count;
+    struct xb_packing *packings; /* of the new ones, in order */
+    size_t *owners;              /* their jobs */
+    size_t fresh;
+    struct xb_hash_job *hashes;
+};
+
+static void batch_free(struct batch *batch)
 {
-    bool prefixed = xb_pack_name(pack)[0] == 'q';
-    int r = 0;
-    pthread_mutex_lock(&repository->lock);
-    uint32_t left = repository->deletions[prefixed];
-    repository->deletions[prefixed] = 0;
-    for (uint32_t i = 0; left > 0 && r == 0 && i < repository->pending.count; i++) {
-        const struct xb_index_entry *entry = &repository->pending.entries[i];
-        if (entry->deleted && entry->packed_bytes > 0 && (entry->id.prefix != 0) == prefixed) {
-            r = xb_pack_add_deletion(pack, entry,
-                                     xb_names_at(&repository->pending.packs, entry->pack), err);
-        }
-    }
-    pthread_mutex_unlock(&repository->lock);
-    return r;
+    free(batch->packings);
+    free(batch->owners);
+    free(batch->hashes);
 }
 
-static int close_pack(struct xb_repository *repository, struct xb_pack *pack, struct xb_error *err)
+static int batch_make(struct batch *batch, struct xb_error *err)
 {
-    int r = add_deletions(repository, pack, err);
-    if (r == 0) {
-        r = xb_pack_close(pack, repository->sealer, err);
-    }
-    if (r < 0) {
-        r = xb_error_wrap(err, "writing pack %s", xb_pack_name(pack));
-        xb_repository_fail(repository, err);
-    }
-    return r;
+    batch->packings = calloc(batch->count, sizeof *batch->packings);
+    batch->owners = calloc(batch->count, sizeof *batch->owners);
+    batch->hashes = calloc(batch->count, sizeof *batch->hashes);
+    return batch->packings && batch->owners && batch->hashes
+               ? 0
+               : xb_error_no_memory(err, "contents to write");
 }
 
-int xb_pack_slot_close(struct xb_repository *repository, struct xb_pack_slot *slot,
-                       struct xb_error *err)
+static int check_job(const struct xb_content_job *job, uint64_t *ret_len, struct xb_error *err)
 {
-    XB_CLEANUP(xb_pack_freep) struct xb_pack *pack = XB_TAKE(slot->pack);
-    return pack ? close_pack(repository, pack, err) : 0;
-}
-
-int xb_repository_session(struct xb_repository *repository, char ret_id[XB_SESSION_ID_BYTES],
-                          struct xb_error *err)
-{
-    const struct xb_session_owner owner = {repository->username, repository->hostname};
-    int64_t now_ns = xb_repository_wall_ns(repository);
-    /* Held during the put: no pack may start before its marker stands. */
-    pthread_mutex_lock(&repository->session_lock);
-    int r = repository->session.id[0]
-                ? xb_session_check_age(&repository->session, now_ns, err)
-                : xb_session_begin(&repository->session, repository->store, repository->sealer,
-                                   &owner, repository->clock, err);
-    if (r == 0) {
-        memcpy(ret_id, repository->session.id, XB_SESSION_ID_BYTES);
-    } else if (repository->session.id[0]) {
-        xb_repository_fail(repository, err); /* it only grows older */
+    uint64_t len = 0;
+    for (size_t i = 0; i < job->part_count && len <= XB_CONTENT_BYTES_MAX; i++) {
+        len += job->parts[i].iov_len <= XB_CONTENT_BYTES_MAX ? job->parts[i].iov_len
+                                                             : (uint64_t)XB_CONTENT_BYTES_MAX + 1;
     }
-    pthread_mutex_unlock(&repository->session_lock);
-    return r;
+    if (len > XB_CONTENT_BYTES_MAX || (job->prefix && (job->prefix < 'g' || job->prefix > 'z'))) {
+        return xb_error_set(err, XB_ERR_BUG, -EINVAL, "not a content: %llu bytes, prefix %d",
+                            (unsigned long long)len, job->prefix);
+    }
+    *ret_len = len;
+    return 0;
 }
 
-/* Appends to the open pack of the kind. slot->lock must be held. */
-static int append(struct xb_repository *repository, struct xb_pack_slot *slot,
-                  const struct xb_buf *sealed, struct xb_index_entry *entry, struct xb_error *err)
+/* Ids, into the results. */
+static int name_all(struct xb_repository *repository, struct batch *batch, struct xb_error *err)
 {
-    if (!slot->pack) {
-        char session[XB_SESSION_ID_BYTES];
-        int r = xb_repository_session(repository, session, err);
-        if (r == 0) {
-            r = xb_pack_new(repository->store, entry->id.prefix ? 'q' : 'p', session, &slot->pack,
-                            err);
-        }
+    size_t hash_bytes = xb_sealer_hash_bytes(repository->sealer);
+    for (size_t i = 0; i < batch->count; i++) {
+        struct xb_content_job *job = &batch->jobs[i];
+        uint64_t len = 0;
+        int r = check_job(job, &len, err);
         if (r < 0) {
             return r;
         }
+        job->result = (struct xb_content_write_result){
+            .id = {.prefix = job->prefix, .len = (uint8_t)hash_bytes}, .plain_bytes = len};
+        batch->hashes[i] = (struct xb_hash_job){
+            .parts = job->parts, .part_count = job->part_count, .out = job->result.id.hash};
     }
-    return xb_pack_append(slot->pack, sealed->data, sealed->len, entry, err);
+    return xb_sealer_hash_many(repository->sealer, batch->hashes, batch->count, err);
 }
 
-/* Tells everyone where the content lies. */
-static int settle(struct xb_repository *repository, const struct xb_index_entry *entry,
-                  const struct xb_pack *pack, bool *ret_full, struct xb_error *err)
+/* What is new is reserved, and so found by everyone from here on. What was reserved before a
+ * failure must be stored all the same. `lock` must be held. */
+static int reserve_all(struct xb_repository *repository, struct batch *batch, struct xb_error *err)
 {
-    const char *name = xb_pack_name(pack);
-    pthread_mutex_lock(&repository->lock);
-    uint32_t number = 0;
-    int r = xb_names_intern(&repository->pending.packs, name, strlen(name), &number, err);
-    struct xb_index_entry *pending = xb_pending_find(&repository->pending, &entry->id);
-    if (r == 0 && pending) {
-        *pending = *entry;
-        pending->pack = number;
-    }
-    *ret_full = xb_pack_bytes(pack) >= repository->format.pack_bytes_max;
-    pthread_mutex_unlock(&repository->lock);
-    return r;
-}
-
-/* A pack that has failed takes nothing more. The failure is remembered before anyone else gets at
- * the pack, so that everyone is told of the first cause. A full pack leaves the slot before it is
- * closed: whoever filled it uploads it while the others fill the next, so that at most as many
- * uploads are under way as there are writers. */
-static int put_in_pack(struct xb_repository *repository, const struct xb_buf *sealed,
-                       struct xb_index_entry *entry, struct xb_error *err)
-{
-    XB_CLEANUP(xb_pack_freep) struct xb_pack *full = NULL;
-    struct xb_pack_slot *slot = xb_pack_slot_of(repository, entry->id.prefix);
-    bool is_full = false;
-    pthread_mutex_lock(&slot->lock);
-    int r = check_failed(repository, err);
-    if (r == 0) {
-        r = append(repository, slot, sealed, entry, err);
-    }
-    if (r == 0) {
-        r = settle(repository, entry, slot->pack, &is_full, err);
-    }
-    if (r < 0) {
-        xb_repository_fail(repository, err);
-    } else if (is_full) {
-        full = XB_TAKE(slot->pack);
-    }
-    pthread_mutex_unlock(&slot->lock);
-    return full ? close_pack(repository, full, err) : r;
-}
-
-/* ---- one content ---- */
-
-/* Readers of version 1 indexes take for granted that nothing is compressed. */
-static bool may_compress(struct xb_repository *repository)
-{
-    pthread_mutex_lock(&repository->lock);
-    bool may = repository->format.index_version >= 2;
-    pthread_mutex_unlock(&repository->lock);
-    return may;
-}
-
-static int store_content(struct xb_repository *repository, struct xb_index_entry *entry,
-                         const void *data, enum xb_compression compression, struct xb_error *err)
-{
-    XB_CLEANUP(xb_buf_free) struct xb_buf stream = XB_BUF_INIT(XB_CONTENT_BYTES_MAX);
-    XB_CLEANUP(xb_buf_free) struct xb_buf sealed = XB_BUF_INIT(XB_INDEX_LENGTH_MAX);
-    size_t len = entry->plain_bytes;
-    bool smaller = false;
     int r = 0;
-    if (compression != XB_COMPRESSION_NONE && may_compress(repository)) {
-        r = xb_compress_encode((uint32_t)compression, data, len, &stream, &smaller, err);
-    }
-    if (r < 0) {
-        return r;
-    }
-    entry->compression = smaller ? (uint32_t)compression : 0;
-    r = xb_seal_content(repository->sealer, &entry->id, smaller ? stream.data : data,
-                        smaller ? stream.len : len, &sealed, err);
-    if (r < 0) {
-        return r;
-    }
-    return put_in_pack(repository, &sealed, entry, err);
-}
-
-int xb_content_store(struct xb_repository *repository, struct xb_index_entry *entry,
-                     const void *data, enum xb_compression compression, struct xb_error *err)
-{
-    int r = store_content(repository, entry, data, compression, err);
-    if (r < 0) {
-        xb_repository_fail(repository, err);
+    for (size_t i = 0; r == 0 && i < batch->count; i++) {
+        struct xb_content_job *job = &batch->jobs[i];
+        struct xb_packing *packing = &batch->packings[batch->fresh];
+        *packing = (struct xb_packing){
+            .entry = {.id = job->result.id, .plain_bytes = (uint32_t)job->result.plain_bytes},
+            .parts = job->parts,
+            .part_count = job->part_count,
+            .in_place = job->in_place,
+            .compression = job->compression};
+        r = reserve(repository, &packing->entry, &job->result.existed, err);
+        if (r == 0 && !job->result.existed) {
+            batch->owners[batch->fresh++] = i;
+        }
     }
     return r;
 }
 
-static int write_new(struct xb_repository *repository, struct xb_index_entry *entry,
-                     const void *data, enum xb_compression compression,
-                     struct xb_content_write_result *ret, struct xb_error *err)
+static int store_new(struct xb_repository *repository, struct batch *batch, struct xb_error *err)
 {
-    bool existed = false;
-    pthread_mutex_lock(&repository->lock);
-    int r = reserve(repository, entry, &existed, err);
+    int r = batch->fresh ? xb_content_store(repository, batch->packings, batch->fresh, err) : 0;
+    for (size_t i = 0; r == 0 && i < batch->fresh; i++) {
+        batch->jobs[batch->owners[i]].result.packed_bytes = batch->packings[i].entry.packed_bytes;
+    }
+    return r;
+}
+
+static int write_batch(struct xb_repository *repository, struct batch *batch, struct xb_error *err)
+{
+    struct xb_error why = XB_ERROR_INIT;
+    int r = batch_make(batch, err);
+    if (r < 0 || (r = name_all(repository, batch, err)) < 0 || (r = prepare(repository, err)) < 0 ||
+        (r = enter_locked(repository, err)) < 0) {
+        return r;
+    }
+    int reserved = reserve_all(repository, batch, &why);
     pthread_mutex_unlock(&repository->lock);
-    if (r == 0 && !existed) {
-        r = xb_content_store(repository, entry, data, compression, err);
-    }
-    if (r == 0) {
-        *ret = (struct xb_content_write_result){
-            .id = entry->id, .existed = existed, .packed_bytes = existed ? 0 : entry->packed_bytes};
+    r = store_new(repository, batch, err);
+    leave(repository);
+    if (r == 0 && reserved < 0) {
+        *err = why;
+        r = reserved;
     }
     return r;
+}
+
+int xb_content_write_many(struct xb_repository *repository, struct xb_content_job *jobs,
+                          size_t count, struct xb_error *err)
+{
+    struct batch batch = {.jobs = jobs, .count = count};
+    if (count == 0 || count > XB_CONTENT_JOBS_MAX) {
+        return count == 0 ? 0
+                          : xb_error_set(err, XB_ERR_BUG, -EINVAL, "%zu contents at once", count);
+    }
+    int r = write_batch(repository, &batch, err);
+    batch_free(&batch);
+    return r;
+}
+
+size_t xb_repository_lanes(const struct xb_repository *repository)
+{
+    return xb_sealer_lanes(repository->sealer);
 }
 
 int xb_content_write(struct xb_repository *repository, char prefix, const void *data, size_t len,
                      enum xb_compression compression, struct xb_content_write_result *ret,
                      struct xb_error *err)
 {
-    if (len > XB_CONTENT_BYTES_MAX || (prefix && (prefix < 'g' || prefix > 'z'))) {
-        return xb_error_set(err, XB_ERR_BUG, -EINVAL, "not a content: %zu bytes, prefix %d", len,
-                            prefix);
+    const struct iovec part = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
+    struct xb_content_job job = {
+        .parts = &part, .part_count = 1, .prefix = prefix, .compression = compression};
+    int r = xb_content_write_many(repository, &job, 1, err);
+    if (r == 0) {
+        *ret = job.result;
     }
-    struct xb_index_entry entry = {.plain_bytes = (uint32_t)len};
-    int r = xb_sealer_content_id(repository->sealer, prefix, data, len, &entry.id, err);
-    if (r < 0 || (r = prepare(repository, err)) < 0 || (r = enter(repository, err)) < 0) {
-        return r;
-    }
-    r = write_new(repository, &entry, data, compression, ret, err);
-    leave(repository);
     return r;
 }
 
@@ -376,10 +317,9 @@ int xb_content_delete(struct xb_repository *repository, const struct xb_content_
                       struct xb_error *err)
 {
     int r = prepare(repository, err);
-    if (r < 0 || (r = enter(repository, err)) < 0) {
+    if (r < 0 || (r = enter_locked(repository, err)) < 0) {
         return r;
     }
-    pthread_mutex_lock(&repository->lock);
     r = delete_locked(repository, id, err);
     pthread_mutex_unlock(&repository->lock);
     leave(repository);
@@ -420,10 +360,9 @@ int xb_content_adopt(struct xb_repository *repository, const struct xb_content_i
     char session[XB_SESSION_ID_BYTES];
     int r = prepare(repository, err);
     if (r < 0 || (r = xb_repository_session(repository, session, err)) < 0 ||
-        (r = enter(repository, err)) < 0) {
+        (r = enter_locked(repository, err)) < 0) {
         return r;
     }
-    pthread_mutex_lock(&repository->lock);
     r = adopt_locked(repository, info, ret_new, err);
     pthread_mutex_unlock(&repository->lock);
     leave(repository);

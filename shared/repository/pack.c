@@ -65,17 +65,51 @@ uint64_t xb_pack_bytes(const struct xb_pack *pack)
     return pack->len;
 }
 
-/* Room for one more entry. */
-static int make_room(struct xb_pack *pack, struct xb_error *err)
+static int make_room(struct xb_pack *pack, size_t more, struct xb_error *err)
 {
-    if (pack->count == pack->cap) {
-        size_t cap = pack->cap ? 2 * pack->cap : 64;
-        struct xb_index_entry *more = reallocarray(pack->entries, cap, sizeof *more);
-        if (!more) {
+    size_t cap = pack->cap;
+    while (cap - pack->count < more) {
+        cap = cap ? 2 * cap : 64;
+    }
+    if (cap > pack->cap) {
+        struct xb_index_entry *entries = reallocarray(pack->entries, cap, sizeof *entries);
+        if (!entries) {
             return xb_error_no_memory(err, "a pack's index");
         }
-        pack->entries = more;
+        pack->entries = entries;
         pack->cap = cap;
+    }
+    return 0;
+}
+
+/* Entries are placed first, so that nothing is written of what does not fit. */
+static int place(const struct xb_pack *pack, struct xb_index_entry *const *entries, size_t count,
+                 struct xb_error *err)
+{
+    uint64_t at = pack->len;
+    for (size_t i = 0; i < count; i++) {
+        if (at > XB_INDEX_OFFSET_MAX || entries[i]->packed_bytes > XB_INDEX_LENGTH_MAX) {
+            return xb_error_set(err, XB_ERR_BUG, -EFBIG, "pack %s is too large", pack->name);
+        }
+        entries[i]->offset = (uint32_t)at;
+        at += entries[i]->packed_bytes;
+    }
+    return 0;
+}
+
+int xb_pack_append_many(struct xb_pack *pack, const struct iovec *parts, size_t part_count,
+                        struct xb_index_entry *const *entries, size_t count, struct xb_error *err)
+{
+    int r = make_room(pack, count, err);
+    if (r < 0 || (r = place(pack, entries, count, err)) < 0 ||
+        (r = xb_store_upload_writev(pack->upload, parts, part_count, err)) < 0) {
+        return r;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct xb_index_entry *own = &pack->entries[pack->count++];
+        *own = *entries[i];
+        own->pack = 0;
+        pack->len += own->packed_bytes;
     }
     return 0;
 }
@@ -83,27 +117,19 @@ static int make_room(struct xb_pack *pack, struct xb_error *err)
 int xb_pack_append(struct xb_pack *pack, const void *sealed, size_t len,
                    struct xb_index_entry *entry, struct xb_error *err)
 {
-    if (pack->len > XB_INDEX_OFFSET_MAX || len > XB_INDEX_LENGTH_MAX) {
+    if (len > XB_INDEX_LENGTH_MAX) {
         return xb_error_set(err, XB_ERR_BUG, -EFBIG, "pack %s is too large", pack->name);
     }
-    int r = make_room(pack, err);
-    if (r < 0 || (r = xb_store_upload_write(pack->upload, sealed, len, err)) < 0) {
-        return r;
-    }
-    entry->offset = (uint32_t)pack->len;
+    const struct iovec part = {.iov_base = (void *)(uintptr_t)sealed, .iov_len = len};
     entry->packed_bytes = (uint32_t)len;
-    struct xb_index_entry *own = &pack->entries[pack->count++];
-    *own = *entry;
-    own->pack = 0;
-    pack->len += len;
-    return 0;
+    return xb_pack_append_many(pack, &part, 1, &entry, 1, err);
 }
 
 int xb_pack_add_deletion(struct xb_pack *pack, const struct xb_index_entry *entry,
                          const char *in_pack, struct xb_error *err)
 {
     uint32_t number = 0;
-    int r = make_room(pack, err);
+    int r = make_room(pack, 1, err);
     if (r < 0 || (r = xb_names_intern(&pack->names, in_pack, strlen(in_pack), &number, err)) < 0) {
         return r;
     }

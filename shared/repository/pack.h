@@ -32,6 +32,12 @@ uint64_t xb_pack_bytes(const struct xb_pack *pack);
 int xb_pack_append(struct xb_pack *pack, const void *sealed, size_t len,
                    struct xb_index_entry *entry, struct xb_error *err) XB_MUST_CHECK;
 
+/* Several at once: `parts` is what all of them are one after the other, and each entry says how
+ * long it is (packed_bytes); offsets are filled here. */
+int xb_pack_append_many(struct xb_pack *pack, const struct iovec *parts, size_t part_count,
+                        struct xb_index_entry *const *entries, size_t count,
+                        struct xb_error *err) XB_MUST_CHECK;
+
 /* Adds to the local index that a content was deleted; it may lie in another pack. */
 int xb_pack_add_deletion(struct xb_pack *pack, const struct xb_index_entry *entry,
                          const char *in_pack, struct xb_error *err) XB_MUST_CHECK;

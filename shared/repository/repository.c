@@ -33,7 +33,7 @@ static void init_locks(struct xb_repository *repository)
     pthread_mutex_init(&repository->lock, NULL);
     pthread_cond_init(&repository->turn, NULL);
     for (size_t i = 0; i < XB_PACK_KINDS; i++) {
-        pthread_mutex_init(&repository->packs[i].lock, NULL);
+        xb_pack_slot_init(&repository->packs[i]);
     }
 }
 
@@ -146,8 +146,7 @@ void xb_repository_free(struct xb_repository *repository)
         return;
     }
     for (size_t i = 0; i < XB_PACK_KINDS; i++) {
-        xb_pack_free(repository->packs[i].pack);
-        pthread_mutex_destroy(&repository->packs[i].lock);
+        xb_pack_slot_free(&repository->packs[i]);
     }
     xb_index_table_unref(repository->table);
     xb_pending_free(&repository->pending);

@@ -126,9 +126,30 @@ int xb_repository_refresh(struct xb_repository *repository, struct xb_error *err
 
 struct xb_content_write_result {
     struct xb_content_id id;
-    bool existed;          /* deduplicated: nothing was stored */
+    bool existed; /* deduplicated: nothing was stored */
+    uint64_t plain_bytes;
     uint64_t packed_bytes; /* what was stored; 0 if it existed */
 };
+
+/* One of several contents that are written together. */
+struct xb_content_job {
+    const struct iovec *parts; /* the bytes, one part after the other */
+    size_t part_count;
+    char prefix;
+    bool in_place; /* the bytes are the job's own: they may be overwritten, and mostly are */
+    enum xb_compression compression;
+    struct xb_content_write_result result;
+};
+enum { XB_CONTENT_JOBS_MAX = 1024 };
+
+/* xb_content_write for up to XB_CONTENT_JOBS_MAX of them: hashed together, and put into packs with
+ * few locks and few calls of the store. Bytes that occur twice are stored once. After a failure
+ * none of the results counts. */
+int xb_content_write_many(struct xb_repository *repository, struct xb_content_job *jobs,
+                          size_t count, struct xb_error *err) XB_MUST_CHECK;
+
+/* How many contents at once are hashed in about the time of one. */
+size_t xb_repository_lanes(const struct xb_repository *repository);
 
 /* Stores bytes under the hash of them, compressed by `compression` if that makes them smaller.
  * prefix 0 or 'g'..'z'. Flushes first when that is due, so that an index is written every ten

@@ -87,16 +87,22 @@ static int write_again(struct xb_repository *repository, const struct xb_content
         }
         return r;
     }
-    struct xb_index_entry entry = {.id = old->id, .plain_bytes = old->plain_bytes};
+    const struct iovec part = {.iov_base = plain.data, .iov_len = plain.len};
+    struct xb_packing packing = {.entry = {.id = old->id, .plain_bytes = old->plain_bytes},
+                                 .parts = &part,
+                                 .part_count = 1,
+                                 .in_place = true,
+                                 .compression = old->compression == XB_COMPRESSION_ZSTD
+                                                    ? XB_COMPRESSION_ZSTD
+                                                : old->compression ? XB_COMPRESSION_ZSTD_FASTEST
+                                                                   : XB_COMPRESSION_NONE};
+    struct xb_index_entry *entry = &packing.entry;
     pthread_mutex_lock(&repository->lock);
-    entry.timestamp_s = xb_repository_timestamp(repository, old->timestamp_s);
-    entry.format_version = (uint8_t)repository->format.version;
-    r = xb_pending_add(&repository->pending, &entry, err);
+    entry->timestamp_s = xb_repository_timestamp(repository, old->timestamp_s);
+    entry->format_version = (uint8_t)repository->format.version;
+    r = xb_pending_add(&repository->pending, entry, err);
     pthread_mutex_unlock(&repository->lock);
-    enum xb_compression compression = old->compression == XB_COMPRESSION_ZSTD ? XB_COMPRESSION_ZSTD
-                                      : old->compression ? XB_COMPRESSION_ZSTD_FASTEST
-                                                         : XB_COMPRESSION_NONE;
-    return r < 0 ? r : xb_content_store(repository, &entry, plain.data, compression, err);
+    return r < 0 ? r : xb_content_store(repository, &packing, 1, err);
 }
 
 static int check_marked(struct xb_repository *repository, const struct xb_index_table *table,

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "shared/codec/text.h"
-#include "shared/crypto/hash.h"
 #include "shared/crypto/kdf.h"
 
 enum { IV_BYTES = 16, KEY_BYTES = XB_AEAD_KEY_BYTES };
@@ -86,6 +85,17 @@ int xb_sealer_hash(const struct xb_sealer *sealer, const void *data, size_t len,
     return xb_hash_compute(sealer->hash, data, len, out, err);
 }
 
+size_t xb_sealer_lanes(const struct xb_sealer *sealer)
+{
+    return xb_hash_lanes(sealer->hash);
+}
+
+int xb_sealer_hash_many(const struct xb_sealer *sealer, const struct xb_hash_job *jobs,
+                        size_t count, struct xb_error *err)
+{
+    return xb_hash_compute_many(sealer->hash, jobs, count, err);
+}
+
 int xb_sealer_content_id(const struct xb_sealer *sealer, char prefix, const void *data, size_t len,
                          struct xb_content_id *ret, struct xb_error *err)
 {
@@ -151,6 +161,21 @@ int xb_seal_content(const struct xb_sealer *sealer, const struct xb_content_id *
     size_t iv_len = 0;
     const unsigned char *iv = content_iv(id, &iv_len);
     return xb_seal(sealer, iv, iv_len, NULL, data, len, out, err);
+}
+
+int xb_seal_content_parts(const struct xb_sealer *sealer, const struct xb_content_id *id,
+                          const struct xb_aead_parts *parts, struct xb_aead_ends *ret,
+                          struct xb_error *err)
+{
+    unsigned char key[KEY_BYTES];
+    struct xb_aead_data associated = {.data = NULL};
+    associated.data = content_iv(id, &associated.len);
+    int r = xb_hash_compute(sealer->derive, associated.data, associated.len, key, err);
+    if (r == 0) {
+        r = xb_aead_seal_parts(sealer->aead, key, &associated, parts, ret, err);
+    }
+    explicit_bzero(key, sizeof key);
+    return r;
 }
 
 int xb_unseal_content(const struct xb_sealer *sealer, const struct xb_content_id *id,

@@ -16,6 +16,7 @@
 #include "shared/base/buf.h"
 #include "shared/base/secret.h"
 #include "shared/crypto/aead.h"
+#include "shared/crypto/hash.h"
 #include "shared/repository/repository.h"
 
 enum { XB_SEAL_OVERHEAD_BYTES = XB_AEAD_OVERHEAD_BYTES, XB_SEAL_BLOB_NAME_BYTES = 192 };
@@ -33,6 +34,11 @@ size_t xb_sealer_hash_bytes(const struct xb_sealer *sealer);
 int xb_sealer_hash(const struct xb_sealer *sealer, const void *data, size_t len,
                    unsigned char out[XB_CONTENT_HASH_BYTES_MAX],
                    struct xb_error *err) XB_MUST_CHECK;
+
+/* How many inputs at once are hashed in about the time of one; and so many of them. */
+size_t xb_sealer_lanes(const struct xb_sealer *sealer);
+int xb_sealer_hash_many(const struct xb_sealer *sealer, const struct xb_hash_job *jobs,
+                        size_t count, struct xb_error *err) XB_MUST_CHECK;
 
 int xb_sealer_content_id(const struct xb_sealer *sealer, char prefix, const void *data, size_t len,
                          struct xb_content_id *ret, struct xb_error *err) XB_MUST_CHECK;
@@ -52,6 +58,11 @@ int xb_seal_content(const struct xb_sealer *sealer, const struct xb_content_id *
 int xb_unseal_content(const struct xb_sealer *sealer, const struct xb_content_id *id,
                       const void *sealed, size_t len, struct xb_buf *out,
                       struct xb_error *err) XB_MUST_CHECK;
+
+/* The same for bytes in parts; where nonce and tag go is the caller's business. */
+int xb_seal_content_parts(const struct xb_sealer *sealer, const struct xb_content_id *id,
+                          const struct xb_aead_parts *parts, struct xb_aead_ends *ret,
+                          struct xb_error *err) XB_MUST_CHECK;
 
 /* A whole blob: ret_name = prefix, hex of the plain bytes' hash, and "-suffix" unless that is NULL.
  */

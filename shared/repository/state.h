@@ -32,10 +32,18 @@ enum { XB_PACK_KINDS = 2 }; /* 'p' and 'q' */
 #define XB_TABLE_AGE_NS_MAX (INT64_C(900) * 1000000000)
 #define XB_TABLE_AGE_NS_MIN (INT64_C(1) * 1000000000)
 
+/* The open packs of a kind. A writer takes one out, and nobody else gets at it until it is back:
+ * so no lock is held while bytes are written. The last that came back goes out first: as many are
+ * open as there have been writers at the same time. */
+enum { XB_PACKS_OPEN_MAX = 4 };
 struct xb_pack_slot {
     pthread_mutex_t lock;
-    struct xb_pack *pack; /* NULL: none open */
+    pthread_cond_t back;
+    struct xb_pack *idle[XB_PACKS_OPEN_MAX];
+    unsigned idle_count, out;
 };
+void xb_pack_slot_init(struct xb_pack_slot *slot);
+void xb_pack_slot_free(struct xb_pack_slot *slot); /* what is open leaves nothing in the store */
 
 /* Where a content lies. */
 struct xb_content_place {
@@ -170,17 +178,37 @@ int xb_content_wrap(struct xb_error *err, const struct xb_content_id *id);
 int xb_content_read_at(struct xb_repository *repository, const struct xb_content_place *place,
                        bool verify, struct xb_buf *out, struct xb_error *err) XB_MUST_CHECK;
 
-/* Seals and stores a content whose pending entry will be `entry` (id, plain length, timestamp are
- * set); used by writers and by a flush that re-writes. After a failure nothing more is committed.
- */
-int xb_content_store(struct xb_repository *repository, struct xb_index_entry *entry,
-                     const void *data, enum xb_compression compression,
+/* A content on its way into a pack. */
+struct xb_packing {
+    struct xb_index_entry entry; /* id, plain length and timestamp are set; the rest is filled */
+    const struct iovec *parts;   /* plain bytes */
+    size_t part_count;
+    bool in_place; /* the sealed ones may take their place */
+    enum xb_compression compression;
+
+    struct xb_aead_ends ends;
+    struct xb_buf own; /* sealed bytes that are not in place */
+    struct iovec own_part;
+    size_t sealed_bytes; /* without the ends */
+};
+
+/* Compresses and seals contents and puts them into packs; used by writers and by a flush that
+ * re-writes. Their pending entries then say where. After a failure nothing more is committed. */
+int xb_content_store(struct xb_repository *repository, struct xb_packing *packings, size_t count,
+                     struct xb_error *err) XB_MUST_CHECK;
+
+/* Puts sealed contents, all of one kind, into packs and tells everyone where they lie. */
+int xb_pack_slot_put(struct xb_repository *repository, struct xb_packing *packings, size_t count,
                      struct xb_error *err) XB_MUST_CHECK;
 
 /* Remembers that this handle may commit nothing more, and why. */
 void xb_repository_fail(struct xb_repository *repository, const struct xb_error *err);
 
-/* Closes the open pack of a kind, if there is one. */
+/* The first cause why nothing more may be committed, if there is one. */
+int xb_repository_check_failed(struct xb_repository *repository,
+                               struct xb_error *err) XB_MUST_CHECK;
+
+/* Closes the open packs of a kind. No writer may be inside. */
 int xb_pack_slot_close(struct xb_repository *repository, struct xb_pack_slot *slot,
                        struct xb_error *err) XB_MUST_CHECK;
 

@@ -23,6 +23,9 @@ struct xb_store_driver {
                  struct xb_error *err);
     int (*write)(struct xb_store_upload *upload, const void *data, size_t len,
                  struct xb_error *err);
+    /* NULL: each part by write. */
+    int (*writev)(struct xb_store_upload *upload, const struct iovec *parts, size_t count,
+                  struct xb_error *err);
     int (*commit)(struct xb_store_upload *upload, struct xb_error *err);
     void (*upload_free)(struct xb_store_upload *upload); /* undoes what was not committed */
     /* NULL: put is begin, write, commit. */

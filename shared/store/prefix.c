@@ -65,6 +65,12 @@ static int prefix_write(struct xb_store_upload *upload, const void *data, size_t
     return xb_store_upload_write(((struct prefix_upload *)upload)->inner, data, len, err);
 }
 
+static int prefix_writev(struct xb_store_upload *upload, const struct iovec *parts, size_t count,
+                         struct xb_error *err)
+{
+    return xb_store_upload_writev(((struct prefix_upload *)upload)->inner, parts, count, err);
+}
+
 static int prefix_commit(struct xb_store_upload *upload, struct xb_error *err)
 {
     return xb_store_upload_commit(((struct prefix_upload *)upload)->inner, err);
@@ -157,6 +163,7 @@ static const struct xb_store_driver prefix_driver = {
     .decorator = true,
     .begin = prefix_begin,
     .write = prefix_write,
+    .writev = prefix_writev,
     .commit = prefix_commit,
     .upload_free = prefix_upload_free,
     .put = prefix_put,

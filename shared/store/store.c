@@ -169,6 +169,24 @@ int xb_store_upload_write(struct xb_store_upload *upload, const void *data, size
     return tell(upload->store, r, err);
 }
 
+int xb_store_upload_writev(struct xb_store_upload *upload, const struct iovec *parts, size_t count,
+                           struct xb_error *err)
+{
+    int r = check_upload(upload, err);
+    if (r < 0 || count == 0) {
+        return r;
+    }
+    if (!upload->store->driver->writev) {
+        for (size_t i = 0; r == 0 && i < count; i++) {
+            r = xb_store_upload_write(upload, parts[i].iov_base, parts[i].iov_len, err);
+        }
+        return r;
+    }
+    r = upload->store->driver->writev(upload, parts, count, err);
+    upload->over = r < 0;
+    return tell(upload->store, r, err);
+}
+
 int xb_store_upload_commit(struct xb_store_upload *upload, struct xb_error *err)
 {
     int r = check_upload(upload, err);

@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "shared/base/buf.h"
 #include "shared/base/cleanup.h"
@@ -67,6 +68,9 @@ int xb_store_upload_begin(struct xb_store *store, const char *name,
                           struct xb_error *err) XB_MUST_CHECK;
 int xb_store_upload_write(struct xb_store_upload *upload, const void *data, size_t len,
                           struct xb_error *err) XB_MUST_CHECK;
+/* All parts one after the other; for many, in as few calls of the system as the driver can do. */
+int xb_store_upload_writev(struct xb_store_upload *upload, const struct iovec *parts, size_t count,
+                           struct xb_error *err) XB_MUST_CHECK;
 int xb_store_upload_commit(struct xb_store_upload *upload, struct xb_error *err) XB_MUST_CHECK;
 void xb_store_upload_free(struct xb_store_upload *upload);
 

@@ -145,6 +145,7 @@ static void fs_close(struct xb_store *store)
 static const struct xb_store_driver fs_driver = {
     .begin = xb_fs_begin,
     .write = xb_fs_write,
+    .writev = xb_fs_writev,
     .commit = xb_fs_commit,
     .upload_free = xb_fs_upload_free,
     .get = fs_get,

@@ -50,5 +50,7 @@ int xb_fs_begin(struct xb_store *store, const char *name,
                 struct xb_error *err) XB_MUST_CHECK;
 int xb_fs_write(struct xb_store_upload *upload, const void *data, size_t len,
                 struct xb_error *err) XB_MUST_CHECK;
+int xb_fs_writev(struct xb_store_upload *upload, const struct iovec *parts, size_t count,
+                 struct xb_error *err);
 int xb_fs_commit(struct xb_store_upload *upload, struct xb_error *err) XB_MUST_CHECK;
 void xb_fs_upload_free(struct xb_store_upload *upload);

@@ -135,6 +135,13 @@ int xb_fs_write(struct xb_store_upload *base, const void *data, size_t len, stru
     return xb_file_write_all(upload->fd, data, len, upload->name, err);
 }
 
+int xb_fs_writev(struct xb_store_upload *base, const struct iovec *parts, size_t count,
+                 struct xb_error *err)
+{
+    struct fs_upload *upload = (struct fs_upload *)base;
+    return xb_file_writev_all(upload->fd, parts, count, upload->name, err);
+}
+
 /* Where the file system knows no RENAME_NOREPLACE (NFS), a hard link does the same. */
 static int publish_exclusive(const struct fs_upload *upload)
 {

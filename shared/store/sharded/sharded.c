@@ -49,6 +49,12 @@ static int sharded_write(struct xb_store_upload *upload, const void *data, size_
     return xb_store_upload_write(((struct sharded_upload *)upload)->inner, data, len, err);
 }
 
+static int sharded_writev(struct xb_store_upload *upload, const struct iovec *parts, size_t count,
+                          struct xb_error *err)
+{
+    return xb_store_upload_writev(((struct sharded_upload *)upload)->inner, parts, count, err);
+}
+
 static int sharded_commit(struct xb_store_upload *upload, struct xb_error *err)
 {
     return xb_store_upload_commit(((struct sharded_upload *)upload)->inner, err);
@@ -166,6 +172,7 @@ static const struct xb_store_driver sharded_driver = {
     .decorator = true,
     .begin = sharded_begin,
     .write = sharded_write,
+    .writev = sharded_writev,
     .commit = sharded_commit,
     .upload_free = sharded_upload_free,
     .put = sharded_put,
