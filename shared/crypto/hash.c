@@ -10,6 +10,7 @@
 #include <openssl/params.h>
 
 #include "shared/base/spares.h"
+#include "shared/crypto/blake2b_lanes.h"
 #include "shared/crypto/blake3_keyed.h"
 
 struct algorithm {
@@ -33,6 +34,7 @@ enum { ALGORITHMS = sizeof algorithms / sizeof *algorithms };
 
 struct xb_hash {
     const struct algorithm *algorithm;
+    struct xb_blake2b *blake2b; /* NULL: another algorithm, or no such code for this machine */
     EVP_MAC *mac;
     EVP_MAC_CTX *prepared;    /* keyed, nothing fed; only ever copied */
     struct xb_spares *spares; /* used copies, keyed too */
@@ -76,13 +78,9 @@ static int find_algorithm(const char *name, const struct algorithm **ret, struct
                         name);
 }
 
-static bool prepare(struct xb_hash *hash, const void *key, size_t key_len)
+static bool prepare_mac(struct xb_hash *hash, const void *key, size_t key_len)
 {
     const struct algorithm *a = hash->algorithm;
-    if (!a->mac) {
-        xb_blake3_key(key, key_len, hash->blake3_key);
-        return true;
-    }
     hash->mac = EVP_MAC_fetch(NULL, a->mac, NULL);
     hash->prepared = hash->mac ? EVP_MAC_CTX_new(hash->mac) : NULL;
     if (!hash->prepared) {
@@ -97,6 +95,26 @@ static bool prepare(struct xb_hash *hash, const void *key, size_t key_len)
         params[0] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0);
     }
     return EVP_MAC_init(hash->prepared, key, key_len, params) == 1;
+}
+
+static int prepare(struct xb_hash *hash, const void *key, size_t key_len, struct xb_error *err)
+{
+    const struct algorithm *a = hash->algorithm;
+    if (!a->mac) {
+        xb_blake3_key(key, key_len, hash->blake3_key);
+        return 0;
+    }
+    if (strcmp(a->mac, "BLAKE2BMAC") == 0) {
+        int r = xb_blake2b_new(key, key_len, &hash->blake2b, err);
+        if (r < 0 || hash->blake2b) {
+            return r;
+        }
+    }
+    return prepare_mac(hash, key, key_len)
+               ? 0
+               : xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                              "hash %s cannot be used here with a key of %zu bytes", a->name,
+                              key_len);
 }
 
 int xb_hash_new(const char *name, const void *key, size_t key_len, struct xb_hash **ret,
@@ -115,9 +133,8 @@ int xb_hash_new(const char *name, const void *key, size_t key_len, struct xb_has
         return xb_error_no_memory(err, "a hash");
     }
     hash->algorithm = algorithm;
-    if (!prepare(hash, key, key_len)) {
-        return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
-                            "hash %s cannot be used here with a key of %zu bytes", name, key_len);
+    if ((r = prepare(hash, key, key_len, err)) < 0) {
+        return r;
     }
     *ret = XB_TAKE(hash);
     return 0;
@@ -157,8 +174,7 @@ static bool compute_mac(const struct xb_hash *hash, const struct xb_hash_job *jo
 
 size_t xb_hash_lanes(const struct xb_hash *hash)
 {
-    (void)hash;
-    return 1;
+    return hash->blake2b ? XB_BLAKE2B_LANES : 1;
 }
 
 int xb_hash_compute_many(const struct xb_hash *hash, const struct xb_hash_job *jobs, size_t count,
@@ -166,6 +182,10 @@ int xb_hash_compute_many(const struct xb_hash *hash, const struct xb_hash_job *j
 {
     unsigned char full[XB_HASH_BYTES_MAX];
     bool ok = true;
+    if (hash->blake2b) {
+        xb_blake2b_many(hash->blake2b, jobs, count, hash->algorithm->bytes);
+        return 0;
+    }
     for (size_t i = 0; ok && i < count; i++) {
         if (hash->algorithm->mac) {
             ok = compute_mac(hash, &jobs[i], full);
@@ -198,6 +218,7 @@ void xb_hash_free(struct xb_hash *hash)
     while (hash->spares && (ctx = xb_spares_take(hash->spares))) {
         EVP_MAC_CTX_free(ctx);
     }
+    xb_blake2b_free(hash->blake2b);
     EVP_MAC_CTX_free(hash->prepared);
     EVP_MAC_free(hash->mac);
     free(hash->spares);
