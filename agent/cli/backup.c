@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * xebec backup PATH */
+ * xebec backup PATH: a folder here, a device or an image in backup_device.c */
 #include "agent/pipeline/backup.h"
 
 #include <errno.h>
@@ -10,22 +10,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/cli/cli.h"
+#include "agent/cli/backup.h"
+#include "agent/device/device.h"
 #include "shared/base/clock.h"
 #include "shared/repository/policy.h"
 
 /* Longer than that, and maintenance might take unnamed data for garbage. */
 enum { INDEX_EVERY_S_MAX = 600, CHECKPOINT_EVERY_S_MAX = 2600 };
-
-struct request {
-    struct xb_cli_common common;
-    const char *description, *compression, *host, *user;
-    bool full;
-    char *path;
-    int64_t threads, index_every_s, checkpoint_every_s;
-};
 
 static void show(void *context, const struct xb_backup_progress *progress)
 {
@@ -34,7 +28,7 @@ static void show(void *context, const struct xb_backup_progress *progress)
     xb_cli_progress_show(context, &amount);
 }
 
-static int fill_source(const struct request *request, struct xb_snapshot *snapshot,
+static int fill_source(const struct xb_cli_backup *request, struct xb_snapshot *snapshot,
                        struct xb_error *err)
 {
     char hostname[256] = "localhost";
@@ -112,9 +106,8 @@ static void print_text(const struct xb_snapshot *snapshot, const struct xb_backu
     }
 }
 
-/* What was asked for, else what the repository's own policy says. */
-static int find_compression(const struct request *request, struct xb_repository *repository,
-                            enum xb_compression *ret, struct xb_error *err)
+int xb_cli_backup_compression(const struct xb_cli_backup *request, struct xb_repository *repository,
+                              enum xb_compression *ret, struct xb_error *err)
 {
     if (!request->compression) {
         return xb_policy_compression(repository, ret, err);
@@ -124,7 +117,7 @@ static int find_compression(const struct request *request, struct xb_repository 
     return 0;
 }
 
-static int run_backup(const struct request *request, struct xb_repository *repository,
+static int run_backup(const struct xb_cli_backup *request, struct xb_repository *repository,
                       struct xb_snapshot *snapshot, struct xb_backup_result *result,
                       struct xb_error *err)
 {
@@ -138,7 +131,7 @@ static int run_backup(const struct request *request, struct xb_repository *repos
         return xb_error_errno(err, errno, "opening %s", request->path);
     }
     enum xb_compression compression = XB_COMPRESSION_NONE;
-    int r = find_compression(request, repository, &compression, err);
+    int r = xb_cli_backup_compression(request, repository, &compression, err);
     if (r < 0) {
         return r;
     }
@@ -166,45 +159,63 @@ static int run_backup(const struct request *request, struct xb_repository *repos
     return r;
 }
 
-static int backup(const struct request *request)
+/* A folder. Returns the exit status, or a negative errno with err set. */
+static int backup_folder(const struct xb_cli_backup *request, struct xb_repository *repository,
+                         struct xb_snapshot *snapshot, struct xb_error *err)
 {
-    struct xb_error err = XB_ERROR_INIT;
-    XB_CLEANUP(xb_repository_freep) struct xb_repository *repository = NULL;
-    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *snapshot = calloc(1, sizeof *snapshot);
     struct xb_backup_result result = {.files = 0};
     int64_t started_ns = xb_clock_mono_ns();
+    int r = run_backup(request, repository, snapshot, &result, err);
+    if (r < 0) {
+        return r;
+    }
+    xb_backup_fill_snapshot(&result, snapshot);
+    r = xb_snapshot_publish(repository, snapshot, err);
+    if (r == 0 && request->common.json) {
+        print_json(snapshot, &result);
+    } else if (r == 0) {
+        print_text(snapshot, &result, (double)(xb_clock_mono_ns() - started_ns) / 1e9);
+    }
+    int status = result.failed ? XB_EXIT_PARTLY : XB_EXIT_OK;
+    xb_backup_result_free(&result);
+    return r < 0 ? r : status;
+}
+
+static int backup(const struct xb_cli_backup *request)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    struct stat st;
+    XB_CLEANUP(xb_repository_freep) struct xb_repository *repository = NULL;
+    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *snapshot = calloc(1, sizeof *snapshot);
     if (!snapshot) {
         (void)!xb_error_no_memory(&err, "a snapshot");
         return xb_cli_fail(&request->common, &err);
     }
     snapshot->start_ns = xb_clock_wall_ns();
     int r = fill_source(request, snapshot, &err);
-    if (r < 0 || (r = xb_cli_open(&request->common, XB_CLI_WRITE, &repository, &err)) < 0 ||
-        (r = run_backup(request, repository, snapshot, &result, &err)) < 0) {
-        return xb_cli_fail(&request->common, &err);
+    if (r == 0 && (r = stat(request->path, &st)) < 0) {
+        r = xb_error_errno(&err, errno, "%s", request->path);
     }
-    xb_backup_fill_snapshot(&result, snapshot);
-    int status = result.failed ? XB_EXIT_PARTLY : XB_EXIT_OK;
-    if (xb_snapshot_publish(repository, snapshot, &err) < 0) {
-        status = xb_cli_fail(&request->common, &err);
-    } else if (request->common.json) {
-        print_json(snapshot, &result);
-    } else {
-        print_text(snapshot, &result, (double)(xb_clock_mono_ns() - started_ns) / 1e9);
+    if (r == 0) {
+        r = xb_cli_open(&request->common, XB_CLI_WRITE, &repository, &err);
     }
-    xb_backup_result_free(&result);
-    return status;
+    if (r == 0) {
+        r = xb_device_is(&st) ? xb_cli_backup_device(request, repository, snapshot, &err)
+                              : backup_folder(request, repository, snapshot, &err);
+    }
+    return r < 0 ? xb_cli_fail(&request->common, &err) : r;
 }
 
 int xb_cli_backup(int argc, char **argv)
 {
-    struct request request = {.full = false};
+    struct xb_cli_backup request = {.full = false};
     const char *path = NULL;
     const struct xb_cli_option options[] = {
         {"description", XB_CLI_TEXT, &request.description, "TEXT", "kept with the snapshot"},
         {"compression", XB_CLI_TEXT, &request.compression, "NAME",
          "zstd or none (what the repository says)"},
-        {"full", XB_CLI_FLAG, &request.full, NULL, "read everything, also what seems unchanged"},
+        {"full", XB_CLI_FLAG, &request.full, NULL,
+         "read everything, also what seems unchanged, and free space of a device"},
         {"threads", XB_CLI_NUMBER, &request.threads, "N", "files read at once (2)"},
         {"index-every", XB_CLI_NUMBER, &request.index_every_s, "SECONDS",
          "what is stored is found by others after that time at most (600)"},

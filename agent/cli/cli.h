@@ -118,6 +118,8 @@ int xb_cli_find_snapshot(struct xb_repository *repository, const char *text,
 int xb_cli_fail(const struct xb_cli_common *common, const struct xb_error *err);
 void xb_cli_print_json(xb_json *json); /* takes it over */
 void xb_cli_add_count(xb_json *json, const char *key, uint64_t value);
+/* What a snapshot says of its device; NULL for a folder's. */
+xb_json *xb_cli_device_json(const struct xb_snapshot_device *device);
 
 enum { XB_CLI_TEXT_BYTES = 64 };
 /* "1.4 GiB" */

@@ -60,6 +60,28 @@ void xb_cli_add_count(xb_json *json, const char *key, uint64_t value)
     json_object_object_add(json, key, json_object_new_int64((int64_t)value));
 }
 
+static void add_text(xb_json *json, const char *key, const char *value)
+{
+    json_object_object_add(json, key, json_object_new_string(value ? value : ""));
+}
+
+xb_json *xb_cli_device_json(const struct xb_snapshot_device *device)
+{
+    if (!device) {
+        return NULL;
+    }
+    xb_json *json = json_object_new_object();
+    add_text(json, "kind", device->block ? "block" : "image");
+    xb_cli_add_count(json, "size", device->bytes);
+    xb_cli_add_count(json, "sectorSize", device->sector_bytes);
+    xb_cli_add_count(json, "freeBytes", device->free_bytes);
+    add_text(json, "type", device->type);
+    add_text(json, "label", device->label);
+    add_text(json, "uuid", device->uuid);
+    add_text(json, "table", device->table);
+    return json;
+}
+
 void xb_cli_print_json(xb_json *json)
 {
     /* A name may be any bytes, JSON may not: what is no text becomes U+FFFD. */

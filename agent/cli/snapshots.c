@@ -56,6 +56,7 @@ static xb_json *snapshot_json(const struct xb_snapshot *snapshot)
                                json_object_new_string(snapshot->tags[i].value));
     }
     json_object_object_add(json, "tags", tags);
+    json_object_object_add(json, "device", xb_cli_device_json(snapshot->device));
     return json;
 }
 

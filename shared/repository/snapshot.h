@@ -57,6 +57,19 @@ int xb_manifest_replace(struct xb_repository *repository, const char *const *ids
 int xb_manifest_delete(struct xb_repository *repository, const char *id,
                        struct xb_error *err) XB_MUST_CHECK;
 
+/* What the snapshot of a block device or an image file says of it: the field x-device. */
+struct xb_snapshot_device {
+    bool block; /* false: an image file */
+    uint64_t bytes;
+    uint32_t sector_bytes;
+    char *type, *label, *uuid; /* of the file system on it; NULL or "": none was found */
+    char *table;               /* kind of its partition table; NULL or "": none */
+    uint64_t free_bytes; /* not read: its file system uses them for nothing. They are zeros in the
+                            object */
+};
+void xb_snapshot_device_free(struct xb_snapshot_device *device);
+XB_DEFINE_CLEANUP(xb_snapshot_device_freep, struct xb_snapshot_device, xb_snapshot_device_free);
+
 struct xb_snapshot {
     char id[XB_MANIFEST_ID_TEXT_BYTES]; /* the manifest's id: PVB.status.snapshotID */
     char *host, *user, *path, *description;
@@ -72,6 +85,7 @@ struct xb_snapshot {
         /* Ours, in the field x-stats; 0 in kopia's snapshots. */
         uint64_t special_files, changed_files, vanished;
     } stats;
+    struct xb_snapshot_device *device; /* NULL: of a folder */
 };
 
 /* Checks, writes the manifest and flushes; fills snapshot->id. When it returns 0 the snapshot is

@@ -9,6 +9,17 @@
 #include "shared/repository/entry_internal.h"
 #include "shared/repository/snapshot.h"
 
+void xb_snapshot_device_free(struct xb_snapshot_device *device)
+{
+    if (device) {
+        free(device->type);
+        free(device->label);
+        free(device->uuid);
+        free(device->table);
+        free(device);
+    }
+}
+
 void xb_snapshot_free(struct xb_snapshot *snapshot)
 {
     if (!snapshot) {
@@ -29,6 +40,7 @@ void xb_snapshot_free(struct xb_snapshot *snapshot)
         free(snapshot->pins[i]);
     }
     free(snapshot->pins);
+    xb_snapshot_device_free(snapshot->device);
     free(snapshot);
 }
 
@@ -100,6 +112,28 @@ static int encode_own_stats(const struct xb_snapshot *snapshot, struct xb_buf *o
                          snapshot->stats.vanished);
 }
 
+static int encode_device(const struct xb_snapshot_device *device, struct xb_buf *out,
+                         struct xb_error *err)
+{
+    const struct {
+        const char *before, *value;
+    } texts[] = {{",\"type\":", device->type},
+                 {",\"label\":", device->label},
+                 {",\"uuid\":", device->uuid},
+                 {",\"table\":", device->table}};
+    int r = xb_buf_printf(out, err,
+                          ",\"x-device\":{\"kind\":\"%s\",\"size\":%" PRIu64
+                          ",\"sectorSize\":%" PRIu32 ",\"freeBytes\":%" PRIu64,
+                          device->block ? "block" : "image", device->bytes, device->sector_bytes,
+                          device->free_bytes);
+    for (size_t i = 0; r == 0 && i < sizeof texts / sizeof *texts; i++) {
+        if (texts[i].value && texts[i].value[0]) {
+            r = put_string(out, texts[i].before, texts[i].value, err);
+        }
+    }
+    return r < 0 ? r : xb_buf_append_str(out, "}", err);
+}
+
 int xb_snapshot_encode(const struct xb_snapshot *snapshot, struct xb_buf *out, struct xb_error *err)
 {
     int r = encode_head(snapshot, out, err);
@@ -117,6 +151,9 @@ int xb_snapshot_encode(const struct xb_snapshot *snapshot, struct xb_buf *out, s
     }
     if (r == 0) {
         r = encode_own_stats(snapshot, out, err);
+    }
+    if (r == 0 && snapshot->device) {
+        r = encode_device(snapshot->device, out, err);
     }
     return r < 0 ? r : xb_buf_append_str(out, "}", err);
 }
@@ -223,6 +260,29 @@ static int decode_pins(xb_json *json, struct xb_snapshot *snapshot, struct xb_er
     return 0;
 }
 
+static int decode_device(xb_json *json, struct xb_snapshot *snapshot, struct xb_error *err)
+{
+    xb_json *own = NULL;
+    int r = xb_json_need_object(json, "x-device", false, &own, err);
+    if (r < 0 || !own) {
+        return r;
+    }
+    struct xb_snapshot_device *device = snapshot->device = calloc(1, sizeof *device);
+    if (!device) {
+        return xb_error_no_memory(err, "a snapshot");
+    }
+    device->block = strcmp(xb_json_str(own, "kind", ""), "block") == 0;
+    device->bytes = count_of(own, "size");
+    device->sector_bytes = (uint32_t)count_of(own, "sectorSize");
+    device->free_bytes = count_of(own, "freeBytes");
+    if ((r = copy_text(own, "type", false, &device->type, err)) < 0 ||
+        (r = copy_text(own, "label", false, &device->label, err)) < 0 ||
+        (r = copy_text(own, "uuid", false, &device->uuid, err)) < 0) {
+        return r;
+    }
+    return copy_text(own, "table", false, &device->table, err);
+}
+
 static int decode(xb_json *json, struct xb_snapshot *snapshot, struct xb_error *err)
 {
     xb_json *root = NULL;
@@ -243,6 +303,9 @@ static int decode(xb_json *json, struct xb_snapshot *snapshot, struct xb_error *
     }
     decode_stats(json, snapshot);
     r = decode_tags(json, snapshot, err);
+    if (r == 0) {
+        r = decode_device(json, snapshot, err);
+    }
     return r < 0 ? r : decode_pins(json, snapshot, err);
 }
 

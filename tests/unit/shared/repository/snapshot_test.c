@@ -423,6 +423,36 @@ static void own_statistics_survive(void **state)
     assert_int_equal(again->stats.vanished, 3);
 }
 
+/* What a device was, for people; labels are anybody's bytes. */
+static void a_device_is_described(void **state)
+{
+    (void)state;
+    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *snapshot = decoded(veleros);
+    XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(10000);
+    assert_null(snapshot->device);
+    snapshot->device = calloc(1, sizeof *snapshot->device);
+    assert_non_null(snapshot->device);
+    *snapshot->device = (struct xb_snapshot_device){.block = true,
+                                                    .bytes = UINT64_C(1) << 40,
+                                                    .sector_bytes = 4096,
+                                                    .type = strdup("ext4"),
+                                                    .label = strdup("a\"\n\xff"),
+                                                    .free_bytes = 12};
+    PROBE_OK(xb_snapshot_encode(snapshot, &text, &err));
+    assert_non_null(strstr(text.data, "\"pins\":[\"velero-pin\"],\"x-device\":{\"kind\":\"block\","
+                                      "\"size\":1099511627776,\"sectorSize\":4096,"
+                                      "\"freeBytes\":12,\"type\":\"ext4\",\"label\":\"a\\\"\\n"));
+    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *again = decoded(text.data);
+    assert_non_null(again->device);
+    assert_true(again->device->block);
+    assert_true(again->device->bytes == UINT64_C(1) << 40);
+    assert_int_equal(again->device->sector_bytes, 4096);
+    assert_int_equal(again->device->free_bytes, 12);
+    assert_string_equal(again->device->type, "ext4");
+    assert_string_equal(again->device->label, "a\"\n\xef\xbf\xbd");
+    assert_string_equal(again->device->uuid, "");
+}
+
 static void the_unreadable_is_named(void **state)
 {
     (void)state;
@@ -485,6 +515,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(filters_and_order, setup, teardown),
         cmocka_unit_test_setup_teardown(checkpoints_give_way, setup, teardown),
         cmocka_unit_test(own_statistics_survive),
+        cmocka_unit_test(a_device_is_described),
         cmocka_unit_test_setup_teardown(the_unreadable_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(loading_and_deleting, setup, teardown),
     };
