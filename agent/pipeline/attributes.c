@@ -13,14 +13,12 @@
 
 enum { XATTR_NAMES_BYTES_MAX = 65536, RACY_MS = 200, RACY_COARSE_S = 3 };
 
-/* Extended attributes are named through /proc: a descriptor with no read right has no f*xattr, and
- * a link must not be followed. */
+/* What is not open has its extended attributes named through /proc: there is no call that takes a
+ * folder and a name, and a link must not be followed. */
 static int xattr_path(const struct xb_attribute_source *source, char **ret, struct xb_error *err)
 {
-    int written = source->fd >= 0
-                      ? asprintf(ret, "/proc/self/fd/%d", source->fd)
-                      : asprintf(ret, "/proc/self/fd/%d/%s", source->folder_fd, source->name);
-    if (written < 0) {
+    if (source->fd < 0 &&
+        asprintf(ret, "/proc/self/fd/%d/%s", source->folder_fd, source->name) < 0) {
         *ret = NULL;
         return xb_error_no_memory(err, "attributes");
     }

@@ -191,6 +191,7 @@ static void init(struct backup *backup)
     pthread_cond_init(&backup->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&backup->lock, NULL);
+    pthread_mutex_init(&backup->deep, NULL);
     for (unsigned i = 0; i < XB_LANES_MAX; i++) {
         pthread_mutex_init(&backup->lanes[i].lock, NULL);
     }
@@ -224,6 +225,7 @@ int xb_backup_run(struct xb_repository *repository, const struct xb_backup_optio
         xb_backup_result_free(&backup->result);
     }
     pthread_mutex_destroy(&backup->lock);
+    pthread_mutex_destroy(&backup->deep);
     pthread_cond_destroy(&backup->changed);
     free(backup);
     return r;

@@ -19,12 +19,13 @@ static void free_frame(struct frame *frame)
     if (frame->next) {
         frame->next->previous = frame->previous;
     }
+    atomic_fetch_sub(&backup->frame_count, 1);
     pthread_mutex_unlock(&backup->lock);
     if (frame->fd >= 0) {
         close(frame->fd);
     }
     free(frame->name);
-    free(frame->path);
+    xb_buf_free(&frame->folders);
     for (size_t i = 0; i < XB_SNAPSHOT_PARENTS_MAX; i++) {
         xb_directory_free(frame->before[i]);
     }
@@ -33,13 +34,36 @@ static void free_frame(struct frame *frame)
     free(frame);
 }
 
+/* Made when somebody asks: most folders never are in a message. */
 char *xb_frame_child_path(const struct frame *frame, const char *name)
 {
-    char *path = NULL;
-    if (asprintf(&path, "%s%s%s", frame->path, frame->path[0] ? "/" : "", name) < 0) {
+    size_t len = strlen(name) + 1;
+    for (const struct frame *at = frame; at->parent; at = at->parent) {
+        len += strlen(at->name) + 1;
+    }
+    char *path = malloc(len);
+    if (!path) {
         return NULL;
     }
+    char *start = path + len - strlen(name) - 1;
+    memcpy(start, name, strlen(name) + 1);
+    for (const struct frame *at = frame; at->parent; at = at->parent) {
+        *--start = '/';
+        start -= strlen(at->name);
+        memcpy(start, at->name, strlen(at->name));
+    }
     return path;
+}
+
+char *xb_frame_path(const struct frame *frame)
+{
+    return frame->parent ? xb_frame_child_path(frame->parent, frame->name) : strdup("");
+}
+
+static int wrap(struct xb_error *err, const struct frame *frame)
+{
+    XB_CLEANUP(xb_freep) char *path = xb_frame_path(frame);
+    return xb_error_wrap(err, "folder '%.300s'", path ? path : frame->name);
 }
 
 static void enlist(struct backup *backup, struct frame *frame)
@@ -73,12 +97,14 @@ struct frame *xb_frame_new(struct backup *backup, struct frame *parent, const ch
     frame->depth = parent ? parent->depth + 1 : 0;
     frame->fd = fd;
     frame->waiting = 1; /* the listing itself */
+    frame->folders.max = XB_FRAME_FOLDERS_BYTES_MAX;
+    atomic_fetch_add(&backup->frame_count, 1);
     frame->name = strdup(name);
-    frame->path = parent ? xb_frame_child_path(parent, name) : strdup("");
-    int r = frame->name && frame->path ? xb_directory_builder_new(&frame->builder, &err)
-                                       : xb_error_no_memory(&err, "the walk");
+    int r = frame->name ? xb_directory_builder_new(&frame->builder, &err)
+                        : xb_error_no_memory(&err, "the walk");
     if (r == 0 && fstat(fd, &frame->st) < 0) {
-        r = xb_error_errno(&err, errno, "folder '%.300s'", frame->path);
+        (void)!xb_error_errno(&err, errno, "reading its attributes");
+        r = wrap(&err, frame);
     }
     if (r < 0) {
         xb_backup_fail(backup, &err);
@@ -96,7 +122,7 @@ int xb_frame_entry(const struct frame *frame, struct xb_entry *ret, struct xb_er
                                                .st = &frame->st,
                                                .root_device = frame->backup->root_device};
     int r = xb_entry_from_file(&source, ret, err);
-    return r < 0 ? xb_error_wrap(err, "folder '%.300s'", frame->path) : 0;
+    return r < 0 ? wrap(err, frame) : 0;
 }
 
 static int write_frame(struct frame *frame, struct xb_entry *ret, struct xb_error *err)
@@ -191,6 +217,24 @@ void xb_frame_keep(struct frame *frame, const struct xb_entry *entry)
     if (r < 0) {
         xb_backup_fail(frame->backup, &err);
     }
+}
+
+void xb_frame_count_kept(struct backup *backup, struct kept *kept)
+{
+    if (kept->files) {
+        atomic_fetch_add(&backup->bytes_done, kept->bytes);
+        atomic_fetch_add(&backup->files_done, kept->files);
+    }
+    if (kept->files || kept->symlinks || kept->special_files) {
+        pthread_mutex_lock(&backup->lock);
+        backup->result.files += kept->files;
+        backup->result.cached_files += kept->files;
+        backup->result.bytes += kept->bytes;
+        backup->result.symlinks += kept->symlinks;
+        backup->result.special_files += kept->special_files;
+        pthread_mutex_unlock(&backup->lock);
+    }
+    *kept = (struct kept){.files = 0};
 }
 
 void xb_frame_add_failure(struct frame *frame, const char *name, const char *text)

@@ -5,11 +5,20 @@
  * What for:  walk.c and the workers add entries; the last one writes the folder, which is an entry
  *            of its parent's. checkpoint.c writes folders as far as they are.
  * Ownership: a frame ends with the last xb_frame_release; until then its parent stands, too.
- * Threads:   any; `lock` guards the builder, the backup's lock the rest.
+ * Threads:   any; `lock` guards the builder, the backup's lock `waiting` and the list of frames.
+ *            What is marked so belongs to the one thread that lists the folder.
  */
 #pragma once
 
 #include "agent/pipeline/internal.h"
+#include "shared/base/buf.h"
+
+/* What was taken over while a folder was listed: counted without a lock per entry. */
+struct kept {
+    uint64_t files, bytes, symlinks, special_files;
+};
+
+enum { XB_FRAME_FOLDERS_BYTES_MAX = 128 * 1024 }; /* more than one listing step brings */
 
 struct frame {
     struct backup *backup;
@@ -17,12 +26,18 @@ struct frame {
     struct frame *previous, *next; /* in backup->frames */
     unsigned depth;
     int fd;
-    char *name, *path; /* path from the root, for messages */
+    char *name;
     struct stat st;
     struct xb_directory *before[XB_SNAPSHOT_PARENTS_MAX]; /* the parents' views of it, if any */
     pthread_mutex_t lock;
     struct xb_directory_builder *builder;
     size_t waiting; /* entries on their way, the listing itself, a checkpoint */
+
+    /* The listing's own: */
+    bool listed;           /* to its end */
+    struct xb_buf folders; /* names of folders in it that are still to be gone into, NUL ended */
+    size_t folders_at;     /* the next of them */
+    struct kept kept;      /* not yet in the backup's result */
 };
 
 /* Takes fd over, also on failure, which ends the backup. The parent waits for it. */
@@ -32,7 +47,13 @@ void xb_frame_add(struct frame *frame, struct xb_entry *entry); /* takes the ent
 void xb_frame_keep(struct frame *frame, const struct xb_entry *entry); /* a parent's entry */
 void xb_frame_add_failure(struct frame *frame, const char *name, const char *text);
 void xb_frame_add_vanished(struct frame *frame, const char *name);
-char *xb_frame_child_path(const struct frame *frame, const char *name); /* NULL: no memory */
+
+/* The folder's path from the root, or that of a name in it, for messages; NULL: no memory. */
+char *xb_frame_path(const struct frame *frame);
+char *xb_frame_child_path(const struct frame *frame, const char *name);
+
+/* Adds what was kept to the backup's result, and forgets it. */
+void xb_frame_count_kept(struct backup *backup, struct kept *kept);
 
 /* One more thing that the frame waits for. */
 void xb_frame_hold(struct frame *frame);

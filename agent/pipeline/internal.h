@@ -3,11 +3,12 @@
  * internal.h - a running backup from within; for the files of this folder only.
  *
  * What for:  walk.c goes through folders, frame.c collects their entries, read_job.c and file.c
- * read one file, known.c takes over what parents have, attributes.c turns what the file system says
- * into an entry, checkpoint.c keeps what is done so far, estimate.c counts ahead. Threads:   the
- * walking thread, the workers and the keeper share struct backup; `lock` guards the result, the
- * first failure, the list of frames and their counts. Locks:     a lane's, then a frame's, then the
- * backup's.
+ *            read one file, known.c takes over what parents have, attributes.c turns what the file
+ *            system says into an entry, checkpoint.c keeps what is done so far, estimate.c counts
+ *            ahead.
+ * Threads:   the workers, which list folders and read files, and the keeper share struct backup;
+ *            `lock` guards the result, the first failure, the list of frames and their counts.
+ * Locks:     `deep`, then a lane's, then a frame's, then the backup's.
  */
 #pragma once
 
@@ -38,6 +39,11 @@ struct backup {
     struct xb_workers *workers;
     struct lane lanes[XB_LANES_MAX];
     unsigned lane_count;
+
+    atomic_uint folders_offered; /* waiting for a worker */
+    atomic_size_t frame_count;   /* each has a descriptor */
+    size_t frame_limit;          /* at that many only one worker goes deeper */
+    pthread_mutex_t deep;        /* which one */
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* by the monotonic clock */

@@ -66,20 +66,22 @@ static bool needs_fetch(const struct xb_entry *before)
 
 /* ---- taking over ---- */
 
-static void count_kept(struct backup *backup, const struct xb_entry *entry)
+/* `listing`: by the thread that lists the folder. */
+static void count_kept(struct frame *frame, const struct xb_entry *entry, bool listing)
 {
     bool file = entry->type == XB_ENTRY_FILE && !entry->node;
-    if (file) {
-        atomic_fetch_add(&backup->bytes_done, entry->size);
-        atomic_fetch_add(&backup->files_done, 1);
+    struct kept kept = {.files = file,
+                        .bytes = file ? entry->size : 0,
+                        .symlinks = entry->type == XB_ENTRY_SYMLINK,
+                        .special_files = entry->node != 0};
+    if (listing) {
+        frame->kept.files += kept.files;
+        frame->kept.bytes += kept.bytes;
+        frame->kept.symlinks += kept.symlinks;
+        frame->kept.special_files += kept.special_files;
+    } else {
+        xb_frame_count_kept(frame->backup, &kept);
     }
-    pthread_mutex_lock(&backup->lock);
-    backup->result.files += file;
-    backup->result.cached_files += file;
-    backup->result.bytes += file ? entry->size : 0;
-    backup->result.symlinks += entry->type == XB_ENTRY_SYMLINK;
-    backup->result.special_files += entry->node != 0;
-    pthread_mutex_unlock(&backup->lock);
 }
 
 bool xb_known_keep(struct frame *frame, const char *name, const struct stat *st, bool fetch)
@@ -93,7 +95,7 @@ bool xb_known_keep(struct frame *frame, const char *name, const struct stat *st,
             return false;
         }
         if (holds(frame->backup, before)) {
-            count_kept(frame->backup, before);
+            count_kept(frame, before, !fetch);
             xb_frame_keep(frame, before);
             return true;
         }
@@ -137,7 +139,8 @@ static void read_folder(struct frame *frame, size_t parent, const struct xb_entr
         xb_directory_read(frame->backup->repository, &entry->object, &frame->before[parent], &err) <
             0) {
         /* The last backup is damaged there; this one reads everything and so mends it. */
-        xb_backup_note(frame->backup, frame->path, err.text);
+        XB_CLEANUP(xb_freep) char *path = xb_frame_path(frame);
+        xb_backup_note(frame->backup, path ? path : frame->name, err.text);
     }
 }
 

@@ -207,5 +207,8 @@ void xb_read_job_submit(struct frame *frame, const char *name, const struct stat
     job->st = *st;
     memcpy(job->name, name, len + 1);
     xb_frame_hold(frame);
-    xb_workers_submit(frame->backup->workers, run_job, job);
+    /* Who submits is a worker: it must not wait for workers. */
+    if (!xb_workers_try_submit(frame->backup->workers, run_job, job)) {
+        run_job(job);
+    }
 }

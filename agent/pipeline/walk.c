@@ -5,13 +5,29 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "agent/pipeline/known.h"
 #include "agent/pipeline/read_job.h"
+#include "shared/base/workers.h"
 
-/* ---- entries that are small: done by the walking thread ---- */
+enum {
+    LISTING_BYTES = 32 * 1024, /* of names per call */
+    FRAMES_MIN = 256,          /* what every process has descriptors for */
+    OTHER_FDS_MAX = 128        /* files that are read, packs, the store's connections */
+};
+
+/* One worker's way through a part of the tree. */
+struct walk {
+    struct backup *backup;
+    bool deep; /* it holds backup->deep */
+    _Alignas(struct dirent64) char names[LISTING_BYTES];
+};
+
+/* ---- entries that are small: done while the folder is listed ---- */
 
 static int write_small(struct backup *backup, const void *data, size_t len,
                        struct xb_object_id *ret, struct xb_error *err)
@@ -75,32 +91,21 @@ static void add_small(struct frame *frame, const char *name, const struct stat *
     xb_frame_add(frame, &entry);
 }
 
-/* ---- the walk ---- */
+/* ---- listing ---- */
 
-static void walk_folder(struct frame *frame);
-
-static void enter_folder(struct frame *frame, const char *name)
+static void add_folder_name(struct frame *frame, const char *name)
 {
-    if (frame->depth >= XB_BACKUP_DEPTH_MAX) {
-        xb_frame_add_failure(frame, name, "lies too deep (more than 900 folders)");
-        return;
-    }
-    int fd = openat(frame->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0) {
-        if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) {
-            xb_frame_add_vanished(frame, name);
-        } else {
-            xb_frame_add_failure(frame, name, strerror(errno));
-        }
-        return;
-    }
-    struct frame *child = xb_frame_new(frame->backup, frame, name, fd);
-    if (child) {
-        walk_folder(child);
+    struct xb_error err = XB_ERROR_INIT;
+    if (xb_buf_append(&frame->folders, name, strlen(name) + 1, &err) < 0) {
+        xb_backup_fail(frame->backup, &err);
     }
 }
 
-static void visit(struct frame *frame, const char *name)
+/* What the name is now, by a plain call: through the ring (io_uring's statx always goes to a thread
+ * of the kernel's) the same takes twice the time, 2.7 against 1.3 microseconds of CPU in tmpfs, 3.3
+ * against 1.5 in ext4; statx with only what is needed is no faster than fstatat. `folder`: it was
+ * listed as one, and is none any more; then this may be another thread than the one that lists. */
+static void visit(struct frame *frame, const char *name, bool folder)
 {
     struct stat st;
     if (fstatat(frame->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
@@ -109,9 +114,11 @@ static void visit(struct frame *frame, const char *name)
         } else {
             xb_frame_add_failure(frame, name, strerror(errno));
         }
+    } else if (S_ISDIR(st.st_mode) && folder) {
+        xb_frame_add_vanished(frame, name);
     } else if (S_ISDIR(st.st_mode)) {
-        enter_folder(frame, name);
-    } else if (xb_known_keep(frame, name, &st, false)) {
+        add_folder_name(frame, name);
+    } else if (xb_known_keep(frame, name, &st, folder)) {
         return;
     } else if (S_ISREG(st.st_mode)) {
         xb_read_job_submit(frame, name, &st);
@@ -120,48 +127,209 @@ static void visit(struct frame *frame, const char *name)
     }
 }
 
-static int list_folder(struct frame *frame)
+static void end_listing(struct frame *frame, int error)
 {
-    /* A descriptor of its own, because closedir closes it and the frame's is needed longer. */
-    int fd = openat(frame->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    XB_CLEANUP(xb_closedirp) DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    if (!dir) {
-        int error = errno;
-        if (fd >= 0) {
-            close(fd);
-        }
-        return -error;
-    }
-    for (;;) {
-        errno = 0;
-        const struct dirent *entry = readdir(dir);
-        if (!entry) {
-            return -errno;
-        }
-        if (xb_backup_stopped(frame->backup)) {
-            return 0;
-        }
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
-            visit(frame, entry->d_name);
-        }
+    frame->listed = true;
+    if (error && !frame->parent) {
+        struct xb_error err = XB_ERROR_INIT;
+        (void)!xb_error_errno(&err, error, "reading the folder");
+        xb_backup_fail(frame->backup, &err);
+    } else if (error == ENOENT) {
+        xb_frame_add_vanished(frame, "."); /* removed after it was opened */
+    } else if (error) {
+        /* What was listed stays; the folder says that it is not whole. */
+        xb_frame_add_failure(frame, ".", strerror(error));
     }
 }
 
-static void walk_folder(struct frame *frame)
+/* Takes the next names. Files and links are done with, or handed to who reads them; folders are
+ * only noted, so that what waits is small and the one buffer of the worker serves all levels. */
+static void list_some(struct walk *walk, struct frame *frame)
 {
-    xb_known_enter(frame);
-    int r = list_folder(frame);
-    if (r < 0 && !frame->parent) {
+    ssize_t got = getdents64(frame->fd, walk->names, sizeof walk->names);
+    if (got <= 0) {
+        end_listing(frame, got < 0 ? errno : 0);
+    }
+    const struct dirent64 *entry = NULL;
+    for (ssize_t at = 0; at < got; at += entry->d_reclen) {
+        entry = (const struct dirent64 *)(const void *)(walk->names + at);
+        const char *name = entry->d_name;
+        if (xb_backup_stopped(walk->backup)) {
+            frame->listed = true;
+            break;
+        }
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+            continue;
+        }
+        if (entry->d_type == DT_DIR) {
+            add_folder_name(frame, name);
+        } else {
+            visit(frame, name, false);
+        }
+    }
+    xb_frame_count_kept(walk->backup, &frame->kept);
+}
+
+/* ---- going deeper ---- */
+
+/* Each folder under way has a descriptor. Where they become scarce one worker goes on alone: it
+ * needs no more than the depth of the tree, and none of those who wait has what it waits for. */
+static void watch_descriptors(struct walk *walk)
+{
+    struct backup *backup = walk->backup;
+    if (!walk->deep && atomic_load(&backup->frame_count) >= backup->frame_limit) {
+        pthread_mutex_lock(&backup->deep);
+        walk->deep = true;
+    }
+}
+
+static struct frame *enter(struct walk *walk, struct frame *frame, const char *name)
+{
+    if (frame->depth >= XB_BACKUP_DEPTH_MAX) {
+        xb_frame_add_failure(frame, name, "lies too deep (more than 900 folders)");
+        return NULL;
+    }
+    watch_descriptors(walk);
+    int fd = openat(frame->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) {
+        if (errno == ENOENT) {
+            xb_frame_add_vanished(frame, name);
+        } else if (errno == ENOTDIR || errno == ELOOP) {
+            visit(frame, name, true); /* it has become something else */
+        } else {
+            xb_frame_add_failure(frame, name, strerror(errno));
+        }
+        return NULL;
+    }
+    struct frame *child = xb_frame_new(frame->backup, frame, name, fd);
+    if (child) {
+        xb_known_enter(child);
+    }
+    return child;
+}
+
+struct offer {
+    struct frame *frame; /* the folder that it lies in */
+    char name[];
+};
+
+static void take_offer(void *context);
+
+/* Another worker may have the folder if there is one with nothing better to do. */
+static bool offer(struct walk *walk, struct frame *frame, const char *name)
+{
+    struct backup *backup = walk->backup;
+    if (backup->lane_count == 1 || atomic_load(&backup->folders_offered) >= backup->lane_count ||
+        atomic_load(&backup->frame_count) >= backup->frame_limit) {
+        return false;
+    }
+    size_t len = strlen(name);
+    struct offer *made = malloc(sizeof *made + len + 1);
+    if (!made) {
+        return false;
+    }
+    made->frame = frame;
+    memcpy(made->name, name, len + 1);
+    xb_frame_hold(frame);
+    atomic_fetch_add(&backup->folders_offered, 1);
+    if (xb_workers_try_submit(backup->workers, take_offer, made)) {
+        return true;
+    }
+    atomic_fetch_sub(&backup->folders_offered, 1);
+    xb_frame_release(frame);
+    free(made);
+    return false;
+}
+
+/* The next folder in this one that this worker goes into; NULL: there is none (yet). */
+static struct frame *next_folder(struct walk *walk, struct frame *frame)
+{
+    struct frame *child = NULL;
+    struct xb_buf *names = &frame->folders;
+    while (!child && frame->folders_at < names->len && !xb_backup_stopped(walk->backup)) {
+        const char *name = names->data + frame->folders_at;
+        frame->folders_at += strlen(name) + 1;
+        /* The last one is its own: it would only change hands. */
+        if (frame->folders_at == names->len || !offer(walk, frame, name)) {
+            child = enter(walk, frame, name);
+        }
+    }
+    if (frame->folders_at == names->len) {
+        xb_buf_free(names); /* it may be one of hundreds of levels */
+        frame->folders_at = 0;
+    }
+    return child;
+}
+
+/* From this folder on down, without recursion: the way back is in the frames. */
+static void walk_from(struct walk *walk, struct frame *frame)
+{
+    const struct frame *end = frame->parent;
+    while (frame != end) {
+        struct frame *child = next_folder(walk, frame);
+        if (child) {
+            frame = child;
+        } else if (xb_backup_stopped(walk->backup) || frame->listed) {
+            struct frame *parent = frame->parent;
+            xb_frame_release(frame);
+            frame = parent;
+        } else {
+            list_some(walk, frame);
+        }
+    }
+    if (walk->deep) {
+        pthread_mutex_unlock(&walk->backup->deep);
+    }
+}
+
+static struct walk *new_walk(struct backup *backup)
+{
+    struct walk *walk = malloc(sizeof *walk);
+    if (!walk) {
         struct xb_error err = XB_ERROR_INIT;
-        (void)!xb_error_errno(&err, -r, "reading the folder");
-        xb_backup_fail(frame->backup, &err);
-    } else if (r == -ENOENT) {
-        xb_frame_add_vanished(frame, "."); /* removed after it was opened */
-    } else if (r < 0) {
-        /* What was listed stays; the folder says that it is not whole. */
-        xb_frame_add_failure(frame, ".", strerror(-r));
+        (void)!xb_error_no_memory(&err, "the walk");
+        xb_backup_fail(backup, &err);
+        return NULL;
+    }
+    walk->backup = backup;
+    walk->deep = false;
+    return walk;
+}
+
+static void take_offer(void *context)
+{
+    XB_CLEANUP(xb_freep) struct offer *taken = context;
+    struct frame *frame = taken->frame;
+    struct backup *backup = frame->backup;
+    atomic_fetch_sub(&backup->folders_offered, 1);
+    XB_CLEANUP(xb_freep) struct walk *walk = xb_backup_stopped(backup) ? NULL : new_walk(backup);
+    struct frame *child = walk ? enter(walk, frame, taken->name) : NULL;
+    if (child) {
+        walk_from(walk, child);
     }
     xb_frame_release(frame);
+}
+
+static void walk_root(void *context)
+{
+    struct frame *root = context;
+    XB_CLEANUP(xb_freep) struct walk *walk = new_walk(root->backup);
+    if (walk) {
+        xb_known_enter(root);
+        walk_from(walk, root);
+    } else {
+        xb_frame_release(root);
+    }
+}
+
+static size_t frame_limit(void)
+{
+    struct rlimit files;
+    size_t reserved = XB_BACKUP_DEPTH_MAX + OTHER_FDS_MAX;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur < reserved + FRAMES_MIN) {
+        return FRAMES_MIN;
+    }
+    return files.rlim_cur - reserved;
 }
 
 void xb_backup_walk(struct backup *backup, int root_fd)
@@ -172,7 +340,8 @@ void xb_backup_walk(struct backup *backup, int root_fd)
     }
     backup->result.dirs = 1;
     backup->root_device = root->st.st_dev;
-    walk_folder(root);
+    backup->frame_limit = frame_limit();
+    xb_workers_submit(backup->workers, walk_root, root);
     pthread_mutex_lock(&backup->lock);
     while (!backup->done) {
         pthread_cond_wait(&backup->changed, &backup->lock);
