@@ -17,7 +17,19 @@ struct xb_block *xb_block_make(struct xb_error *err)
         return NULL;
     }
     block->data = data;
+    block->size = XB_BLOCK_BYTES;
     return block;
+}
+
+int xb_block_heap(size_t bytes, struct xb_block **ret, struct xb_error *err)
+{
+    struct xb_block *block = malloc(sizeof *block + bytes);
+    if (!block) {
+        return xb_error_no_memory(err, "a block of data");
+    }
+    *block = (struct xb_block){.data = (unsigned char *)(block + 1), .size = bytes, .refs = 1};
+    *ret = block;
+    return 0;
 }
 
 void xb_blocks_release(struct xb_block *list)

@@ -8,7 +8,7 @@
  *            budget, which keeps it as a spare. A share must outlive its blocks.
  * Threads:   any; the bytes are their owners' business.
  * Blocking:  xb_block_wait, as xb_budget_wait.
- * Shapes:    XB_BLOCK_BYTES bytes, aligned to pages.
+ * Shapes:    XB_BLOCK_BYTES bytes, aligned to pages; those from the heap as wanted.
  * Errors:    FULL when the system has no memory.
  */
 #pragma once
@@ -23,9 +23,10 @@ enum { XB_BLOCK_BYTES = 256 * 1024 };
 
 struct xb_block {
     unsigned char *data;
+    size_t size;
     atomic_uint refs;
-    struct xb_budget_share *share;
-    struct xb_block *next; /* while it is a spare */
+    struct xb_budget_share *share; /* NULL: from the heap */
+    struct xb_block *next;         /* while it is a spare */
 };
 
 /* *ret NULL: the budget has none free now. */
@@ -34,6 +35,14 @@ int xb_block_try(struct xb_budget_share *share, struct xb_block **ret,
 int xb_block_wait(struct xb_budget_share *share, struct xb_block **ret,
                   struct xb_error *err) XB_MUST_CHECK;
 
+/* One that no budget knows of, for what is small or rare. */
+int xb_block_heap(size_t bytes, struct xb_block **ret, struct xb_error *err) XB_MUST_CHECK;
+
+/* Whether there is one reference only: then nobody else looks at the bytes. */
+static inline bool xb_block_alone(struct xb_block *block)
+{
+    return atomic_load_explicit(&block->refs, memory_order_acquire) == 1;
+}
 static inline struct xb_block *xb_block_ref(struct xb_block *block)
 {
     atomic_fetch_add_explicit(&block->refs, 1, memory_order_relaxed);

@@ -212,6 +212,10 @@ void xb_block_unref(struct xb_block *block)
     if (!block || atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel) > 1) {
         return;
     }
+    if (!block->share) {
+        free(block);
+        return;
+    }
     struct xb_budget *budget = block->share->budget;
     pthread_mutex_lock(&budget->lock);
     give(block->share, XB_BLOCK_BYTES);

@@ -5,8 +5,8 @@
  *
  * What for:  write a stream of any length and get an object id; read any range of an object.
  * Ownership: writer and reader belong to the caller; the repository must outlive them.
- * Threads:   one thread at a time per writer or reader (but for xb_object_writer_checkpoint); many
- * of them at once.
+ * Threads:   one thread at a time per writer or reader (but for xb_object_writer_checkpoint and
+ * xb_object_writer_store); many of them at once.
  * Blocking:  yes.
  * Shapes:    object id text: `I`* [`Z`|`D`] content id. Zero bytes make one empty content
  * (kopia-format section 9). Limits:    nesting of indirect objects <= XB_OBJECT_DEPTH_MAX; an index
@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shared/base/blocks.h"
 #include "shared/repository/repository.h"
 
 enum {
@@ -63,6 +64,42 @@ int xb_object_writer_write(struct xb_object_writer *writer, const void *data, si
  * hashed once. For holes. */
 int xb_object_writer_write_zeros(struct xb_object_writer *writer, uint64_t len,
                                  struct xb_error *err) XB_MUST_CHECK;
+/* ---- the same without copies, by several threads ---- */
+
+/* Chunks that are cut and not stored yet; used again and again. */
+struct xb_object_batch;
+enum { XB_OBJECT_BATCH_CHUNKS_MAX = 256 };
+
+struct xb_object_bytes {
+    struct xb_block *block;
+    size_t at, len;
+};
+
+int xb_object_batch_new(struct xb_object_batch **ret, struct xb_error *err) XB_MUST_CHECK;
+void xb_object_batch_free(struct xb_object_batch *batch); /* with what it holds */
+XB_DEFINE_CLEANUP(xb_object_batch_freep, struct xb_object_batch, xb_object_batch_free);
+size_t xb_object_batch_chunks(const struct xb_object_batch *batch);
+uint64_t xb_object_batch_bytes(const struct xb_object_batch *batch);
+
+/* Appends bytes of a block, to the end of a chunk at most: *ret_taken says how many. A chunk that
+ * ends goes into the batch, which must not be full. The writer keeps a reference to the block,
+ * whose bytes are overwritten when they are stored. One thread at a time cuts. */
+int xb_object_writer_feed(struct xb_object_writer *writer, struct xb_object_batch *batch,
+                          const struct xb_object_bytes *bytes, size_t *ret_taken,
+                          struct xb_error *err) XB_MUST_CHECK;
+/* How long a chunk is that holds nothing but zeros, if one may begin here; else 0. */
+uint64_t xb_object_writer_zero_chunk(struct xb_object_writer *writer);
+/* Appends such a chunk. */
+int xb_object_writer_feed_zeros(struct xb_object_writer *writer, struct xb_object_batch *batch,
+                                struct xb_error *err) XB_MUST_CHECK;
+/* Ends the last chunk: nothing may be fed any more. */
+int xb_object_writer_feed_end(struct xb_object_writer *writer, struct xb_object_batch *batch,
+                              struct xb_error *err) XB_MUST_CHECK;
+/* Stores a batch and empties it, also on failure. Any number of threads at once, each with another
+ * batch; every batch must be stored before the object is finished. */
+int xb_object_writer_store(struct xb_object_writer *writer, struct xb_object_batch *batch,
+                           struct xb_error *err) XB_MUST_CHECK;
+
 /* Ends the object. The writer can then be used again for the next object of the same options. */
 int xb_object_writer_finish(struct xb_object_writer *writer, struct xb_object_id *ret_id,
                             struct xb_object_stats *ret_stats, struct xb_error *err) XB_MUST_CHECK;

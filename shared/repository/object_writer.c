@@ -1,30 +1,13 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ * A writer's life, and writing for those who have bytes and no blocks: they are copied into some.
+ */
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/repository/object.h"
-#include "shared/repository/splitter.h"
+#include "shared/repository/object_cut.h"
 
-enum { ZERO_BYTES = 256 * 1024 };
-
-struct xb_object_writer {
-    pthread_mutex_t lock; /* for checkpoints */
-    struct xb_repository *repository;
-    struct xb_object_writer_options options;
-    struct xb_splitter splitter;
-    struct xb_splitter_state state;
-    struct xb_buf chunk; /* bytes of the chunk under way */
-    struct xb_buf table; /* JSON of the chunks written */
-    uint64_t chunk_start;
-    struct xb_content_id first; /* the only chunk, if there is one */
-    struct xb_object_stats stats;
-    struct {
-        size_t len; /* of a chunk that holds nothing else; 0: not known yet */
-        struct xb_content_id id;
-    } zeros;
-};
+enum { FILL_BYTES_MIN = 4096, FILL_BYTES_MAX = XB_BLOCK_BYTES };
 
 int xb_object_writer_new(struct xb_repository *repository,
                          const struct xb_object_writer_options *options,
@@ -41,10 +24,10 @@ int xb_object_writer_new(struct xb_repository *repository,
         return xb_error_no_memory(err, "an object");
     }
     pthread_mutex_init(&writer->lock, NULL);
+    pthread_cond_init(&writer->turn, NULL);
     writer->repository = repository;
     writer->options = *options;
     writer->splitter = splitter;
-    writer->chunk.max = options->split ? splitter.max : XB_CONTENT_BYTES_MAX;
     writer->table.max = XB_OBJECT_INDEX_BYTES_MAX;
     *ret = writer;
     return 0;
@@ -55,174 +38,73 @@ void xb_object_writer_free(struct xb_object_writer *writer)
     if (!writer) {
         return;
     }
-    xb_buf_free(&writer->chunk);
+    xb_object_writer_forget_cuts(writer);
+    xb_object_writer_forget_table(writer);
+    xb_object_parts_list_free(&writer->open);
+    xb_object_batch_free(writer->own);
+    xb_block_unref(writer->fill);
     xb_buf_free(&writer->table);
+    pthread_cond_destroy(&writer->turn);
     pthread_mutex_destroy(&writer->lock);
     free(writer);
 }
 
-static int add_to_table(struct xb_object_writer *writer, const struct xb_content_id *id, size_t len,
-                        struct xb_error *err)
+/* ---- bytes into blocks ---- */
+
+/* Blocks grow with the chunk, so that a small folder costs little. */
+static int need_fill(struct xb_object_writer *writer, size_t len, struct xb_error *err)
 {
-    char text[XB_CONTENT_ID_TEXT_BYTES];
-    xb_content_id_format(id, text);
-    int r = xb_buf_append_str(
-        &writer->table, writer->table.len ? ",{" : "{\"stream\":\"kopia:indirect\",\"entries\":[{",
-        err);
-    if (r == 0 && writer->chunk_start > 0) {
-        r = xb_buf_printf(&writer->table, err, "\"s\":%llu,",
-                          (unsigned long long)writer->chunk_start);
+    size_t bytes = FILL_BYTES_MIN;
+    if (writer->fill && writer->filled < writer->fill->size) {
+        return 0;
     }
-    if (r == 0 && len > 0) {
-        r = xb_buf_printf(&writer->table, err, "\"l\":%zu,", len);
+    while (bytes < FILL_BYTES_MAX && bytes < len + writer->open_len) {
+        bytes *= 2;
     }
-    return r < 0 ? r : xb_buf_printf(&writer->table, err, "\"o\":\"%s\"}", text);
+    xb_block_unref(XB_TAKE(writer->fill));
+    writer->filled = 0;
+    return xb_block_heap(bytes, &writer->fill, err);
 }
 
-static int add_chunk(struct xb_object_writer *writer, const struct xb_content_id *id, size_t len,
-                     struct xb_error *err)
+static int need_batch(struct xb_object_writer *writer, struct xb_error *err)
 {
-    if (writer->stats.chunks == 0) {
-        writer->first = *id;
-    }
-    int r = add_to_table(writer, id, len, err);
-    writer->chunk_start += len;
-    writer->stats.chunks++;
-    return r;
+    return writer->own ? 0 : xb_object_batch_new(&writer->own, err);
 }
 
-/* Stores the first `len` bytes of the chunk buffer. */
-static int write_chunk(struct xb_object_writer *writer, const void *data, size_t len,
-                       struct xb_error *err)
+/* Copies and feeds, to the end of a chunk at most. `data` NULL: zeros. */
+static int copy_some(struct xb_object_writer *writer, const void *data, size_t len,
+                     size_t *ret_taken, struct xb_error *err)
 {
-    struct xb_content_write_result result;
-    int r = xb_content_write(writer->repository, writer->options.prefix, data, len,
-                             writer->options.compression, &result, err);
-    if (r < 0) {
+    int r = need_fill(writer, len, err);
+    if (r < 0 || (r = need_batch(writer, err)) < 0) {
         return r;
     }
-    r = add_chunk(writer, &result.id, len, err);
-    writer->stats.new_chunks += !result.existed;
-    writer->stats.new_bytes += result.existed ? 0 : len;
-    writer->stats.stored_bytes += result.packed_bytes;
+    size_t room = writer->fill->size - writer->filled;
+    size_t take = len < room ? len : room;
+    const struct xb_object_bytes bytes = {writer->fill, writer->filled, take};
+    if (data) {
+        memcpy(writer->fill->data + writer->filled, data, take);
+    } else {
+        memset(writer->fill->data + writer->filled, 0, take);
+    }
+    r = xb_object_writer_feed(writer, writer->own, &bytes, ret_taken, err);
+    if (r == 0) {
+        writer->filled += *ret_taken;
+        r = writer->own->count > 0 ? xb_object_writer_store(writer, writer->own, err) : 0;
+    }
+    if (xb_block_alone(writer->fill)) {
+        writer->filled = 0;
+    }
     return r;
 }
 
-/* How many bytes may still be taken before a part ends. */
-static size_t room_in_part(const struct xb_object_writer *writer, size_t len)
-{
-    if (!writer->options.part_bytes) {
-        return len;
-    }
-    uint64_t left = writer->options.part_bytes - writer->stats.bytes % writer->options.part_bytes;
-    return left < len ? (size_t)left : len;
-}
-
-static int write_locked(struct xb_object_writer *writer, const void *data, size_t len,
-                        struct xb_error *err)
+int xb_object_writer_write(struct xb_object_writer *writer, const void *data, size_t len,
+                           struct xb_error *err)
 {
     const char *at = data;
-    while (len > 0) {
-        size_t room = writer->chunk.max - writer->chunk.len;
-        size_t take = room_in_part(writer, len < room ? len : room);
-        int r = xb_buf_append(&writer->chunk, at, take, err);
-        if (r < 0) {
-            return r;
-        }
-        at += take;
-        len -= take;
-        writer->stats.bytes += take;
-        if (!writer->options.split) {
-            if (take == 0) {
-                return xb_error_set(err, XB_ERR_FULL, -E2BIG, "an object of one content is full");
-            }
-            continue;
-        }
-        size_t cut = 0;
-        while ((cut = xb_splitter_scan(&writer->splitter, &writer->state,
-                                       (const unsigned char *)writer->chunk.data,
-                                       writer->chunk.len)) > 0) {
-            r = write_chunk(writer, writer->chunk.data, cut, err);
-            if (r < 0) {
-                return r;
-            }
-            xb_buf_consume(&writer->chunk, cut);
-        }
-        if (writer->options.part_bytes && writer->chunk.len > 0 &&
-            writer->stats.bytes % writer->options.part_bytes == 0) {
-            r = write_chunk(writer, writer->chunk.data, writer->chunk.len, err);
-            if (r < 0) {
-                return r;
-            }
-            xb_buf_clear(&writer->chunk);
-            writer->state = (struct xb_splitter_state){.scanned = 0};
-        }
-    }
-    return 0;
-}
-
-/* ---- zeros ---- */
-
-/* Where zeros alone are cut, and the content that they make. It is stored. */
-static int learn_zeros(struct xb_object_writer *writer, struct xb_error *err)
-{
-    struct xb_splitter_state state = {.scanned = 0};
-    struct xb_content_write_result result;
-    XB_CLEANUP(xb_freep) unsigned char *data = calloc(1, writer->splitter.max);
-    if (!data) {
-        return xb_error_no_memory(err, "an object");
-    }
-    size_t len = xb_splitter_scan(&writer->splitter, &state, data, writer->splitter.max);
-    int r = xb_content_write(writer->repository, writer->options.prefix, data, len,
-                             writer->options.compression, &result, err);
-    if (r < 0) {
-        return r;
-    }
-    writer->zeros.len = len;
-    writer->zeros.id = result.id;
-    writer->stats.new_chunks += !result.existed;
-    writer->stats.new_bytes += result.existed ? 0 : len;
-    writer->stats.stored_bytes += result.packed_bytes;
-    return 0;
-}
-
-/* One chunk of zeros and nothing else, at its start. */
-static int add_zeros(struct xb_object_writer *writer, struct xb_error *err)
-{
     int r = 0;
-    /* Maintenance may have taken the content meanwhile: then it is stored anew. */
-    if (!writer->zeros.len || !xb_content_reuse(writer->repository, &writer->zeros.id)) {
-        r = learn_zeros(writer, err);
-    }
-    if (r == 0) {
-        r = add_chunk(writer, &writer->zeros.id, writer->zeros.len, err);
-        writer->stats.bytes += writer->zeros.len;
-    }
-    return r;
-}
-
-static int write_zeros_locked(struct xb_object_writer *writer, uint64_t len, struct xb_error *err)
-{
-    static const unsigned char zeros[ZERO_BYTES];
-    bool only_zeros = writer->chunk.len == 0; /* in the chunk under way */
-    int r = 0;
-    while (r == 0 && len > 0) {
-        size_t whole = writer->zeros.len ? writer->zeros.len : writer->splitter.max;
-        if (writer->chunk.len == 0 && len >= whole && room_in_part(writer, whole) == whole) {
-            r = add_zeros(writer, err);
-            len -= writer->zeros.len;
-            continue;
-        }
-        /* To the end of a chunk of zeros if one is under way, so that the next starts fresh. */
-        size_t take = len < ZERO_BYTES ? (size_t)len : ZERO_BYTES;
-        if (only_zeros && writer->zeros.len > writer->chunk.len &&
-            writer->zeros.len - writer->chunk.len < take) {
-            take = writer->zeros.len - writer->chunk.len;
-        }
-        uint64_t chunks = writer->stats.chunks;
-        r = write_locked(writer, zeros, take, err);
-        only_zeros = only_zeros || writer->stats.chunks > chunks;
-        len -= take;
+    for (size_t taken = 0; r == 0 && len > 0; at += taken, len -= taken) {
+        r = copy_some(writer, at, len, &taken, err);
     }
     return r;
 }
@@ -233,20 +115,26 @@ int xb_object_writer_write_zeros(struct xb_object_writer *writer, uint64_t len,
     if (!writer->options.split) {
         return xb_error_set(err, XB_ERR_BUG, -EINVAL, "holes in an object of one content");
     }
-    pthread_mutex_lock(&writer->lock);
-    int r = write_zeros_locked(writer, len, err);
-    pthread_mutex_unlock(&writer->lock);
+    int r = need_batch(writer, err);
+    while (r == 0 && len > 0) {
+        size_t taken = 0;
+        uint64_t whole = xb_object_writer_zero_chunk(writer);
+        if (whole && len >= whole) {
+            r = xb_object_writer_feed_zeros(writer, writer->own, err);
+            len -= whole;
+        } else {
+            r = copy_some(writer, NULL, len < FILL_BYTES_MAX ? (size_t)len : FILL_BYTES_MAX, &taken,
+                          err);
+            len -= taken;
+        }
+        if (r == 0 && (writer->own->count == XB_OBJECT_BATCH_CHUNKS_MAX || len == 0)) {
+            r = xb_object_writer_store(writer, writer->own, err);
+        }
+    }
     return r;
 }
 
-int xb_object_writer_write(struct xb_object_writer *writer, const void *data, size_t len,
-                           struct xb_error *err)
-{
-    pthread_mutex_lock(&writer->lock);
-    int r = write_locked(writer, data, len, err);
-    pthread_mutex_unlock(&writer->lock);
-    return r;
-}
+/* ---- the whole ---- */
 
 /* The index of the chunks is an object of its own, and may itself be cut. The table stays. */
 static int write_table(struct xb_object_writer *writer, struct xb_object_id *ret,
@@ -296,40 +184,38 @@ int xb_object_writer_checkpoint(struct xb_object_writer *writer, struct xb_objec
     int r = writer->stats.chunks ? name_object(writer, &id, err) : 0;
     if (r == 0) {
         *ret_id = id;
-        *ret_bytes = writer->chunk_start;
+        *ret_bytes = writer->table_bytes;
     }
     pthread_mutex_unlock(&writer->lock);
     return r;
 }
 
-static void reset(struct xb_object_writer *writer)
-{
-    xb_buf_clear(&writer->chunk);
-    xb_buf_clear(&writer->table);
-    writer->state = (struct xb_splitter_state){.scanned = 0};
-    writer->chunk_start = 0;
-    writer->stats = (struct xb_object_stats){.bytes = 0};
-}
-
 void xb_object_writer_abort(struct xb_object_writer *writer)
 {
+    xb_object_writer_forget_cuts(writer);
     pthread_mutex_lock(&writer->lock);
-    reset(writer);
+    xb_object_writer_forget_table(writer);
     pthread_mutex_unlock(&writer->lock);
+}
+
+/* The last chunk. */
+static int end_object(struct xb_object_writer *writer, struct xb_error *err)
+{
+    int r = writer->ended ? 0 : need_batch(writer, err);
+    if (r < 0 || writer->ended || (r = xb_object_writer_feed_end(writer, writer->own, err)) < 0) {
+        return r;
+    }
+    return xb_object_writer_store(writer, writer->own, err);
 }
 
 int xb_object_writer_finish(struct xb_object_writer *writer, struct xb_object_id *ret_id,
                             struct xb_object_stats *ret_stats, struct xb_error *err)
 {
-    int r = 0;
     struct xb_object_id id = {.text = ""};
+    int r = end_object(writer, err);
     pthread_mutex_lock(&writer->lock);
-    /* kopia's last part is empty where the size is a multiple of a part's. */
-    bool empty_part = writer->options.part_bytes && writer->stats.bytes > 0 &&
-                      writer->stats.bytes % writer->options.part_bytes == 0;
-    if (writer->chunk.len > 0 || writer->stats.chunks == 0 || empty_part) {
-        r = write_chunk(writer, writer->chunk.data ? writer->chunk.data : "", writer->chunk.len,
-                        err);
+    if (r == 0 && (writer->failed || writer->stats.chunks != writer->cut_count)) {
+        r = xb_error_set(err, XB_ERR_BUG, -EINVAL, "an object is finished before it is stored");
     }
     if (r == 0) {
         r = name_object(writer, &id, err);
@@ -338,7 +224,8 @@ int xb_object_writer_finish(struct xb_object_writer *writer, struct xb_object_id
         *ret_id = id;
         *ret_stats = writer->stats;
     }
-    reset(writer);
+    xb_object_writer_forget_table(writer);
     pthread_mutex_unlock(&writer->lock);
+    xb_object_writer_forget_cuts(writer);
     return r;
 }
