@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -174,43 +173,4 @@ int xb_file_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, s
         }
         return xb_error_errno(err, errno, "cannot open %s", path);
     }
-}
-
-int xb_file_temporary_in(const char *folder)
-{
-    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT)) {
-        return fd;
-    }
-    char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/xebec.XXXXXX", folder) >= (int)sizeof path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    fd = mkostemp(path, O_CLOEXEC);
-    if (fd >= 0) {
-        (void)unlink(path);
-    }
-    return fd;
-}
-
-int xb_file_temporary(const char **ret_folder, struct xb_error *err)
-{
-    const char *tmp = getenv("TMPDIR");
-    const char *const folders[] = {tmp && tmp[0] ? tmp : NULL, "/var/tmp", "/tmp"};
-    int first_errno = 0;
-    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-        int fd = folders[i] ? xb_file_temporary_in(folders[i]) : -1;
-        if (fd >= 0) {
-            if (ret_folder) {
-                *ret_folder = folders[i];
-            }
-            return fd;
-        }
-        first_errno = folders[i] && !first_errno ? errno : first_errno;
-    }
-    return xb_error_errno(err, first_errno,
-                          "no temporary file can be made in %s%s/var/tmp or /tmp "
-                          "(set TMPDIR)",
-                          folders[0] ? folders[0] : "", folders[0] ? ", " : "");
 }

@@ -39,10 +39,3 @@ int xb_file_replace(const char *path, const void *data, size_t len, mode_t mode,
  * err set. */
 int xb_file_open_beneath(int dir_fd, const char *path, int flags, mode_t mode,
                          struct xb_error *err) XB_MUST_CHECK;
-
-/* Opens a file without a name in a folder, for reading and writing: -1 and errno on failure. */
-int xb_file_temporary_in(const char *folder);
-
-/* The same in the first of TMPDIR, /var/tmp and /tmp that takes it; *ret_folder (may be NULL) is
- * which one, borrowed from the environment. Returns the descriptor. */
-int xb_file_temporary(const char **ret_folder, struct xb_error *err) XB_MUST_CHECK;

@@ -48,8 +48,8 @@ static void mark_own(const struct xb_pending *pending, struct xb_index_table *ta
 }
 
 /* The present table and everything pending, without a look into the store. */
-static int merge_own(struct xb_repository *repository, struct xb_index_table **ret,
-                     struct xb_error *err)
+static int merge_own(struct xb_repository *repository, const struct xb_index_put *put,
+                     struct xb_index_table **ret, struct xb_error *err)
 {
     const struct xb_pending *pending = &repository->pending;
     XB_CLEANUP(xb_index_merge_freep) struct xb_index_merge *merge = NULL;
@@ -61,24 +61,33 @@ static int merge_own(struct xb_repository *repository, struct xb_index_table **r
     memcpy(sorted, pending->entries, pending->count * sizeof *sorted);
     xb_index_sort(sorted, pending->count);
     int r = xb_index_merge_new(xb_sealer_hash_bytes(repository->sealer), &merge, err);
-    if (r < 0 || (r = xb_index_merge_add_table(merge, repository->table, err)) < 0 ||
-        (r = xb_index_merge_add_entries(merge, sorted, pending->count, &pending->packs, err)) < 0) {
+    if (r < 0) {
         return r;
     }
-    return xb_index_merge_finish(merge, repository->watermark_s, ret, err);
+    xb_index_merge_in(merge, xb_repository_cache_folder(repository));
+    r = xb_index_merge_add_table(merge, repository->table, err);
+    r = r ? r : xb_index_merge_add_entries(merge, sorted, pending->count, &pending->packs, err);
+    for (size_t i = 0; r == 0 && i < put->count; i++) {
+        r = xb_index_merge_cover(merge, &put->blobs[i], err);
+    }
+    return r ? r : xb_index_merge_finish(merge, repository->watermark_s, ret, err);
 }
 
 /* What is pending is indexed now: it moves into the table. */
-static int adopt(struct xb_repository *repository, uint64_t names_hash, struct xb_error *err)
+static int adopt(struct xb_repository *repository, const struct xb_index_put *put,
+                 struct xb_error *err)
 {
     struct xb_index_table *table = NULL;
-    int r = merge_own(repository, &table, err);
+    int r = merge_own(repository, put, &table, err);
+    if (r == 0 && repository->cache) {
+        xb_index_cache_save(repository->cache, table);
+    }
     pthread_mutex_lock(&repository->lock);
     struct xb_index_table *old = repository->table;
     if (r == 0 && (r = xb_reuse_carry(repository, old, table, err)) == 0) {
         mark_own(&repository->pending, table);
         repository->table = table;
-        repository->index_names_hash += names_hash;
+        repository->index_names_hash += put->names_hash;
         table = old;
     }
     xb_pending_free(&repository->pending);
@@ -97,7 +106,7 @@ static void warn(const struct xb_error *err, const char *what)
     xb_log_err(XB_LOG_WARNING, err, what, (char *)NULL);
 }
 
-static void settle(struct xb_repository *repository, uint64_t names_hash,
+static void settle(struct xb_repository *repository, const struct xb_index_put *put,
                    const struct xb_index_listing *after)
 {
     struct xb_error err = XB_ERROR_INIT;
@@ -107,8 +116,7 @@ static void settle(struct xb_repository *repository, uint64_t names_hash,
                    "maintenance removes it");
     }
     err = (struct xb_error)XB_ERROR_INIT;
-    if (adopt(repository, names_hash, &err) < 0 ||
-        xb_repository_follow(repository, after, &err) < 0) {
+    if (adopt(repository, put, &err) < 0 || xb_repository_follow(repository, after, &err) < 0) {
         warn(&err, "committed, but the index could not be looked at again");
     }
 }
@@ -140,7 +148,7 @@ static int commit(struct xb_repository *repository, bool *ret_moved, struct xb_e
 {
     struct xb_index_listing after = {.count = 0};
     char session[XB_SESSION_ID_BYTES];
-    uint64_t names_hash = 0;
+    struct xb_index_put put = {.count = 0};
     int r = 0;
     for (size_t i = 0; r == 0 && i < XB_PACK_KINDS; i++) {
         r = xb_pack_slot_close(repository, &repository->packs[i], err);
@@ -150,10 +158,11 @@ static int commit(struct xb_repository *repository, bool *ret_moved, struct xb_e
         return r;
     }
     outlive_deletions(repository);
-    r = xb_index_put(repository, &after, &names_hash, ret_moved, err);
+    r = xb_index_put(repository, &after, &put, ret_moved, err);
     if (r == 0 && !*ret_moved) {
-        settle(repository, names_hash, &after);
+        settle(repository, &put, &after);
     }
+    free(put.blobs);
     xb_index_listing_free(&after);
     return r;
 }

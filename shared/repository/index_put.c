@@ -23,7 +23,7 @@ struct shard {
     char name[XB_SEAL_BLOB_NAME_BYTES];
 };
 
-struct index_put {
+struct putting {
     struct xb_repository *repository;
     struct xb_index_entry *entries; /* by shard, then by id */
     struct shard *shards;
@@ -33,7 +33,7 @@ struct index_put {
     int64_t valid_ns;
 };
 
-static void index_put_free(struct index_put *put)
+static void putting_free(struct putting *put)
 {
     free(put->entries);
     free(put->shards);
@@ -42,7 +42,7 @@ static void index_put_free(struct index_put *put)
 /* ---- shards ---- */
 
 /* Sorts entries into shards, keeping their order within each; shards that got none are dropped. */
-static int split(struct index_put *put, const struct xb_index_entry *sorted, size_t count,
+static int split(struct putting *put, const struct xb_index_entry *sorted, size_t count,
                  struct xb_error *err)
 {
     size_t limit = put->repository->shard_entries_max;
@@ -72,28 +72,39 @@ static int split(struct index_put *put, const struct xb_index_entry *sorted, siz
     return 0;
 }
 
-static int collect(struct index_put *put, struct xb_error *err)
+static int collect(struct putting *put, struct xb_error *err)
 {
     const struct xb_pending *pending = &put->repository->pending;
     XB_CLEANUP(xb_freep)
     struct xb_index_entry *sorted = reallocarray(NULL, pending->count, sizeof *sorted);
-    put->entries = reallocarray(NULL, pending->count, sizeof *put->entries);
-    if (!sorted || !put->entries) {
+    if (!sorted) {
         return xb_error_no_memory(err, "the session's index");
     }
     memcpy(sorted, pending->entries, pending->count * sizeof *sorted);
     xb_index_sort(sorted, pending->count);
-    return split(put, sorted, pending->count, err);
+    if (pending->count > put->repository->shard_entries_max) {
+        put->entries = reallocarray(NULL, pending->count, sizeof *put->entries);
+        return put->entries ? split(put, sorted, pending->count, err)
+                            : xb_error_no_memory(err, "the session's index");
+    }
+    put->shards = calloc(1, sizeof *put->shards);
+    if (!put->shards) {
+        return xb_error_no_memory(err, "the session's index");
+    }
+    put->entries = XB_TAKE(sorted);
+    put->shards[0].count = pending->count;
+    put->shard_count = 1;
+    return 0;
 }
 
 /* ---- the epoch ---- */
 
-static int64_t left_ns(const struct index_put *put)
+static int64_t left_ns(const struct putting *put)
 {
     return put->state.listed_ns + put->valid_ns - xb_repository_elapsed_ns(put->repository);
 }
 
-static int relist(struct index_put *put, struct xb_error *err)
+static int relist(struct putting *put, struct xb_error *err)
 {
     struct xb_index_listing listing = {.count = 0};
     int r = xb_index_listing_load(put->repository, &listing, err);
@@ -109,7 +120,7 @@ static int relist(struct index_put *put, struct xb_error *err)
                                            put->valid_ns / XB_NS_PER_S);
 }
 
-static void begin_state(struct index_put *put)
+static void begin_state(struct putting *put)
 {
     struct xb_repository *repository = put->repository;
     pthread_mutex_lock(&repository->lock);
@@ -120,7 +131,7 @@ static void begin_state(struct index_put *put)
 
 /* A blob that cannot be taken away does no harm: what it tells is true, and it is written again
  * under the next epoch. */
-static void take_back(struct index_put *put)
+static void take_back(struct putting *put)
 {
     for (; put->put > 0; put->put--) {
         const char *name = put->shards[put->put - 1].name;
@@ -136,7 +147,7 @@ static void take_back(struct index_put *put)
 
 /* Packs of a session that has grown too old may be gone: nothing more may name them. What was put
  * before stays: others may count on it already, and it was true then. */
-static int check_session(struct index_put *put, struct xb_error *err)
+static int check_session(struct putting *put, struct xb_error *err)
 {
     struct xb_repository *repository = put->repository;
     int r = xb_session_check_age(&repository->session, xb_repository_wall_ns(repository), err);
@@ -147,7 +158,7 @@ static int check_session(struct index_put *put, struct xb_error *err)
 }
 
 /* *ret_moved: the epoch is another one now, and none of the shards is left in the store. */
-static int put_shard(struct index_put *put, struct shard *shard, bool *ret_moved,
+static int put_shard(struct putting *put, struct shard *shard, bool *ret_moved,
                      struct xb_error *err)
 {
     struct xb_repository *repository = put->repository;
@@ -182,7 +193,7 @@ static int put_shard(struct index_put *put, struct shard *shard, bool *ret_moved
     return r;
 }
 
-static int put_shards(struct index_put *put, bool *ret_moved, struct xb_error *err)
+static int put_shards(struct putting *put, bool *ret_moved, struct xb_error *err)
 {
     int r = left_ns(put) < put->valid_ns / 4 * 3 ? relist(put, err) : 0;
     for (unsigned i = 0; r == 0 && !*ret_moved && i < put->shard_count; i++) {
@@ -192,7 +203,7 @@ static int put_shards(struct index_put *put, bool *ret_moved, struct xb_error *e
 }
 
 /* What was put under an epoch that has settled may be compacted away unseen: it must not stay. */
-static int check_after(struct index_put *put, struct xb_index_listing *ret_after, bool *ret_moved,
+static int check_after(struct putting *put, struct xb_index_listing *ret_after, bool *ret_moved,
                        struct xb_error *err)
 {
     struct xb_index_listing after = {.count = 0};
@@ -210,10 +221,27 @@ static int check_after(struct index_put *put, struct xb_index_listing *ret_after
     return 0;
 }
 
-int xb_index_put(struct xb_repository *repository, struct xb_index_listing *ret_after,
-                 uint64_t *ret_names_hash, bool *ret_moved, struct xb_error *err)
+static int tell_put(const struct putting *put, struct xb_index_put *ret, struct xb_error *err)
 {
-    XB_CLEANUP(index_put_free) struct index_put put = {.repository = repository};
+    struct xb_index_put told = {.count = put->shard_count};
+    told.blobs = calloc(put->shard_count, sizeof *told.blobs);
+    int r = told.blobs ? 0 : xb_error_no_memory(err, "the session's index");
+    for (unsigned i = 0; r == 0 && i < put->shard_count; i++) {
+        told.names_hash += xb_fnv1a(put->shards[i].name);
+        r = xb_index_blob_hash(put->shards[i].name, &told.blobs[i], err);
+    }
+    if (r < 0) {
+        free(told.blobs);
+        return r;
+    }
+    *ret = told;
+    return 0;
+}
+
+int xb_index_put(struct xb_repository *repository, struct xb_index_listing *ret_after,
+                 struct xb_index_put *ret, bool *ret_moved, struct xb_error *err)
+{
+    XB_CLEANUP(putting_free) struct putting put = {.repository = repository};
     bool moved = false;
     int r = collect(&put, err);
     if (r < 0) {
@@ -224,13 +252,11 @@ int xb_index_put(struct xb_repository *repository, struct xb_index_listing *ret_
     if (r == 0 && !moved) {
         r = check_after(&put, ret_after, &moved, err);
     }
-    if (r < 0) {
-        return r;
+    if (r == 0 && !moved) {
+        r = tell_put(&put, ret, err);
     }
-    *ret_names_hash = 0;
-    for (unsigned i = 0; i < put.shard_count; i++) {
-        *ret_names_hash += xb_fnv1a(put.shards[i].name);
+    if (r == 0) {
+        *ret_moved = moved;
     }
-    *ret_moved = moved;
-    return 0;
+    return r;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The index as it stands in the store: which blobs, and the table that they make. */
+ * The index as it stands in the store: which blobs, and when to look again. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,11 +27,14 @@ static int collect_name(void *context, const struct xb_store_item *item, struct 
         listing->names = names;
         listing->cap = cap;
     }
-    listing->names[listing->count] = strdup(item->name);
-    if (!listing->names[listing->count]) {
+    size_t len = strlen(item->name) + 1;
+    struct xb_index_item *kept = malloc(sizeof *kept + len);
+    if (!kept) {
         return xb_error_no_memory(err, "a list of index blobs");
     }
-    listing->count++;
+    kept->size = item->size;
+    memcpy(kept->name, item->name, len);
+    listing->names[listing->count++] = kept->name;
     return 0;
 }
 
@@ -66,58 +69,10 @@ void xb_index_listing_free(struct xb_index_listing *listing)
 {
     xb_epoch_set_free(&listing->set);
     for (size_t i = 0; i < listing->count; i++) {
-        free(listing->names[i]);
+        free(xb_index_item_of(listing->names[i]));
     }
     free(listing->names);
     *listing = (struct xb_index_listing){.count = 0};
-}
-
-static int add_blob(struct xb_repository *repository, const char *name,
-                    struct xb_index_merge *merge, struct xb_error *err)
-{
-    XB_CLEANUP(xb_buf_free) struct xb_buf sealed = XB_BUF_INIT(XB_INDEX_BLOB_BYTES_MAX);
-    XB_CLEANUP(xb_buf_free) struct xb_buf plain = XB_BUF_INIT(XB_INDEX_BLOB_BYTES_MAX);
-    int r = xb_store_get(repository->store, name, 0, XB_STORE_TO_END, &sealed, err);
-    if (r < 0 ||
-        (r = xb_unseal_blob(repository->sealer, name, sealed.data, sealed.len, &plain, err)) < 0) {
-        return r;
-    }
-    r = xb_index_merge_add_index(merge, plain.data, plain.len, err);
-    return r < 0 ? xb_error_wrap(err, "index blob %s", name) : 0;
-}
-
-int xb_repository_load_table(struct xb_repository *repository,
-                             const struct xb_index_listing *listing, struct xb_error *err)
-{
-    XB_CLEANUP(xb_index_merge_freep) struct xb_index_merge *merge = NULL;
-    int r = xb_index_merge_new(xb_sealer_hash_bytes(repository->sealer), &merge, err);
-    for (size_t i = 0; r == 0 && i < listing->set.active_count; i++) {
-        struct xb_error why = XB_ERROR_INIT;
-        if (add_blob(repository, listing->set.active[i], merge, &why) < 0) {
-            r = xb_repository_tolerate(repository, listing->set.active[i], &why, err);
-        }
-    }
-    struct xb_index_table *table = NULL;
-    if (r < 0 || (r = xb_index_merge_finish(merge, listing->set.watermark_s, &table, err)) < 0) {
-        return r;
-    }
-    pthread_mutex_lock(&repository->lock);
-    struct xb_index_table *old = repository->table;
-    if (old) {
-        r = xb_reuse_carry(repository, old, table, err);
-    }
-    if (r == 0) {
-        repository->table = table;
-        repository->table_listed_ns = listing->listed_ns;
-        repository->write_epoch = listing->set.write_epoch;
-        repository->watermark_s = listing->set.watermark_s;
-        repository->index_blobs = listing->set.active_count;
-        repository->index_names_hash = listing->names_hash;
-        table = old;
-    }
-    pthread_mutex_unlock(&repository->lock);
-    xb_index_table_unref(table);
-    return r;
 }
 
 static int follow(struct xb_repository *repository, const struct xb_index_listing *listing,

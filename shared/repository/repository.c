@@ -2,6 +2,7 @@
 #include "shared/repository/repository.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,11 +105,34 @@ static int open_format(struct xb_repository *repository, const struct xb_secret 
     return r;
 }
 
+/* Without it everything works, only slower. */
+static void open_cache(struct xb_repository *repository,
+                       const struct xb_repository_open_options *options)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    if (!options || !options->cache_folder || repository->tolerate_damage) {
+        return;
+    }
+    const struct xb_index_cache_options wanted = {.folder = options->cache_folder,
+                                                  .unique_id = repository->unique_id,
+                                                  .unique_id_len = repository->unique_id_len,
+                                                  .key = repository->format.master_key,
+                                                  .bytes_max = options->cache_bytes_max};
+    if (xb_index_cache_open(&wanted, &repository->cache, &err) < 0) {
+        static atomic_bool said;
+        xb_log_err(atomic_exchange(&said, true) ? XB_LOG_DEBUG : XB_LOG_WARNING, &err,
+                   "the index is not kept for the next time (--cache-dir, XEBEC_CACHE_DIR)",
+                   (char *)NULL);
+    }
+}
+
 static int open_all(struct xb_repository *repository, const struct xb_secret *password,
-                    const struct xb_format_keys *keys, struct xb_error *err)
+                    const struct xb_format_keys *keys,
+                    const struct xb_repository_open_options *options, struct xb_error *err)
 {
     int r = open_format(repository, password, keys, err);
     if (r == 0) {
+        open_cache(repository, options);
         r = xb_repository_refresh_locked(repository, err);
     }
     return r < 0 ? xb_error_wrap(err, "opening the repository in %s",
@@ -122,7 +146,7 @@ int xb_repository_open(struct xb_store *store, const struct xb_secret *password,
 {
     XB_CLEANUP(xb_repository_freep) struct xb_repository *repository = NULL;
     int r = new_repository(store, options, &repository, err);
-    if (r == 0 && (r = open_all(repository, password, NULL, err)) == 0) {
+    if (r == 0 && (r = open_all(repository, password, NULL, options, err)) == 0) {
         *ret = XB_TAKE(repository);
     }
     return r;
@@ -134,7 +158,7 @@ int xb_repository_open_with(struct xb_store *store, const struct xb_format_keys 
 {
     XB_CLEANUP(xb_repository_freep) struct xb_repository *repository = NULL;
     int r = new_repository(store, options, &repository, err);
-    if (r == 0 && (r = open_all(repository, NULL, keys, err)) == 0) {
+    if (r == 0 && (r = open_all(repository, NULL, keys, options, err)) == 0) {
         *ret = XB_TAKE(repository);
     }
     return r;
@@ -149,6 +173,7 @@ void xb_repository_free(struct xb_repository *repository)
         xb_pack_slot_free(&repository->packs[i]);
     }
     xb_index_table_unref(repository->table);
+    xb_index_cache_free(repository->cache);
     xb_pending_free(&repository->pending);
     free(repository->lost.places);
     xb_losses_free(&repository->losses);

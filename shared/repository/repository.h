@@ -93,6 +93,10 @@ struct xb_repository_open_options {
     const char *username; /* written into session markers; NULL: "default" */
     const char *hostname;
     const struct xb_clock *clock; /* NULL: the system's; must outlive the repository */
+    /* Where merged indexes are kept for the next time (docs/repository-format.md); NULL: nowhere.
+     * Not used with `tolerate_damage`, which is there to see what the store has. */
+    const char *cache_folder;
+    uint64_t cache_bytes_max; /* of all repositories there; 0: 4 GiB */
 };
 
 int xb_repository_open(struct xb_store *store, const struct xb_secret *password,

@@ -130,21 +130,36 @@ int xb_seal(const struct xb_sealer *sealer, const unsigned char *iv, size_t iv_l
     return 0;
 }
 
+/* Into `out`, which has room for plain_len(sealed->len) bytes. */
+static int unseal_to(const struct xb_sealer *sealer, const struct xb_aead_data *associated,
+                     const struct xb_aead_data *sealed, unsigned char *out, struct xb_error *err)
+{
+    unsigned char key[KEY_BYTES];
+    int r = xb_hash_compute(sealer->derive, associated->data, associated->len, key, err);
+    if (r < 0) {
+        return r;
+    }
+    r = xb_aead_open(sealer->aead, key, associated, sealed, out, err);
+    explicit_bzero(key, sizeof key);
+    return r;
+}
+
+static size_t plain_len(size_t sealed_len)
+{
+    return sealed_len < XB_SEAL_OVERHEAD_BYTES ? 0 : sealed_len - XB_SEAL_OVERHEAD_BYTES;
+}
+
 int xb_unseal(const struct xb_sealer *sealer, const unsigned char *iv, size_t iv_len,
               const void *sealed, size_t len, struct xb_buf *out, struct xb_error *err)
 {
-    unsigned char key[KEY_BYTES];
-    size_t plain_len = len < XB_SEAL_OVERHEAD_BYTES ? 0 : len - XB_SEAL_OVERHEAD_BYTES;
-    int r = xb_buf_reserve(out, plain_len, err);
-    if (r < 0 || (r = xb_hash_compute(sealer->derive, iv, iv_len, key, err)) < 0) {
+    const struct xb_aead_data associated = {iv, iv_len};
+    const struct xb_aead_data input = {sealed, len};
+    int r = xb_buf_reserve(out, plain_len(len), err);
+    if (r < 0) {
         return r;
     }
-    struct xb_aead_data associated = {iv, iv_len};
-    struct xb_aead_data input = {sealed, len};
-    r = xb_aead_open(sealer->aead, key, &associated, &input, (unsigned char *)out->data + out->len,
-                     err);
-    explicit_bzero(key, sizeof key);
-    out->len += r == 0 ? plain_len : 0;
+    r = unseal_to(sealer, &associated, &input, (unsigned char *)out->data + out->len, err);
+    out->len += r == 0 ? plain_len(len) : 0;
     out->data[out->len] = '\0';
     return r;
 }
@@ -232,4 +247,21 @@ int xb_unseal_blob(const struct xb_sealer *sealer, const char *name, const void 
     }
     r = xb_unseal(sealer, iv, sizeof iv, sealed, len, out, err);
     return r < 0 ? xb_error_wrap(err, "blob %s", name) : 0;
+}
+
+int xb_unseal_blob_to(const struct xb_sealer *sealer, const char *name, const void *sealed,
+                      size_t len, unsigned char *out, size_t *ret_len, struct xb_error *err)
+{
+    unsigned char iv[IV_BYTES];
+    const struct xb_aead_data associated = {iv, sizeof iv};
+    const struct xb_aead_data input = {sealed, len};
+    int r = blob_iv(name, iv, err);
+    if (r < 0) {
+        return r;
+    }
+    if ((r = unseal_to(sealer, &associated, &input, out, err)) < 0) {
+        return xb_error_wrap(err, "blob %s", name);
+    }
+    *ret_len = plain_len(len);
+    return 0;
 }

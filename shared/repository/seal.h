@@ -72,3 +72,8 @@ int xb_seal_blob(const struct xb_sealer *sealer, const char *prefix, const char 
 /* Appends the plain bytes of a blob of that name. */
 int xb_unseal_blob(const struct xb_sealer *sealer, const char *name, const void *sealed, size_t len,
                    struct xb_buf *out, struct xb_error *err) XB_MUST_CHECK;
+/* The same into `out`, which has room for `len` bytes; *ret_len: how many are plain. For blobs that
+ * are too large for memory. */
+int xb_unseal_blob_to(const struct xb_sealer *sealer, const char *name, const void *sealed,
+                      size_t len, unsigned char *out, size_t *ret_len,
+                      struct xb_error *err) XB_MUST_CHECK;

@@ -12,6 +12,7 @@
 #include "shared/base/cleanup.h"
 #include "shared/base/file.h"
 #include "shared/base/log.h"
+#include "shared/base/scratch.h"
 
 enum { FIRST_BYTES = 4096, COPY_BYTES = 64 * 1024 };
 
@@ -60,7 +61,8 @@ static int open_place(struct xb_spill *spill, unsigned place, struct xb_error *e
         return open_memory(err);
     }
     if (place == PLACE_TEMPORARY) {
-        return xb_file_temporary(NULL, err);
+        const char *in = NULL;
+        return xb_scratch_file("the index", &in, err);
     }
     int fd =
         spill->folder < 0 ? -1 : openat(spill->folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);

@@ -19,6 +19,7 @@
 #include "shared/base/clock.h"
 #include "shared/repository/epoch.h"
 #include "shared/repository/format.h"
+#include "shared/repository/index_cache.h"
 #include "shared/repository/index_table.h"
 #include "shared/repository/pack.h"
 #include "shared/repository/pending.h"
@@ -69,6 +70,7 @@ struct xb_repository {
     struct xb_store *store;
     const struct xb_clock *clock;
     struct xb_sealer *sealer;
+    struct xb_index_cache *cache; /* NULL: none */
     struct xb_format format; /* version, index_version, pack_bytes_max, epoch_refresh_ns: lock */
     struct xb_format_keys keys;
     unsigned char unique_id[XB_FORMAT_UNIQUE_ID_BYTES_MAX];
@@ -128,9 +130,19 @@ int xb_repository_open_with(struct xb_store *store, const struct xb_format_keys 
                             const struct xb_repository_open_options *options,
                             struct xb_repository **ret, struct xb_error *err) XB_MUST_CHECK;
 
+/* A name of a listing, with what is known of the blob. */
+struct xb_index_item {
+    uint64_t size;
+    char name[];
+};
+static inline struct xb_index_item *xb_index_item_of(const char *name)
+{
+    return (struct xb_index_item *)(uintptr_t)(name - offsetof(struct xb_index_item, name));
+}
+
 /* The blobs that make up the index right now. */
 struct xb_index_listing {
-    char **names;
+    char **names; /* each in a struct xb_index_item */
     size_t count, cap;
     struct xb_epoch_set set; /* borrows names */
     int64_t listed_ns;       /* monotonic, when it began */
@@ -170,6 +182,12 @@ void xb_content_info_fill(const struct xb_index_entry *entry, const char *pack,
                           struct xb_content_info *ret);
 
 struct xb_index_table *xb_repository_table(struct xb_repository *repository); /* a reference */
+
+/* Where merged indexes are built; -1: anywhere. */
+static inline int xb_repository_cache_folder(const struct xb_repository *repository)
+{
+    return repository->cache ? xb_index_cache_folder(repository->cache) : -1;
+}
 
 /* Says which content an error is about. */
 int xb_content_wrap(struct xb_error *err, const struct xb_content_id *id);
@@ -216,13 +234,19 @@ int xb_pack_slot_close(struct xb_repository *repository, struct xb_pack_slot *sl
 int xb_repository_session(struct xb_repository *repository, char ret_id[XB_SESSION_ID_BYTES],
                           struct xb_error *err) XB_MUST_CHECK;
 
+/* The blobs that were put. */
+struct xb_index_put {
+    uint64_t names_hash; /* the sum of the hashes of their names, as in a listing */
+    struct xb_index_blob_hash *blobs;
+    size_t count;
+};
+
 /* Writes the index of everything pending under the present write epoch, in one or more shards.
  * *ret_moved: the epoch moved on meanwhile, nothing of the index is left in the store, and the
  * whole commit is to be done again. Else *ret_after is the listing made after the last put, and
- * *ret_names_hash the sum of the hashes of the names put. flush_lock must be held, no writer
- * inside. */
+ * *ret what was put (the caller frees its blobs). flush_lock must be held, no writer inside. */
 int xb_index_put(struct xb_repository *repository, struct xb_index_listing *ret_after,
-                 uint64_t *ret_names_hash, bool *ret_moved, struct xb_error *err) XB_MUST_CHECK;
+                 struct xb_index_put *ret, bool *ret_moved, struct xb_error *err) XB_MUST_CHECK;
 
 /* Takes over into `to` what is marked as reused in `from`; what `to` does not know is lost. `lock`
  * must be held. */
