@@ -43,16 +43,8 @@ void xb_restore_fail_memory(struct restore *restore)
 static int copy_entry(const struct xb_entry *from, struct xb_entry *ret, struct xb_error *err)
 {
     XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(XB_MANIFEST_BYTES_MAX);
-    struct json_object *json = NULL;
     int r = xb_entry_encode(from, &text, err);
-    if (r == 0) {
-        r = xb_json_parse(text.data, text.len, &json, err);
-    }
-    if (r == 0) {
-        r = xb_entry_decode(json, ret, err);
-        json_object_put(json);
-    }
-    return r;
+    return r < 0 ? r : xb_entry_decode(text.data, text.len, ret, err);
 }
 
 static int step_down(struct xb_repository *repository, const char *name, struct xb_entry *entry,

@@ -306,26 +306,46 @@ static size_t utf8_step(const char *text, size_t len)
     return 0;
 }
 
-int xb_json_go_string(struct xb_buf *out, const char *text, size_t len, struct xb_error *err)
+/* How many bytes from here on Go writes as they are, ASCII only. */
+static size_t plain_bytes(const char *text, size_t len)
+{
+    static const bool special[256] = {
+        [0 ... 0x1f] = true, ['"'] = true, ['\\'] = true,          ['<'] = true,
+        ['>'] = true,        ['&'] = true, [0x80 ... 0xff] = true,
+    };
+    size_t count = 0;
+    while (count < len && !special[(unsigned char)text[count]]) {
+        count++;
+    }
+    return count;
+}
+
+/* The one character at text; *ret_step: how many bytes it has. */
+static int go_character(struct xb_buf *out, const char *text, size_t len, size_t *ret_step,
+                        struct xb_error *err)
 {
     char space[8];
+    size_t step = utf8_step(text, len);
+    const char *escape = go_escape((unsigned char)*text, space);
+    *ret_step = step ? step : 1;
+    if (!escape && step == 0) {
+        escape = "\\ufffd";
+    } else if (step == 3 && memcmp(text, "\xe2\x80\xa8", 3) == 0) {
+        escape = "\\u2028";
+    } else if (step == 3 && memcmp(text, "\xe2\x80\xa9", 3) == 0) {
+        escape = "\\u2029";
+    }
+    return escape ? xb_buf_append_str(out, escape, err) : xb_buf_append(out, text, step, err);
+}
+
+int xb_json_go_string(struct xb_buf *out, const char *text, size_t len, struct xb_error *err)
+{
     int r = xb_buf_append(out, "\"", 1, err);
     for (size_t i = 0; i < len && r == 0;) {
-        size_t step = utf8_step(text + i, len - i);
-        const char *escape = go_escape((unsigned char)text[i], space);
-        if (escape) {
-            r = xb_buf_append_str(out, escape, err);
-        } else if (step == 0) {
-            r = xb_buf_append_str(out, "\\ufffd", err);
-            step = 1;
-        } else if (step == 3 && memcmp(text + i, "\xe2\x80\xa8", 3) == 0) {
-            r = xb_buf_append_str(out, "\\u2028", err);
-        } else if (step == 3 && memcmp(text + i, "\xe2\x80\xa9", 3) == 0) {
-            r = xb_buf_append_str(out, "\\u2029", err);
-        } else {
-            r = xb_buf_append(out, text + i, step, err);
-        }
-        i += step ? step : 1;
+        size_t step = plain_bytes(text + i, len - i);
+        r = step ? xb_buf_append(out, text + i, step, err)
+                 : go_character(out, text + i, len - i, &step, err);
+        i += step;
     }
     return r < 0 ? r : xb_buf_append(out, "\"", 1, err);
 }

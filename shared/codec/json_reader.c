@@ -130,8 +130,7 @@ static int more(struct xb_json_reader *reader, struct xb_error *err)
     return len > 0;
 }
 
-/* 1: *ret is the next byte that is no white space; 0: there is none. */
-static int peek(struct xb_json_reader *reader, char *ret, struct xb_error *err)
+static int peek_slowly(struct xb_json_reader *reader, char *ret, struct xb_error *err)
 {
     for (;;) {
         if (reader->at == reader->end) {
@@ -150,7 +149,30 @@ static int peek(struct xb_json_reader *reader, char *ret, struct xb_error *err)
     }
 }
 
+/* 1: *ret is the next byte that is no white space; 0: there is none. */
+static inline int peek(struct xb_json_reader *reader, char *ret, struct xb_error *err)
+{
+    if (reader->at < reader->end && (unsigned char)*reader->at > ' ') {
+        *ret = *reader->at;
+        return 1;
+    }
+    return peek_slowly(reader, ret, err);
+}
+
 /* ---- strings ---- */
+
+static inline const char *skip_plain(const char *c, const char *end)
+{
+    const unsigned char *at = (const unsigned char *)c;
+    const unsigned char *last = (const unsigned char *)end;
+    while (last - at >= 4 && !(special[at[0]] | special[at[1]] | special[at[2]] | special[at[3]])) {
+        at += 4;
+    }
+    while (at < last && !special[*at]) {
+        at++;
+    }
+    return (const char *)at;
+}
 
 static int hex_digits(const char *text, size_t left, uint32_t *ret)
 {
@@ -249,14 +271,11 @@ struct scanned {
 };
 
 /* Finds the string's end; `keep` is its start. */
-static int scan(struct xb_json_reader *reader, struct scanned *ret, struct xb_error *err)
+static inline int scan(struct xb_json_reader *reader, struct scanned *ret, struct xb_error *err)
 {
     struct scanned scanned = {.plain = true, .ascii = true};
     for (;;) {
-        const char *c = reader->keep + scanned.len;
-        while (c < reader->end && !special[(unsigned char)*c]) {
-            c++;
-        }
+        const char *c = skip_plain(reader->keep + scanned.len, reader->end);
         scanned.len = (size_t)(c - reader->keep);
         bool slash = c < reader->end && *c == '\\';
         if (c == reader->end || (slash && c + 1 == reader->end)) {

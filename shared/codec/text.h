@@ -39,6 +39,9 @@ void xb_time_format_micro(int64_t ns, char out[XB_TIME_TEXT_BYTES]);
 /* Any RFC 3339 time with zone; up to 9 digits of fraction; CORRUPT outside int64 ns (1677..2262).
  */
 int xb_time_parse(const char *text, int64_t *ret_ns, struct xb_error *err) XB_MUST_CHECK;
+/* The quick way for what xb_time_format writes, which need not end with a NUL. False: anything
+ * else, which may still be a time. */
+bool xb_time_read(const char *text, size_t len, int64_t *ret_ns);
 
 /* Go's duration text ("4h0m0s", "1.5h", "250ms"); INVALID when malformed or out of range. */
 int xb_duration_parse(const char *text, int64_t *ret_ns, struct xb_error *err) XB_MUST_CHECK;

@@ -99,8 +99,8 @@ XB_DEFINE_CLEANUP(xb_summary_freep, struct xb_summary, xb_summary_free);
 /* Appends the entry's JSON object. Also used for a snapshot's rootEntry. */
 int xb_entry_encode(const struct xb_entry *entry, struct xb_buf *out,
                     struct xb_error *err) XB_MUST_CHECK;
-struct json_object;
-int xb_entry_decode(struct json_object *json, struct xb_entry *ret,
+/* The reverse: the text is one object, white space around it allowed. */
+int xb_entry_decode(const char *text, size_t len, struct xb_entry *ret,
                     struct xb_error *err) XB_MUST_CHECK;
 
 /* Builds a directory object. Entries may be added in any order and are sorted (directories first,
@@ -135,18 +135,71 @@ void xb_directory_builder_free(struct xb_directory_builder *builder);
 XB_DEFINE_CLEANUP(xb_directory_builder_freep, struct xb_directory_builder,
                   xb_directory_builder_free);
 
+/* ---- reading ---- */
+
+/* Goes through a directory's entries in stored order, special files last. Memory does not depend on
+ * their number (but see XB_DIRECTORY_LOSSY_MAX): a chunk of the object and one entry. An object
+ * that is damaged further on is found out only there. */
+struct xb_directory_cursor;
+
+/* kopia stores all names that are no UTF-8 with U+FFFD in them, so that a folder of its can hold
+ * one name several times: each but the first gets another name, NAME~2 and so on, and is `renamed`.
+ * The cursor remembers (16 bytes each) which names with U+FFFD it has seen, at most this many.
+ * Names without it are told apart only where they follow one another. */
+enum { XB_DIRECTORY_LOSSY_MAX = 4 << 20 };
+
+int xb_directory_open(struct xb_repository *repository, const struct xb_object_id *id,
+                      struct xb_directory_cursor **ret, struct xb_error *err) XB_MUST_CHECK;
+/* The next entry, NULL at the end. It is the cursor's until the next call; the caller may take its
+ * content, and then leaves an empty one: `mine = *entry; *entry = (struct xb_entry){.name = NULL};`
+ */
+int xb_directory_next(struct xb_directory_cursor *cursor, struct xb_entry **ret,
+                      struct xb_error *err) XB_MUST_CHECK;
+/* What xb_directory_builder_keep_text takes of the present entry, until the next call. */
+struct xb_entry_text;
+const struct xb_entry_text *xb_directory_cursor_text(const struct xb_directory_cursor *cursor);
+/* Bytes of the directory's text: how large it would be in memory. */
+uint64_t xb_directory_cursor_length(const struct xb_directory_cursor *cursor);
+/* Entries so far, and the summary if it has been passed: both are whole at the end. */
+uint64_t xb_directory_cursor_count(const struct xb_directory_cursor *cursor);
+const struct xb_summary *xb_directory_cursor_summary(const struct xb_directory_cursor *cursor);
+/* How much memory it holds now. */
+size_t xb_directory_cursor_memory(const struct xb_directory_cursor *cursor);
+/* Gives that memory back; the chunk is read again when the cursor goes on. For who goes into a
+ * subfolder. The present entry stays, its text does not. */
+void xb_directory_cursor_rest(struct xb_directory_cursor *cursor);
+void xb_directory_close(struct xb_directory_cursor *cursor);
+XB_DEFINE_CLEANUP(xb_directory_closep, struct xb_directory_cursor, xb_directory_close);
+
+/* The JSON behind an entry's name, if it is just what would be written for the entry; NULL if not.
+ */
+struct xb_entry_text {
+    const char *rest;
+    size_t len;
+};
+
+/* A whole directory, for finding by name; only for what is known to be small (look at the cursor's
+ * length). */
 struct xb_directory {
     struct xb_entry *entries; /* in stored order, special files last */
+    struct xb_entry_text *texts;
     size_t count;
     struct xb_summary summary;
     uint32_t *by_name; /* positions in the order of raw names */
+    char *text;
 };
 int xb_directory_read(struct xb_repository *repository, const struct xb_object_id *id,
                       struct xb_directory **ret, struct xb_error *err) XB_MUST_CHECK;
-/* The same from bytes (pure; the fuzz target). */
+/* The same from bytes (pure; a fuzz target). */
 int xb_directory_decode(const char *data, size_t len, struct xb_directory **ret,
                         struct xb_error *err) XB_MUST_CHECK;
+/* A cursor through bytes, which must outlive it (pure). */
+int xb_directory_open_text(const char *text, size_t len, struct xb_directory_cursor **ret,
+                           struct xb_error *err) XB_MUST_CHECK;
 /* NULL if absent. Found by binary search, whatever the stored order. */
 const struct xb_entry *xb_directory_find(const struct xb_directory *directory, const char *name);
+/* The text of one of its entries; lives as long as the directory. */
+const struct xb_entry_text *xb_directory_text(const struct xb_directory *directory,
+                                              const struct xb_entry *entry);
 void xb_directory_free(struct xb_directory *directory);
 XB_DEFINE_CLEANUP(xb_directory_freep, struct xb_directory, xb_directory_free);

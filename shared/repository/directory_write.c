@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/codec/json.h"
 #include "shared/repository/entry_internal.h"
 
 enum { SUMMARY_ERRORS_MAX = 10, DIRECTORY_BYTES_MAX = 1 << 30, SUMMARY_BYTES_MAX = 16 << 20 };

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "shared/base/fnv.h"
+#include "shared/codec/json.h"
 #include "shared/codec/text.h"
 #include "shared/repository/entry_internal.h"
 
@@ -34,6 +35,42 @@ void xb_entry_stored_name(const char *raw, char out[XB_ENTRY_STORED_NAME_BYTES])
     }
     snprintf(out + keep, STAND_IN_SUFFIX_BYTES + 1, "~%016" PRIx64, hash);
 }
+
+/* ---- short fields: they are put together in a line on the stack, whose length covers all of them
+ * at their longest ---- */
+
+enum { LINE_BYTES = 512 };
+
+static char *put_text(char *at, const char *text)
+{
+    size_t len = strlen(text);
+    memcpy(at, text, len);
+    return at + len;
+}
+
+static char *put_number(char *at, uint64_t value, unsigned base)
+{
+    char digits[24];
+    size_t count = 0;
+    do {
+        digits[count++] = (char)('0' + value % base);
+        value /= base;
+    } while (value);
+    while (count > 0) {
+        *at++ = digits[--count];
+    }
+    return at;
+}
+
+/* The key, with all marks up to the opening quote, and the time. */
+static char *put_time(char *at, const char *key, int64_t ns)
+{
+    char text[XB_TIME_TEXT_BYTES];
+    xb_time_format(ns, text);
+    return put_text(put_text(put_text(at, key), text), "\"");
+}
+
+/* ---- the others ---- */
 
 static int encode_string_field(struct xb_buf *out, const char *key, const char *value,
                                struct xb_error *err)
@@ -65,24 +102,25 @@ static int encode_errors(const struct xb_summary *summary, struct xb_buf *out, s
 
 int xb_summary_encode(const struct xb_summary *summary, struct xb_buf *out, struct xb_error *err)
 {
-    char max_time[XB_TIME_TEXT_BYTES];
-    xb_time_format(summary->max_time_ns, max_time);
-    int r =
-        xb_buf_printf(out, err,
-                      "{\"size\":%" PRIu64 ",\"files\":%" PRIu64 ",\"symlinks\":%" PRIu64
-                      ",\"dirs\":%" PRIu64 ",\"maxTime\":\"%s\"",
-                      summary->size, summary->files, summary->symlinks, summary->dirs, max_time);
+    char line[LINE_BYTES];
+    char *at = put_number(put_text(line, "{\"size\":"), summary->size, 10);
+    at = put_number(put_text(at, ",\"files\":"), summary->files, 10);
+    at = put_number(put_text(at, ",\"symlinks\":"), summary->symlinks, 10);
+    at = put_number(put_text(at, ",\"dirs\":"), summary->dirs, 10);
+    at = put_time(at, ",\"maxTime\":\"", summary->max_time_ns);
+    int r = xb_buf_append(out, line, (size_t)(at - line), err);
     if (r == 0 && summary->incomplete) {
         r = xb_buf_append_str(out, ",", err);
         if (r == 0) {
             r = encode_string_field(out, "incomplete", summary->incomplete, err);
         }
     }
-    if (r == 0) {
-        r = xb_buf_printf(out, err, ",\"numFailed\":%" PRIu64, summary->num_failed);
+    at = put_number(put_text(line, ",\"numFailed\":"), summary->num_failed, 10);
+    if (summary->num_ignored_errors) {
+        at = put_number(put_text(at, ",\"numIgnoredErrors\":"), summary->num_ignored_errors, 10);
     }
-    if (r == 0 && summary->num_ignored_errors) {
-        r = xb_buf_printf(out, err, ",\"numIgnoredErrors\":%" PRIu64, summary->num_ignored_errors);
+    if (r == 0) {
+        r = xb_buf_append(out, line, (size_t)(at - line), err);
     }
     if (r == 0 && summary->error_count) {
         r = encode_errors(summary, out, err);
@@ -139,6 +177,8 @@ static int encode_node(const struct xb_entry *entry, struct xb_buf *out, struct 
 
 static int encode_identity(const struct xb_entry *entry, struct xb_buf *out, struct xb_error *err)
 {
+    char line[LINE_BYTES];
+    char *at = line;
     int r = 0;
     if (entry->link) {
         r = xb_buf_append_str(out, ",", err);
@@ -146,15 +186,15 @@ static int encode_identity(const struct xb_entry *entry, struct xb_buf *out, str
             r = encode_string_field(out, "x-link", entry->link, err);
         }
     }
-    if (r == 0 && entry->inode) {
-        r = xb_buf_printf(out, err, ",\"x-ino\":\"%" PRIu64 "\"", entry->inode);
+    if (entry->inode) {
+        at = put_text(at, ",\"x-ino\":\"");
+        at = put_number(at, entry->inode, 10);
+        at = put_text(at, "\"");
     }
-    if (r == 0 && entry->ctime_ns) {
-        char text[XB_TIME_TEXT_BYTES];
-        xb_time_format(entry->ctime_ns, text);
-        r = xb_buf_printf(out, err, ",\"x-ctime\":\"%s\"", text);
+    if (entry->ctime_ns) {
+        at = put_time(at, ",\"x-ctime\":\"", entry->ctime_ns);
     }
-    return r;
+    return r < 0 ? r : xb_buf_append(out, line, (size_t)(at - line), err);
 }
 
 /* What kopia does not know; it ignores these fields and its maintenance keeps them. */
@@ -191,44 +231,50 @@ static uint32_t go_mode(uint32_t mode)
            (mode & 02000U ? (uint32_t)GO_SETGID : 0) | (mode & 01000U ? (uint32_t)GO_STICKY : 0);
 }
 
-static int encode_numbers(const struct xb_entry *entry, struct xb_buf *out, struct xb_error *err)
+/* Type, mode, size, mtime, owner: none of them is long. */
+static char *put_numbers(char *at, const struct xb_entry *entry)
 {
-    int r = 0;
     uint32_t mode = go_mode(entry->mode);
     if (mode) {
-        r = xb_buf_printf(out, err, ",\"mode\":\"0%o\"", mode);
+        at = put_text(at, ",\"mode\":\"0");
+        at = put_number(at, mode, 8);
+        at = put_text(at, "\"");
     }
-    if (r == 0 && entry->size && entry->type != XB_ENTRY_DIRECTORY) {
-        r = xb_buf_printf(out, err, ",\"size\":%" PRIu64, entry->size);
+    if (entry->size && entry->type != XB_ENTRY_DIRECTORY) {
+        at = put_text(at, ",\"size\":");
+        at = put_number(at, entry->size, 10);
     }
-    if (r == 0 && entry->mtime_ns) {
-        char text[XB_TIME_TEXT_BYTES];
-        xb_time_format(entry->mtime_ns, text);
-        r = xb_buf_printf(out, err, ",\"mtime\":\"%s\"", text);
+    if (entry->mtime_ns) {
+        at = put_time(at, ",\"mtime\":\"", entry->mtime_ns);
     }
-    if (r == 0 && entry->uid) {
-        r = xb_buf_printf(out, err, ",\"uid\":%u", entry->uid);
+    if (entry->uid) {
+        at = put_text(at, ",\"uid\":");
+        at = put_number(at, entry->uid, 10);
     }
-    if (r == 0 && entry->gid) {
-        r = xb_buf_printf(out, err, ",\"gid\":%u", entry->gid);
+    if (entry->gid) {
+        at = put_text(at, ",\"gid\":");
+        at = put_number(at, entry->gid, 10);
     }
-    return r;
+    return at;
 }
 
 int xb_entry_encode_rest(const struct xb_entry *entry, struct xb_buf *out, struct xb_error *err)
 {
     static const char types[] = {'d', 'f', 's'};
+    char line[LINE_BYTES];
+    char *at = put_text(line, ",\"type\":\"");
     if (!xb_entry_name_valid(entry->name, strlen(entry->name))) {
         return xb_error_set(err, XB_ERR_BUG, -EINVAL, "not an entry's name");
     }
-    int r = xb_buf_printf(out, err, ",\"type\":\"%c\"", types[entry->type]);
-    if (r < 0 || (r = encode_numbers(entry, out, err)) < 0) {
-        return r;
-    }
+    *at++ = types[entry->type];
+    at = put_numbers(put_text(at, "\""), entry);
     if (!entry->node) {
         /* A special file has no data, and kopia would not see what only our field names. */
-        r = xb_buf_printf(out, err, ",\"obj\":\"%s\"", entry->object.text);
+        at = put_text(at, ",\"obj\":\"");
+        at = put_text(at, entry->object.text);
+        at = put_text(at, "\"");
     }
+    int r = xb_buf_append(out, line, (size_t)(at - line), err);
     if (r == 0 && entry->summary) {
         r = xb_buf_append_str(out, ",\"summ\":", err);
         if (r == 0) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/codec/json.h"
 #include "shared/codec/text.h"
 #include "shared/repository/entry_internal.h"
 #include "shared/repository/snapshot.h"
@@ -283,6 +284,14 @@ static int decode_device(xb_json *json, struct xb_snapshot *snapshot, struct xb_
     return copy_text(own, "table", false, &device->table, err);
 }
 
+/* Entries have a parser of their own. */
+static int decode_root(xb_json *root, struct xb_entry *ret, struct xb_error *err)
+{
+    XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(XB_JSON_SPAN_BYTES_MAX);
+    int r = xb_json_write(root, &text, err);
+    return r < 0 ? r : xb_entry_decode(text.data, text.len, ret, err);
+}
+
 static int decode(xb_json *json, struct xb_snapshot *snapshot, struct xb_error *err)
 {
     xb_json *root = NULL;
@@ -295,7 +304,7 @@ static int decode(xb_json *json, struct xb_snapshot *snapshot, struct xb_error *
         (r = decode_time(json, "endTime", &snapshot->end_ns, err)) < 0 ||
         (r = xb_json_need_str(json, "incomplete", false, &incomplete, err)) < 0 ||
         (r = xb_json_need_object(json, "rootEntry", true, &root, err)) < 0 ||
-        (r = xb_entry_decode(root, &snapshot->root, err)) < 0) {
+        (r = decode_root(root, &snapshot->root, err)) < 0) {
         return r;
     }
     if (incomplete && incomplete[0] && !(snapshot->incomplete = strdup(incomplete))) {

@@ -11,10 +11,12 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "shared/base/clock.h"
 #include "shared/codec/json.h"
 #include "shared/codec/text.h"
+#include "tests/harness/property.h"
 
 static void base64(void **state)
 {
@@ -94,6 +96,40 @@ static void times(void **state)
     for (size_t i = 0; i < 8; i++) {
         int64_t ns;
         assert_true(xb_time_parse(bad[i], &ns, &err) < 0);
+    }
+}
+
+/* Against the C library, over the whole range and around the turns of years. */
+static void times_match_the_library(void **state)
+{
+    (void)state;
+    struct property source = property_begin("times");
+    for (int i = 0; i < 20000; i++) {
+        struct xb_error err = XB_ERROR_INIT;
+        char text[XB_TIME_TEXT_BYTES], want[XB_TIME_TEXT_BYTES];
+        int64_t ns = (int64_t)property_next(&source), again = 0, parsed = 0;
+        ns = i % 2 ? ns : ns / XB_NS_PER_S / 86400 * 86400 * XB_NS_PER_S - (i % 4 < 2);
+        int64_t seconds = ns / XB_NS_PER_S - (ns % XB_NS_PER_S < 0);
+        struct tm tm;
+        time_t time = (time_t)seconds;
+        gmtime_r(&time, &tm);
+        assert_int_equal(strftime(want, sizeof want, "%Y-%m-%dT%H:%M:%S", &tm), 19);
+        xb_time_format(ns, text);
+        assert_memory_equal(text, want, 19);
+        assert_true(xb_time_read(text, strlen(text), &again));
+        assert_int_equal(again, ns);
+        assert_int_equal(xb_time_parse(text, &parsed, &err), 0);
+        assert_int_equal(parsed, ns);
+        /* What is altered is refused, or is read as the other way reads it, and written so again.
+         */
+        text[property_below(&source, strlen(text))] =
+            "0123456789:-.TZ"[property_below(&source, 15)];
+        if (xb_time_read(text, strlen(text), &again)) {
+            assert_int_equal(xb_time_parse(text, &parsed, &err), 0);
+            assert_int_equal(parsed, again);
+            xb_time_format(again, want);
+            assert_string_equal(want, text);
+        }
     }
 }
 
@@ -207,9 +243,11 @@ static void utf8(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(base64),       cmocka_unit_test(hex),        cmocka_unit_test(times),
-        cmocka_unit_test(durations),    cmocka_unit_test(go_strings), cmocka_unit_test(json_paths),
-        cmocka_unit_test(json_refused), cmocka_unit_test(utf8),
+        cmocka_unit_test(base64),     cmocka_unit_test(hex),
+        cmocka_unit_test(times),      cmocka_unit_test(times_match_the_library),
+        cmocka_unit_test(durations),  cmocka_unit_test(go_strings),
+        cmocka_unit_test(json_paths), cmocka_unit_test(json_refused),
+        cmocka_unit_test(utf8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

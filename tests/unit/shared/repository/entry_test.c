@@ -14,9 +14,7 @@
 
 static int decode(const char *text, size_t len, struct xb_entry *ret, struct xb_error *err)
 {
-    XB_CLEANUP(xb_json_putp) xb_json *json = NULL;
-    int r = xb_json_parse(text, len, &json, err);
-    return r < 0 ? r : xb_entry_decode(json, ret, err);
+    return xb_entry_decode(text, len, ret, err);
 }
 
 static struct xb_entry decoded(const char *text)

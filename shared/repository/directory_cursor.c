@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Reading a directory object entry by entry. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/base/fnv.h"
+#include "shared/repository/directory_internal.h"
+
+enum { WINDOW_BYTES = 64 * 1024, FIRST_NAMES = 64 };
+
+static const char lossy_mark[] = "\xef\xbf\xbd"; /* U+FFFD */
+
+/* Hashes of names, in open addressing; 0 is a free place. */
+struct names {
+    uint64_t *slots;
+    size_t count, cap;
+};
+
+enum place { PLACE_START, PLACE_MEMBERS, PLACE_ENTRIES, PLACE_SPECIAL, PLACE_END };
+
+struct xb_directory_cursor {
+    struct xb_repository *repository; /* NULL: a text */
+    struct xb_object_id id;
+    struct xb_object_reader *object; /* NULL: resting */
+    const char *piece;               /* of the object, not yet in the window */
+    size_t piece_len, held;          /* held: bytes of the object's chunk */
+    uint64_t length;
+    struct xb_json_reader reader;
+    enum place place;
+    bool stream_seen, seen[2]; /* seen: `entries`, `x-special` */
+    bool as_stored;            /* names stay as they are */
+    struct xb_entry entry;
+    struct xb_entry_text text;
+    uint64_t count;
+    struct xb_summary summary;
+    struct names names;
+    struct xb_buf last; /* the name before, as stored */
+    size_t number;      /* of the last one that was made of it */
+};
+
+/* ---- the text ---- */
+
+/* Goes on where the reader's window ends. */
+static int reopen(struct xb_directory_cursor *cursor, struct xb_error *err)
+{
+    uint64_t offset =
+        xb_json_offset(&cursor->reader) + (uint64_t)(cursor->reader.end - cursor->reader.at);
+    int r = xb_object_reader_open(cursor->repository, &cursor->id, &cursor->object, err);
+    cursor->piece_len = 0;
+    return r < 0 ? r : xb_object_reader_seek(cursor->object, offset, err);
+}
+
+static int next_piece(struct xb_directory_cursor *cursor, struct xb_error *err)
+{
+    const void *data = NULL;
+    size_t len = 0;
+    int r = cursor->object ? 0 : reopen(cursor, err);
+    if (r == 0) {
+        r = xb_object_reader_next(cursor->object, &data, &len, err);
+    }
+    if (r == 0) {
+        cursor->piece = data;
+        cursor->piece_len = len;
+        cursor->held = len ? len : cursor->held;
+    }
+    return r;
+}
+
+static int fill_window(void *context, char *to, size_t room, size_t *ret_len, struct xb_error *err)
+{
+    struct xb_directory_cursor *cursor = context;
+    if (cursor->piece_len == 0) {
+        int r = next_piece(cursor, err);
+        if (r < 0) {
+            return r;
+        }
+    }
+    size_t len = room < cursor->piece_len ? room : cursor->piece_len;
+    if (len > 0) {
+        memcpy(to, cursor->piece, len);
+    }
+    cursor->piece += len;
+    cursor->piece_len -= len;
+    *ret_len = len;
+    return 0;
+}
+
+static int new_cursor(struct xb_directory_cursor **ret, struct xb_error *err)
+{
+    struct xb_directory_cursor *cursor = calloc(1, sizeof *cursor);
+    if (!cursor) {
+        return xb_error_no_memory(err, "a directory");
+    }
+    cursor->last.max = XB_ENTRY_NAME_BYTES_MAX + 1;
+    *ret = cursor;
+    return 0;
+}
+
+int xb_directory_open_text(const char *text, size_t len, struct xb_directory_cursor **ret,
+                           struct xb_error *err)
+{
+    int r = new_cursor(ret, err);
+    if (r == 0) {
+        (*ret)->length = len;
+        xb_json_reader_init_text(&(*ret)->reader, text, len);
+    }
+    return r;
+}
+
+int xb_directory_open(struct xb_repository *repository, const struct xb_object_id *id,
+                      struct xb_directory_cursor **ret, struct xb_error *err)
+{
+    XB_CLEANUP(xb_directory_closep) struct xb_directory_cursor *cursor = NULL;
+    int r = new_cursor(&cursor, err);
+    if (r < 0) {
+        return r;
+    }
+    cursor->repository = repository;
+    cursor->id = *id;
+    r = xb_object_reader_open(repository, id, &cursor->object, err);
+    if (r == 0) {
+        cursor->length = xb_object_reader_length(cursor->object);
+        r = next_piece(cursor, err);
+    }
+    if (r < 0) {
+        return xb_error_wrap(err, "directory %s", id->text);
+    }
+    if (cursor->piece_len == cursor->length) {
+        /* The usual folder: it is read where it lies. */
+        xb_json_reader_init_text(&cursor->reader, cursor->piece, cursor->piece_len);
+    } else {
+        xb_json_reader_init(&cursor->reader, fill_window, cursor, WINDOW_BYTES);
+    }
+    *ret = XB_TAKE(cursor);
+    return 0;
+}
+
+void xb_directory_cursor_rest(struct xb_directory_cursor *cursor)
+{
+    if (!cursor->object) {
+        return;
+    }
+    cursor->text = (struct xb_entry_text){.rest = NULL};
+    if (!cursor->reader.source) {
+        cursor->reader.source = fill_window;
+        cursor->reader.context = cursor;
+        cursor->reader.memory_bytes = WINDOW_BYTES;
+    }
+    xb_json_drop_window(&cursor->reader);
+    xb_object_reader_free(XB_TAKE(cursor->object));
+    cursor->held = 0;
+}
+
+size_t xb_directory_cursor_memory(const struct xb_directory_cursor *cursor)
+{
+    return sizeof *cursor + cursor->held +
+           (cursor->reader.memory ? cursor->reader.memory_bytes : 0) +
+           cursor->names.cap * sizeof *cursor->names.slots;
+}
+
+uint64_t xb_directory_cursor_length(const struct xb_directory_cursor *cursor)
+{
+    return cursor->length;
+}
+
+uint64_t xb_directory_cursor_count(const struct xb_directory_cursor *cursor)
+{
+    return cursor->count;
+}
+
+const struct xb_summary *xb_directory_cursor_summary(const struct xb_directory_cursor *cursor)
+{
+    return &cursor->summary;
+}
+
+const struct xb_entry_text *xb_directory_cursor_text(const struct xb_directory_cursor *cursor)
+{
+    return &cursor->text;
+}
+
+void xb_directory_cursor_as_stored(struct xb_directory_cursor *cursor)
+{
+    cursor->as_stored = true;
+}
+
+void xb_directory_close(struct xb_directory_cursor *cursor)
+{
+    if (!cursor) {
+        return;
+    }
+    xb_json_reader_done(&cursor->reader);
+    xb_object_reader_free(cursor->object);
+    xb_entry_free(&cursor->entry);
+    xb_summary_clear(&cursor->summary);
+    free(cursor->names.slots);
+    xb_buf_free(&cursor->last);
+    free(cursor);
+}
+
+/* ---- names that come several times ---- */
+
+static uint64_t name_hash(const char *name)
+{
+    uint64_t hash = xb_fnv1a(name);
+    return hash ? hash : 1;
+}
+
+static uint64_t *find_slot(uint64_t *slots, size_t cap, uint64_t hash)
+{
+    size_t at = (size_t)(hash ^ hash >> 32) & (cap - 1);
+    while (slots[at] && slots[at] != hash) {
+        at = (at + 1) & (cap - 1);
+    }
+    return &slots[at];
+}
+
+static bool has_name(const struct names *names, uint64_t hash)
+{
+    return names->cap && *find_slot(names->slots, names->cap, hash) == hash;
+}
+
+static int add_name(struct names *names, uint64_t hash, struct xb_error *err)
+{
+    if (2 * names->count >= names->cap) {
+        size_t cap = names->cap ? 2 * names->cap : FIRST_NAMES;
+        if (names->count >= XB_DIRECTORY_LOSSY_MAX) {
+            return xb_error_set(err, XB_ERR_FULL, -E2BIG,
+                                "more than %d names that kopia could not store",
+                                XB_DIRECTORY_LOSSY_MAX);
+        }
+        uint64_t *slots = calloc(cap, sizeof *slots);
+        if (!slots) {
+            return xb_error_no_memory(err, "a directory");
+        }
+        for (size_t i = 0; i < names->cap; i++) {
+            if (names->slots[i]) {
+                *find_slot(slots, cap, names->slots[i]) = names->slots[i];
+            }
+        }
+        free(names->slots);
+        names->slots = slots;
+        names->cap = cap;
+    }
+    *find_slot(names->slots, names->cap, hash) = hash;
+    names->count++;
+    return 0;
+}
+
+static int rename_entry(struct xb_directory_cursor *cursor, struct xb_error *err)
+{
+    struct xb_entry *entry = &cursor->entry;
+    for (;;) {
+        char *made = NULL;
+        if (asprintf(&made, "%s~%zu", entry->name, ++cursor->number) < 0) {
+            return xb_error_no_memory(err, "a directory");
+        }
+        uint64_t hash = name_hash(made);
+        if (!has_name(&cursor->names, hash)) {
+            free(entry->name);
+            entry->name = made;
+            entry->renamed = true;
+            return add_name(&cursor->names, hash, err);
+        }
+        free(made);
+    }
+}
+
+/* The first entry of a name keeps it. */
+static int tell_apart(struct xb_directory_cursor *cursor, struct xb_error *err)
+{
+    const char *name = cursor->entry.name;
+    size_t len = strlen(name);
+    bool again = cursor->last.len == len && memcmp(cursor->last.data, name, len) == 0;
+    bool lossy = memmem(name, len, lossy_mark, sizeof lossy_mark - 1) != NULL;
+    int r = 0;
+    if (!again) {
+        cursor->number = 1;
+        xb_buf_clear(&cursor->last);
+        r = xb_buf_append(&cursor->last, name, len, err);
+    }
+    if (r < 0 || (!again && !lossy && cursor->names.count == 0)) {
+        return r;
+    }
+    uint64_t hash = name_hash(name);
+    if (again || has_name(&cursor->names, hash)) {
+        return rename_entry(cursor, err);
+    }
+    return lossy ? add_name(&cursor->names, hash, err) : 0;
+}
+
+/* ---- the directory's members ---- */
+
+static int no_directory(const struct xb_directory_cursor *cursor, struct xb_error *err)
+{
+    return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "not a directory: malformed at byte %llu",
+                        (unsigned long long)xb_json_offset(&cursor->reader));
+}
+
+static int open_list(struct xb_directory_cursor *cursor, size_t list, struct xb_error *err)
+{
+    struct xb_json_token token;
+    int r = xb_json_next(&cursor->reader, &token, err);
+    cursor->seen[list] = true;
+    if (r < 0 || token.kind == XB_JSON_NULL) {
+        return r;
+    }
+    if (token.kind != XB_JSON_ARRAY) {
+        return no_directory(cursor, err);
+    }
+    cursor->place = list ? PLACE_SPECIAL : PLACE_ENTRIES;
+    return 0;
+}
+
+static int read_summary(struct xb_directory_cursor *cursor, const struct xb_json_token *token,
+                        struct xb_error *err)
+{
+    bool plain = false;
+    if (token->kind == XB_JSON_NULL) {
+        return 0;
+    }
+    if (token->kind != XB_JSON_OBJECT) {
+        return no_directory(cursor, err);
+    }
+    xb_summary_clear(&cursor->summary);
+    return xb_summary_read(&cursor->reader, &cursor->summary, &plain, err);
+}
+
+/* One "key": value of the outer object. */
+static int read_member(struct xb_directory_cursor *cursor, const struct xb_json_token *key,
+                       struct xb_error *err)
+{
+    static const char *const lists[] = {"entries", "x-special"};
+    struct xb_json_token token;
+    for (size_t i = 0; i < 2; i++) {
+        if (!cursor->seen[i] && xb_json_token_is(key, lists[i], strlen(lists[i]))) {
+            return open_list(cursor, i, err);
+        }
+    }
+    bool stream = xb_json_token_is(key, "stream", 6);
+    bool summary = xb_json_token_is(key, "summary", 7);
+    int r = xb_json_next(&cursor->reader, &token, err);
+    if (r == 0 && summary) {
+        return read_summary(cursor, &token, err);
+    }
+    if (r == 0 && stream) {
+        cursor->stream_seen =
+            token.kind == XB_JSON_STRING && xb_json_token_is(&token, "kopia:directory", 15);
+        return cursor->stream_seen ? 0 : no_directory(cursor, err);
+    }
+    return r < 0 ? r : xb_json_skip(&cursor->reader, &token, err);
+}
+
+/* The next member, or the end. */
+static int go_on(struct xb_directory_cursor *cursor, struct xb_error *err)
+{
+    struct xb_json_token token;
+    int r = xb_json_next(&cursor->reader, &token, err);
+    if (r < 0 || token.kind == XB_JSON_KEY) {
+        return r < 0 ? r : read_member(cursor, &token, err);
+    }
+    if (cursor->place == PLACE_START && token.kind == XB_JSON_OBJECT) {
+        cursor->place = PLACE_MEMBERS;
+        return 0;
+    }
+    if (token.kind != XB_JSON_OBJECT_END || !cursor->stream_seen) {
+        return no_directory(cursor, err);
+    }
+    cursor->place = PLACE_END;
+    return xb_json_next(&cursor->reader, &token, err);
+}
+
+/* ---- entries ---- */
+
+static void keep_text(struct xb_directory_cursor *cursor, bool plain)
+{
+    enum { HEAD_BYTES = sizeof "{\"name\":\"\"" - 1 };
+    const char *text = NULL;
+    size_t len = 0;
+    bool spaced = false;
+    xb_json_span(&cursor->reader, &text, &len, &spaced);
+    if (plain && !spaced) {
+        size_t head = HEAD_BYTES + strlen(cursor->entry.name);
+        cursor->text = (struct xb_entry_text){.rest = text + head, .len = len - head};
+    }
+}
+
+static int next_entry(struct xb_directory_cursor *cursor, bool *ret_found, struct xb_error *err)
+{
+    struct xb_json_token token;
+    bool plain = false;
+    int r = xb_json_next(&cursor->reader, &token, err);
+    if (r == 0 && token.kind == XB_JSON_ARRAY_END) {
+        cursor->place = PLACE_MEMBERS;
+        return 0;
+    }
+    if (r == 0 && token.kind != XB_JSON_OBJECT) {
+        return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "an entry is not an object");
+    }
+    if (r < 0) {
+        return r;
+    }
+    xb_json_mark(&cursor->reader);
+    r = xb_entry_read(&cursor->reader, &cursor->entry, &plain, err);
+    if (r < 0) {
+        return r;
+    }
+    keep_text(cursor, plain);
+    /* Whatever else stood among the special files, kopia would not see. */
+    if (cursor->place == PLACE_SPECIAL && !cursor->entry.node) {
+        return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG,
+                            "field x-special: '%.100s' is no special file", cursor->entry.name);
+    }
+    cursor->count++;
+    *ret_found = true;
+    return cursor->as_stored ? 0 : tell_apart(cursor, err);
+}
+
+int xb_directory_next(struct xb_directory_cursor *cursor, struct xb_entry **ret,
+                      struct xb_error *err)
+{
+    int r = 0;
+    bool found = false;
+    xb_entry_free(&cursor->entry);
+    cursor->text = (struct xb_entry_text){.rest = NULL};
+    while (r == 0 && !found && cursor->place != PLACE_END) {
+        r = cursor->place == PLACE_ENTRIES || cursor->place == PLACE_SPECIAL
+                ? next_entry(cursor, &found, err)
+                : go_on(cursor, err);
+    }
+    if (r < 0) {
+        return cursor->repository ? xb_error_wrap(err, "directory %s", cursor->id.text) : r;
+    }
+    *ret = found ? &cursor->entry : NULL;
+    return 0;
+}
