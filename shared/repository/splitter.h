@@ -43,6 +43,13 @@ size_t xb_splitter_feed(const struct xb_splitter *splitter, struct xb_splitter_s
 size_t xb_splitter_scan(const struct xb_splitter *splitter, struct xb_splitter_state *state,
                         const unsigned char *chunk, size_t len);
 
-/* For splitter.c only: looks at `count` windows, of which the first begins at window[0] and each
- * further one a byte later. Returns the number of the first that is a cut, from 1 on, or 0. */
+/* For the splitter's own files: these look at `count` windows, of which the first begins at
+ * window[0] and each further one a byte later. They return the number of the first that is a cut,
+ * from 1 on, or 0. */
 size_t xb_rabin_karp_find(uint32_t mask, const unsigned char *window, size_t count);
+size_t xb_buzhash_find(uint32_t mask, const unsigned char *window, size_t count);
+
+/* This one needs XB_CPU_AVX512_VBMI and returns how many of them, from the first on, are no cuts
+ * for sure: nearly all, or nearly all before the first cut. */
+size_t xb_buzhash_clear_avx512(uint32_t mask, const unsigned char *window, size_t count);
+extern const uint32_t xb_buzhash_table[256];
