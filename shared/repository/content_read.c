@@ -196,12 +196,17 @@ int xb_content_open(struct xb_repository *repository, const struct xb_content_in
     return r < 0 ? xb_error_wrap(err, "pack %s", info->pack) : 0;
 }
 
+/* Contents with a prefix (folders, indexes of objects, manifests) are small and many, and whoever
+ * reads one will read its neighbours. */
 static int fetch_and_open(struct xb_repository *repository, const struct xb_content_info *info,
                           bool verify, struct xb_buf *out, struct xb_error *err)
 {
     XB_CLEANUP(xb_buf_free) struct xb_buf sealed = XB_BUF_INIT(XB_INDEX_LENGTH_MAX);
-    int r = xb_content_fetch(repository, info->pack, info->pack_offset, info->packed_bytes, &sealed,
-                             err);
+    int r = info->id.prefix
+                ? xb_readahead_read(repository->readahead, repository->store, info->pack,
+                                    info->pack_offset, info->packed_bytes, &sealed, err)
+                : xb_content_fetch(repository, info->pack, info->pack_offset, info->packed_bytes,
+                                   &sealed, err);
     return r < 0 ? xb_error_wrap(err, "pack %s", info->pack)
                  : xb_content_open(repository, info, sealed.data ? sealed.data : "", verify, out,
                                    err);
@@ -222,6 +227,7 @@ int xb_content_read_at(struct xb_repository *repository, const struct xb_content
         return r;
     }
     /* What came wrong over a wire comes right the next time; damage stays. */
+    xb_readahead_forget(repository->readahead, info.pack);
     return fetch_and_open(repository, &info, verify, out, err);
 }
 

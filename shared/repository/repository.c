@@ -57,7 +57,8 @@ static int new_repository(struct xb_store *store, const struct xb_repository_ope
     const char *hostname = options && options->hostname ? options->hostname : "default";
     repository->username = strdup(username);
     repository->hostname = strdup(hostname);
-    if (!repository->username || !repository->hostname) {
+    if (!repository->username || !repository->hostname ||
+        xb_readahead_new(&repository->readahead, err) < 0) {
         xb_repository_free(repository);
         return xb_error_no_memory(err, "a repository");
     }
@@ -177,6 +178,7 @@ void xb_repository_free(struct xb_repository *repository)
     xb_pending_free(&repository->pending);
     free(repository->lost.places);
     xb_losses_free(&repository->losses);
+    xb_readahead_free(repository->readahead);
     xb_sealer_free(repository->sealer);
     xb_format_free(&repository->format);
     xb_format_keys_free(&repository->keys);

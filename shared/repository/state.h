@@ -23,6 +23,7 @@
 #include "shared/repository/index_table.h"
 #include "shared/repository/pack.h"
 #include "shared/repository/pending.h"
+#include "shared/repository/readahead.h"
 #include "shared/repository/seal.h"
 #include "shared/repository/session.h"
 
@@ -77,6 +78,7 @@ struct xb_repository {
     size_t unique_id_len;
     bool read_only, tolerate_damage;
     char *username, *hostname;
+    struct xb_readahead *readahead;
     uint32_t shard_entries_max; /* XB_INDEX_SHARD_ENTRIES_MAX, but for tests */
 
     pthread_mutex_t flush_lock; /* one flush, refresh or format check at a time */
