@@ -208,11 +208,15 @@ void xb_frame_add(struct frame *frame, struct xb_entry *entry)
     }
 }
 
-void xb_frame_keep(struct frame *frame, const struct xb_entry *entry)
+void xb_frame_keep(struct frame *frame, const struct xb_entry *const *entries, const bool *keep,
+                   size_t count)
 {
     struct xb_error err = XB_ERROR_INIT;
+    int r = 0;
     pthread_mutex_lock(&frame->lock);
-    int r = xb_directory_builder_keep(frame->builder, entry, &err);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        r = keep[i] ? xb_directory_builder_keep(frame->builder, entries[i], &err) : 0;
+    }
     pthread_mutex_unlock(&frame->lock);
     if (r < 0) {
         xb_backup_fail(frame->backup, &err);

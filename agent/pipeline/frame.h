@@ -44,7 +44,9 @@ struct frame {
 struct frame *xb_frame_new(struct backup *backup, struct frame *parent, const char *name, int fd);
 
 void xb_frame_add(struct frame *frame, struct xb_entry *entry); /* takes the entry's content over */
-void xb_frame_keep(struct frame *frame, const struct xb_entry *entry); /* a parent's entry */
+/* Of these entries of a parent's those that are to be kept. */
+void xb_frame_keep(struct frame *frame, const struct xb_entry *const *entries, const bool *keep,
+                   size_t count);
 void xb_frame_add_failure(struct frame *frame, const char *name, const char *text);
 void xb_frame_add_vanished(struct frame *frame, const char *name);
 

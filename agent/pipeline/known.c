@@ -58,45 +58,72 @@ static bool holds(struct backup *backup, const struct xb_entry *before)
                                             reuse_content, backup->repository, &ignored) == 0;
 }
 
-/* An object of several chunks has an index, which lies in the store. */
-static bool needs_fetch(const struct xb_entry *before)
-{
-    return before->object.text[0] == 'I';
-}
-
 /* ---- taking over ---- */
 
-/* `listing`: by the thread that lists the folder. */
-static void count_kept(struct frame *frame, const struct xb_entry *entry, bool listing)
+static void count_kept(struct kept *kept, const struct xb_entry *entry)
 {
     bool file = entry->type == XB_ENTRY_FILE && !entry->node;
-    struct kept kept = {.files = file,
-                        .bytes = file ? entry->size : 0,
-                        .symlinks = entry->type == XB_ENTRY_SYMLINK,
-                        .special_files = entry->node != 0};
-    if (listing) {
-        frame->kept.files += kept.files;
-        frame->kept.bytes += kept.bytes;
-        frame->kept.symlinks += kept.symlinks;
-        frame->kept.special_files += kept.special_files;
-    } else {
-        xb_frame_count_kept(frame->backup, &kept);
-    }
+    kept->files += file;
+    kept->bytes += file ? entry->size : 0;
+    kept->symlinks += entry->type == XB_ENTRY_SYMLINK;
+    kept->special_files += entry->node != 0;
 }
 
-bool xb_known_keep(struct frame *frame, const char *name, const struct stat *st, bool fetch)
+/* The one content that the entry's data is. An object of several has an index, which lies in the
+ * store; one that cannot be read is found out by who looks closer. */
+static bool direct(const struct xb_entry *before, struct xb_content_id *ret)
+{
+    struct xb_error ignored = XB_ERROR_INIT;
+    const char *text = before->object.text;
+    return !before->node && xb_content_id_parse(text, strlen(text), ret, &ignored) == 0;
+}
+
+bool xb_known_note(struct known_batch *batch, const struct frame *frame, const char *name,
+                   const struct stat *st)
 {
     for (size_t i = 0; i < XB_SNAPSHOT_PARENTS_MAX; i++) {
         const struct xb_entry *before = find(frame, i, name);
-        if (!before || !identical(before, st)) {
-            continue;
+        if (before && identical(before, st)) {
+            if (!direct(before, &batch->ids[batch->count])) {
+                return false;
+            }
+            batch->entries[batch->count] = before;
+            batch->names[batch->count++] = name;
+            return true;
         }
-        if (!fetch && needs_fetch(before)) {
-            return false;
+    }
+    return false;
+}
+
+void xb_known_keep_batch(struct known_batch *batch, struct frame *frame)
+{
+    bool live[XB_KNOWN_BATCH_MAX];
+    size_t gone = 0;
+    xb_content_reuse_many(frame->backup->repository, batch->ids, batch->count, live);
+    for (size_t i = 0; i < batch->count; i++) {
+        if (live[i]) {
+            count_kept(&frame->kept, batch->entries[i]);
         }
-        if (holds(frame->backup, before)) {
-            count_kept(frame, before, !fetch);
-            xb_frame_keep(frame, before);
+    }
+    xb_frame_keep(frame, batch->entries, live, batch->count);
+    for (size_t i = 0; i < batch->count; i++) {
+        if (!live[i]) {
+            batch->names[gone++] = batch->names[i];
+        }
+    }
+    batch->count = gone;
+}
+
+bool xb_known_keep(struct frame *frame, const char *name, const struct stat *st)
+{
+    static const bool live = true;
+    for (size_t i = 0; i < XB_SNAPSHOT_PARENTS_MAX; i++) {
+        const struct xb_entry *before = find(frame, i, name);
+        if (before && identical(before, st) && holds(frame->backup, before)) {
+            struct kept kept = {.files = 0};
+            count_kept(&kept, before);
+            xb_frame_count_kept(frame->backup, &kept);
+            xb_frame_keep(frame, &before, &live, 1);
             return true;
         }
     }

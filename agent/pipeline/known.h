@@ -14,9 +14,26 @@
 
 #include "agent/pipeline/frame.h"
 
-/* Takes the name over as it is, by what fstatat says alone. Without `fetch`, only if nothing has
- * to be fetched from the store for it. False: it must be looked at. */
-bool xb_known_keep(struct frame *frame, const char *name, const struct stat *st, bool fetch);
+/* Names of one folder that are taken over as they are if their data is still there, which is asked
+ * for all of them at once. Belongs to the thread that lists the folder. */
+enum { XB_KNOWN_BATCH_MAX = 256 };
+
+struct known_batch {
+    size_t count;
+    const struct xb_entry *entries[XB_KNOWN_BATCH_MAX]; /* the parent's */
+    const char *names[XB_KNOWN_BATCH_MAX];              /* lent until the batch is kept */
+    struct xb_content_id ids[XB_KNOWN_BATCH_MAX];
+};
+
+/* Whether the name is one for the batch, which has room: nothing has changed by what fstatat says,
+ * and nothing has to be fetched from the store to find out whether its data is there. */
+bool xb_known_note(struct known_batch *batch, const struct frame *frame, const char *name,
+                   const struct stat *st);
+/* Keeps what can be kept. What cannot is left in batch->names, and batch->count says how many. */
+void xb_known_keep_batch(struct known_batch *batch, struct frame *frame);
+
+/* Takes the name over as it is, by what fstatat says alone. False: it must be looked at. */
+bool xb_known_keep(struct frame *frame, const char *name, const struct stat *st);
 
 /* Takes the bytes of the open file over, and nothing else: the entry is filled with what it has
  * now. False: it must be read. */

@@ -149,7 +149,7 @@ static void read_file(struct job *job, struct lane *lane)
     struct stat st;
     struct xb_error err = XB_ERROR_INIT;
     struct xb_entry entry = {.name = NULL};
-    if (xb_known_keep(frame, job->name, &job->st, true)) {
+    if (xb_known_keep(frame, job->name, &job->st)) {
         return;
     }
     XB_CLEANUP(xb_closep) int fd = open_file(job);

@@ -257,28 +257,6 @@ int xb_content_write(struct xb_repository *repository, char prefix, const void *
     return r;
 }
 
-bool xb_content_reuse(struct xb_repository *repository, const struct xb_content_id *id)
-{
-    size_t i = 0;
-    struct xb_index_entry entry;
-    struct xb_error ignored = XB_ERROR_INIT;
-    if (xb_repository_renew(repository, &ignored) < 0) {
-        return false; /* whoever reads it anew hears of the failure when it is written */
-    }
-    pthread_mutex_lock(&repository->lock);
-    const struct xb_index_entry *pending = xb_pending_find(&repository->pending, id);
-    bool live = pending && !pending->deleted;
-    if (!pending && xb_index_table_find(repository->table, id, &i)) {
-        xb_index_table_at(repository->table, i, &entry);
-        live = !entry.deleted;
-        if (live) {
-            xb_index_table_mark(repository->table, i);
-        }
-    }
-    pthread_mutex_unlock(&repository->lock);
-    return live;
-}
-
 /* ---- deleting ---- */
 
 static int delete_locked(struct xb_repository *repository, const struct xb_content_id *id,

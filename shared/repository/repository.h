@@ -211,6 +211,10 @@ int xb_content_list(struct xb_repository *repository, int prefix, xb_content_fn 
  * that it still is. For what an incremental backup takes over from its parent without reading it.
  */
 bool xb_content_reuse(struct xb_repository *repository, const struct xb_content_id *id);
+/* The same for many, each with an answer of its own; at most a few hundred, because writers wait
+ * meanwhile. */
+void xb_content_reuse_many(struct xb_repository *repository, const struct xb_content_id *ids,
+                           size_t count, bool *ret_live);
 
 /* Every pack in the store with its size, indexed or not. */
 int xb_repository_list_packs(struct xb_repository *repository, xb_store_item_fn *fn, void *context,
