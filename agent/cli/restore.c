@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * xebec restore SNAPSHOT TARGET */
+ * xebec restore SNAPSHOT TARGET: a folder here, a device or an image in restore_device.c */
 #include "agent/restore/restore.h"
 
 #include <errno.h>
@@ -10,17 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/cli/cli.h"
+#include "agent/cli/restore.h"
+#include "agent/device/restore.h"
 #include "shared/base/clock.h"
-
-struct request {
-    struct xb_cli_common common;
-    const char *words[2];
-    const char *path;
-    bool devices, privileged, sparse, full, dry_run;
-    int64_t threads;
-    struct xb_cli_progress progress;
-};
 
 static void show(void *context, const struct xb_restore_progress *progress)
 {
@@ -53,7 +45,7 @@ static void print_event_json(const struct xb_restore_event *event)
 /* A dry run tells everything; a restore every path that is not as it should be, however many. */
 static void tell(void *context, const struct xb_restore_event *event)
 {
-    struct request *request = context;
+    struct xb_cli_restore *request = context;
     bool bad = event->action == XB_RESTORE_FAIL || event->action == XB_RESTORE_SKIP;
     if (request->dry_run && request->common.json) {
         print_event_json(event);
@@ -129,7 +121,7 @@ static void print_extra(const struct xb_restore_result *result)
     printf("%s\n", result->extra > result->extra_name_count ? ", ..." : "");
 }
 
-static void print_text(const struct request *request, const struct xb_snapshot *snapshot,
+static void print_text(const struct xb_cli_restore *request, const struct xb_snapshot *snapshot,
                        const struct xb_restore_result *result, double seconds)
 {
     char size[XB_CLI_TEXT_BYTES];
@@ -162,7 +154,7 @@ static void print_text(const struct request *request, const struct xb_snapshot *
 }
 
 /* A dry run makes no folder: *ret_fd is then -1. */
-static int open_target(const struct request *request, int *ret_fd, struct xb_error *err)
+static int open_target(const struct xb_cli_restore *request, int *ret_fd, struct xb_error *err)
 {
     const char *path = request->words[1];
     if (!request->dry_run && mkdir(path, 0700) < 0 && errno != EEXIST) {
@@ -176,7 +168,7 @@ static int open_target(const struct request *request, int *ret_fd, struct xb_err
     return 0;
 }
 
-static int run_restore(struct request *request, struct xb_repository *repository,
+static int run_restore(struct xb_cli_restore *request, struct xb_repository *repository,
                        const struct xb_snapshot *snapshot, struct xb_restore_result *result,
                        struct xb_error *err)
 {
@@ -205,17 +197,15 @@ static int run_restore(struct request *request, struct xb_repository *repository
     return r;
 }
 
-static int restore(struct request *request)
+/* Into a folder. Returns the exit status, or a negative errno with err set. */
+static int restore_folder(struct xb_cli_restore *request, struct xb_repository *repository,
+                          const struct xb_snapshot *snapshot, struct xb_error *err)
 {
-    struct xb_error err = XB_ERROR_INIT;
-    XB_CLEANUP(xb_repository_freep) struct xb_repository *repository = NULL;
-    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *snapshot = NULL;
     struct xb_restore_result result = {.files = 0};
     int64_t started_ns = xb_clock_mono_ns();
-    if (xb_cli_open(&request->common, XB_CLI_READ, &repository, &err) < 0 ||
-        xb_cli_find_snapshot(repository, request->words[0], &snapshot, &err) < 0 ||
-        run_restore(request, repository, snapshot, &result, &err) < 0) {
-        return xb_cli_fail(&request->common, &err);
+    int r = run_restore(request, repository, snapshot, &result, err);
+    if (r < 0) {
+        return r;
     }
     if (request->common.json && request->dry_run) {
         print_summary_line(result_json(snapshot, &result));
@@ -229,9 +219,37 @@ static int restore(struct request *request)
     return status;
 }
 
+/* A device, or a file that is there, is written in place; what is not there yet becomes a file if
+ * the snapshot is one of a device or a file. */
+static bool onto_device(const struct xb_cli_restore *request, const struct xb_snapshot *snapshot)
+{
+    struct stat st;
+    if (stat(request->words[1], &st) < 0) {
+        return !request->path && xb_device_restore_suits(snapshot);
+    }
+    return xb_device_is(&st);
+}
+
+static int restore(struct xb_cli_restore *request)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    XB_CLEANUP(xb_repository_freep) struct xb_repository *repository = NULL;
+    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *snapshot = NULL;
+    int r = xb_cli_open(&request->common, XB_CLI_READ, &repository, &err);
+    if (r == 0) {
+        r = xb_cli_find_snapshot(repository, request->words[0], &snapshot, &err);
+    }
+    if (r == 0) {
+        r = onto_device(request, snapshot)
+                ? xb_cli_restore_device(request, repository, snapshot, &err)
+                : restore_folder(request, repository, snapshot, &err);
+    }
+    return r < 0 ? xb_cli_fail(&request->common, &err) : r;
+}
+
 int xb_cli_restore(int argc, char **argv)
 {
-    struct request request = {.path = NULL};
+    struct xb_cli_restore request = {.path = NULL};
     const struct xb_cli_option options[] = {
         {"path", XB_CLI_TEXT, &request.path, "PATH", "only this part of the snapshot"},
         {"devices", XB_CLI_FLAG, &request.devices, NULL, "make device nodes, too"},

@@ -9,6 +9,7 @@
 
 #include "agent/device/free.h"
 #include "agent/device/tree.h"
+#include "agent/device/write.h"
 #include "agent/uring/reader.h"
 #include "shared/base/clock.h"
 #include "shared/base/file.h"
@@ -93,11 +94,6 @@ static int look_around(struct copy *copy, struct xb_error *err)
 
 /* ---- what is to be read ---- */
 
-static bool all_zero(const unsigned char *data, size_t len)
-{
-    return data[0] == 0 && memcmp(data, data + 1, len - 1) == 0;
-}
-
 /* Where the next data of an image begins, at or behind `at`. */
 static uint64_t next_data(const struct copy *copy, uint64_t at)
 {
@@ -167,8 +163,9 @@ static int put(struct copy *copy, const unsigned char *data, size_t len, struct 
         bool is_free = false;
         size_t run =
             copy->map.bits ? (size_t)xb_free_map_run(&copy->map, copy->at, len, &is_free) : len;
-        r = is_free || all_zero(data, run) ? xb_object_writer_write_zeros(copy->writer, run, err)
-                                           : xb_object_writer_write(copy->writer, data, run, err);
+        r = is_free || xb_device_all_zero(data, run)
+                ? xb_object_writer_write_zeros(copy->writer, run, err)
+                : xb_object_writer_write(copy->writer, data, run, err);
         copy->at += run;
         data += run;
         len -= run;
