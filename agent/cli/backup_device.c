@@ -29,6 +29,7 @@ static void print_json(const struct xb_snapshot *snapshot,
     xb_cli_add_count(json, "changedWhileRead", result->changed);
     json_object_object_add(json, "ioUring", json_object_new_boolean(result->used_ring));
     json_object_object_add(json, "direct", json_object_new_boolean(result->direct));
+    json_object_object_add(json, "inUse", json_object_new_boolean(result->in_use));
     json_object_object_add(json, "usedBy", json_object_new_string(result->user));
     json_object_object_add(json, "freeSpaceRead", json_object_new_string(result->reason));
     json_object_object_add(json, "device", xb_cli_device_json(snapshot->device));
@@ -74,8 +75,9 @@ static void print_text(const struct xb_snapshot *snapshot,
     } else {
         printf("  left out as free: %s\n", xb_cli_size(snapshot->device->free_bytes, size));
     }
-    if (result->user[0]) {
-        printf("  it was in use (%s): the copy is of no single point in time\n", result->user);
+    if (result->in_use) {
+        printf("  it was in use%s%s: the copy is of no single point in time\n",
+               result->user[0] ? ", " : "", result->user);
     }
     if (result->changed) {
         printf("  it was changed while it was read: the copy is of no single point in time\n");

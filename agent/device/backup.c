@@ -333,6 +333,7 @@ static int run(struct copy *copy, struct xb_error *err)
     }
     find_free(copy);
     memcpy(copy->result->user, copy->device.user, sizeof copy->result->user);
+    copy->result->in_use = copy->device.block && !copy->device.exclusive;
     copy->result->direct = copy->device.direct;
     copy->result->used_ring = xb_reader_uses_ring(copy->reader);
     r = copy_all(copy, err);

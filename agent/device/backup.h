@@ -51,8 +51,10 @@ struct xb_device_backup_result {
     struct xb_snapshot_device *record;
     struct xb_object_stats stats;
     uint64_t bytes_read;
-    bool used_ring, direct, changed;     /* changed: an image, while it was read */
-    char user[XB_DEVICE_USER_BYTES];     /* who used it meanwhile; "" */
+    bool used_ring, direct;
+    bool in_use;  /* a device; `user`: by whom, as far as that is known */
+    bool changed; /* an image, while it was read */
+    char user[XB_DEVICE_USER_BYTES];
     char reason[XB_DEVICE_REASON_BYTES]; /* why free space was read; "": it was not */
 };
 
