@@ -33,13 +33,13 @@ int xb_cli_main(int argc, char **argv);
 
 /* ---- options ---- */
 
-/* XB_CLI_RATE: bytes per second, with K, M or G for the powers of 1024. */
-enum xb_cli_kind { XB_CLI_FLAG, XB_CLI_TEXT, XB_CLI_NUMBER, XB_CLI_RATE };
+/* XB_CLI_RATE: bytes per second, with K, M or G for the powers of 1024; XB_CLI_SIZE: bytes, too. */
+enum xb_cli_kind { XB_CLI_FLAG, XB_CLI_TEXT, XB_CLI_NUMBER, XB_CLI_RATE, XB_CLI_SIZE };
 
 struct xb_cli_option {
     const char *name; /* without the dashes */
     enum xb_cli_kind kind;
-    void *value;          /* bool *, const char **, or int64_t * (numbers, rates) */
+    void *value;          /* bool *, const char **, or int64_t * */
     const char *argument; /* for help: "FILE" */
     const char *help;
 };
@@ -48,6 +48,8 @@ struct xb_cli_option {
 struct xb_cli_common {
     const char *repository, *password_file;
     int64_t upload_limit, download_limit; /* bytes per second; 0: none */
+    const char *cache_dir;                /* NULL: the user's; "": none */
+    int64_t cache_limit;                  /* bytes; 0: the default */
     bool json, no_progress;
 };
 

@@ -90,10 +90,19 @@ int xb_cli_open(const struct xb_cli_common *common, enum xb_cli_access access,
         return r;
     }
     (void)gethostname(hostname, sizeof hostname - 1);
-    const struct xb_repository_open_options options = {.read_only = read_only,
-                                                       .tolerate_damage = access == XB_CLI_INSPECT,
-                                                       .username = user ? user->pw_name : "root",
-                                                       .hostname = hostname};
+    struct xb_repository_open_options options = {.read_only = read_only,
+                                                 .tolerate_damage = access == XB_CLI_INSPECT,
+                                                 .username = user ? user->pw_name : "root",
+                                                 .hostname = hostname,
+                                                 .cache_folder = common->cache_dir,
+                                                 .cache_wanted = common->cache_dir != NULL,
+                                                 .cache_bytes_max = (uint64_t)common->cache_limit};
+    char folder[XB_CACHE_PATH_BYTES];
+    if (!common->cache_dir && xb_repository_cache_folder_default(folder, &options.cache_wanted)) {
+        options.cache_folder = folder;
+    } else if (common->cache_dir && !common->cache_dir[0]) {
+        options.cache_folder = NULL;
+    }
     return xb_repository_open(store, password, &options, ret, err);
 }
 

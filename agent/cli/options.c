@@ -7,13 +7,13 @@
 
 #include "agent/cli/cli.h"
 
-enum { OPTIONS_MAX = 32 };
+enum { OPTIONS_MAX = 32, COMMON_OPTIONS = 8 };
 
 static size_t all_options(const struct xb_cli_parse *parse, struct xb_cli_option out[OPTIONS_MAX])
 {
     size_t count = 0;
     for (const struct xb_cli_option *option = parse->options;
-         option && option->name && count < OPTIONS_MAX - 6; option++) {
+         option && option->name && count < OPTIONS_MAX - COMMON_OPTIONS; option++) {
         out[count++] = *option;
     }
     if (parse->common) {
@@ -31,6 +31,11 @@ static size_t all_options(const struct xb_cli_parse *parse, struct xb_cli_option
         out[count++] =
             (struct xb_cli_option){"download-limit", XB_CLI_RATE, &common->download_limit, "RATE",
                                    "receive at most so many bytes per second"};
+        out[count++] = (struct xb_cli_option){
+            "cache-dir", XB_CLI_TEXT, &common->cache_dir, "DIR",
+            "where merged indexes are kept for the next time (or XEBEC_CACHE_DIR); '' for nowhere"};
+        out[count++] = (struct xb_cli_option){"cache-limit", XB_CLI_SIZE, &common->cache_limit,
+                                              "SIZE", "how large that may become (4G)"};
         out[count++] = (struct xb_cli_option){"json", XB_CLI_FLAG, &common->json, NULL,
                                               "answer in JSON, for programs"};
         out[count++] = (struct xb_cli_option){"no-progress", XB_CLI_FLAG, &common->no_progress,
@@ -83,10 +88,10 @@ static int set_value(const struct xb_cli_parse *parse, const struct xb_cli_optio
         *(const char **)option->value = text;
         return -1;
     }
-    if (option->kind == XB_CLI_RATE) {
-        return xb_cli_rate(text, option->value)
-                   ? -1
-                   : usage(parse, "not a rate, like 500K or 2M: ", text);
+    if (option->kind == XB_CLI_RATE || option->kind == XB_CLI_SIZE) {
+        return xb_cli_rate(text, option->value) ? -1
+               : option->kind == XB_CLI_RATE ? usage(parse, "not a rate, like 500K or 2M: ", text)
+                                             : usage(parse, "not a size, like 500M or 2G: ", text);
     }
     char *end = NULL;
     errno = 0;

@@ -270,8 +270,12 @@ static int open_repository(struct xb_order *order, const char *namespace, bool r
         return r;
     }
     /* As every Velero does, so that either may go on where the other left off. */
-    const struct xb_repository_open_options options = {
+    struct xb_repository_open_options options = {
         .read_only = read_only, .username = "default", .hostname = "default"};
+    char folder[XB_CACHE_PATH_BYTES];
+    if (xb_repository_cache_folder_default(folder, &options.cache_wanted)) {
+        options.cache_folder = folder;
+    }
     return xb_repository_open(below, password, &options, &place->repository, err);
 }
 

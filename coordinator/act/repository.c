@@ -104,7 +104,12 @@ static int make_repository(const struct xb_repository_place *place,
         return r;
     }
     struct xb_error missing = XB_ERROR_INIT;
-    r = xb_repository_open(xb_store_ref(store), password, NULL, &repository, &missing);
+    struct xb_repository_open_options options = {.cache_folder = NULL};
+    char folder[XB_CACHE_PATH_BYTES];
+    if (xb_repository_cache_folder_default(folder, &options.cache_wanted)) {
+        options.cache_folder = folder;
+    }
+    r = xb_repository_open(xb_store_ref(store), password, &options, &repository, &missing);
     if (r < 0 && missing.kind == XB_ERR_NOT_FOUND) {
         return make_new(store, password, err);
     }

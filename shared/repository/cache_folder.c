@@ -5,11 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "shared/base/cleanup.h"
+#include "shared/repository/repository.h"
 
 int xb_cache_folder_make(const char *path, struct xb_error *err)
 {
@@ -63,4 +66,23 @@ void xb_cache_folder_each(int folder, xb_cache_entry_fn *fn, void *context)
         }
     }
     (void)closedir(dir);
+}
+
+bool xb_repository_cache_folder_default(char out[XB_CACHE_PATH_BYTES], bool *ret_wanted)
+{
+    const char *wanted = getenv("XEBEC_CACHE_DIR");
+    const char *xdg = getenv("XDG_CACHE_HOME");
+    const char *home = getenv("HOME");
+    int len = 0;
+    *ret_wanted = wanted && wanted[0];
+    if (wanted) {
+        len = snprintf(out, XB_CACHE_PATH_BYTES, "%s", wanted);
+    } else if (xdg && xdg[0] == '/') {
+        len = snprintf(out, XB_CACHE_PATH_BYTES, "%s/xebec", xdg);
+    } else if (geteuid() == 0) {
+        len = snprintf(out, XB_CACHE_PATH_BYTES, "/var/cache/xebec");
+    } else if (home && home[0] == '/') {
+        len = snprintf(out, XB_CACHE_PATH_BYTES, "%s/.cache/xebec", home);
+    }
+    return len > 0 && len < XB_CACHE_PATH_BYTES;
 }

@@ -83,7 +83,7 @@ int xb_index_cache_open(const struct xb_index_cache_options *options, struct xb_
         return xb_error_no_memory(err, "the index cache");
     }
     cache->top = cache->folder = -1;
-    cache->bytes_max = options->bytes_max ? options->bytes_max : XB_INDEX_CACHE_BYTES_MAX;
+    cache->bytes_max = options->bytes_max ? options->bytes_max : XB_CACHE_BYTES_MAX;
     int r = open_all(cache, options, err);
     if (r < 0) {
         xb_index_cache_free(cache);

@@ -22,15 +22,12 @@
 #include "shared/base/secret.h"
 #include "shared/repository/index_table.h"
 
-/* Default of bytes_max. */
-#define XB_INDEX_CACHE_BYTES_MAX (UINT64_C(4) << 30)
-
 struct xb_index_cache_options {
     const char *folder; /* of all repositories */
     const unsigned char *unique_id;
     size_t unique_id_len;
     const struct xb_secret *key; /* the repository's master key */
-    uint64_t bytes_max;          /* 0: XB_INDEX_CACHE_BYTES_MAX */
+    uint64_t bytes_max;          /* 0: XB_CACHE_BYTES_MAX */
 };
 
 struct xb_index_cache;

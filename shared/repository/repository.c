@@ -121,7 +121,8 @@ static void open_cache(struct xb_repository *repository,
                                                   .bytes_max = options->cache_bytes_max};
     if (xb_index_cache_open(&wanted, &repository->cache, &err) < 0) {
         static atomic_bool said;
-        xb_log_err(atomic_exchange(&said, true) ? XB_LOG_DEBUG : XB_LOG_WARNING, &err,
+        bool warn = options->cache_wanted && !atomic_exchange(&said, true);
+        xb_log_err(warn ? XB_LOG_WARNING : XB_LOG_DEBUG, &err,
                    "the index is not kept for the next time (--cache-dir, XEBEC_CACHE_DIR)",
                    (char *)NULL);
     }

@@ -96,8 +96,18 @@ struct xb_repository_open_options {
     /* Where merged indexes are kept for the next time (docs/repository-format.md); NULL: nowhere.
      * Not used with `tolerate_damage`, which is there to see what the store has. */
     const char *cache_folder;
-    uint64_t cache_bytes_max; /* of all repositories there; 0: 4 GiB */
+    bool cache_wanted;        /* somebody asked for this folder: a warning if it cannot be used */
+    uint64_t cache_bytes_max; /* of all repositories there; 0: XB_CACHE_BYTES_MAX */
 };
+
+/* Default of cache_bytes_max. */
+#define XB_CACHE_BYTES_MAX (UINT64_C(4) << 30)
+
+/* The cache folder of this user, unless told otherwise: XEBEC_CACHE_DIR (*ret_wanted), else below
+ * XDG_CACHE_HOME, else /var/cache/xebec for root, else in the home. False: none, which an empty
+ * XEBEC_CACHE_DIR asks for. */
+enum { XB_CACHE_PATH_BYTES = 4096 };
+bool xb_repository_cache_folder_default(char out[XB_CACHE_PATH_BYTES], bool *ret_wanted);
 
 int xb_repository_open(struct xb_store *store, const struct xb_secret *password,
                        const struct xb_repository_open_options *options, struct xb_repository **ret,

@@ -18,7 +18,7 @@ if [ "$(id -u)" -ne 0 ]; then
     echo "these tests need root: they make devices, owners and mounts" >&2
     exit 1
 fi
-export XEBEC_PASSWORD=a-password-of-the-tests
+export XEBEC_PASSWORD=a-password-of-the-tests XEBEC_CACHE_DIR=$work/xebec-cache
 export KOPIA_CHECK_FOR_UPDATES=false KOPIA_LOG_DIR=$work/kopia/log
 export KOPIA_PERSIST_CREDENTIALS_ON_CONNECT=false LC_ALL=C.UTF-8
 # kopia's cache holds the format of a repository: each needs a cache of its own (see k).
