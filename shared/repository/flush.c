@@ -47,26 +47,22 @@ static void mark_own(const struct xb_pending *pending, struct xb_index_table *ta
     }
 }
 
-/* The present table and everything pending, without a look into the store. */
+/* The present table and everything pending, which xb_index_put has sorted, without a look into the
+ * store. */
 static int merge_own(struct xb_repository *repository, const struct xb_index_put *put,
                      struct xb_index_table **ret, struct xb_error *err)
 {
     const struct xb_pending *pending = &repository->pending;
     XB_CLEANUP(xb_index_merge_freep) struct xb_index_merge *merge = NULL;
-    XB_CLEANUP(xb_freep)
-    struct xb_index_entry *sorted = reallocarray(NULL, pending->count, sizeof *sorted);
-    if (!sorted) {
-        return xb_error_no_memory(err, "the session's index");
-    }
-    memcpy(sorted, pending->entries, pending->count * sizeof *sorted);
-    xb_index_sort(sorted, pending->count);
     int r = xb_index_merge_new(xb_sealer_hash_bytes(repository->sealer), &merge, err);
     if (r < 0) {
         return r;
     }
     xb_index_merge_in(merge, xb_repository_cache_folder(repository));
     r = xb_index_merge_add_table(merge, repository->table, err);
-    r = r ? r : xb_index_merge_add_entries(merge, sorted, pending->count, &pending->packs, err);
+    r = r ? r
+          : xb_index_merge_add_entries(merge, pending->entries, pending->count, &pending->packs,
+                                       err);
     for (size_t i = 0; r == 0 && i < put->count; i++) {
         r = xb_index_merge_cover(merge, &put->blobs[i], err);
     }

@@ -293,21 +293,26 @@ static int write_run(const struct xb_index_cache *cache, const struct xb_index_r
     return r < 0 ? write_named(cache, run, name, err) : 0;
 }
 
-/* What a new file takes the place of. */
+/* What a new file takes the place of. Others, who have just made a younger one, do the same: only
+ * older ones go, so that one is left. */
 struct outdated {
     const char *kept;
-    bool bases; /* those, too */
+    struct timespec mtime; /* of it */
+    bool bases;            /* those, too */
 };
 
 static int drop_outdated(void *context, int folder, const char *name)
 {
     const struct outdated *outdated = context;
     struct stat st;
-    bool leftover = starts(name, LEFTOVER) &&
-                    fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-                    st.st_mtim.tv_sec + LEFTOVER_AGE_S < time(NULL);
-    if (strcmp(name, outdated->kept) != 0 &&
-        (leftover || starts(name, OVER) || (outdated->bases && starts(name, BASE)))) {
+    if (strcmp(name, outdated->kept) == 0 || fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+        return 0;
+    }
+    bool old = starts(name, LEFTOVER)
+                   ? st.st_mtim.tv_sec + LEFTOVER_AGE_S < time(NULL)
+                   : !younger(&st.st_mtim, &outdated->mtime) &&
+                         (starts(name, OVER) || (outdated->bases && starts(name, BASE)));
+    if (old) {
         (void)unlinkat(folder, name, 0);
     }
     return 0;
@@ -334,8 +339,11 @@ static bool save_run(const struct xb_index_cache *cache, struct xb_index_run *ru
         return false;
     }
     atomic_store(&run->saved, true);
-    struct outdated outdated = {.kept = name, .bases = starts(kind, BASE)};
-    xb_cache_folder_each(cache->folder, drop_outdated, &outdated);
+    struct stat st;
+    if (fstatat(cache->folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        struct outdated outdated = {name, st.st_mtim, starts(kind, BASE)};
+        xb_cache_folder_each(cache->folder, drop_outdated, &outdated);
+    }
     return true;
 }
 

@@ -25,7 +25,8 @@ struct shard {
 
 struct putting {
     struct xb_repository *repository;
-    struct xb_index_entry *entries; /* by shard, then by id */
+    const struct xb_index_entry *entries; /* by shard, then by id */
+    struct xb_index_entry *own;           /* which are ours, if there are several shards */
     struct shard *shards;
     unsigned shard_count;
     unsigned put; /* of them, under the state's epoch */
@@ -35,7 +36,7 @@ struct putting {
 
 static void putting_free(struct putting *put)
 {
-    free(put->entries);
+    free(put->own);
     free(put->shards);
 }
 
@@ -67,31 +68,30 @@ static int split(struct putting *put, const struct xb_index_entry *sorted, size_
         next[s + 1] += next[s];
     }
     for (size_t i = 0; i < count; i++) {
-        put->entries[next[xb_index_shard(&sorted[i].id, (uint32_t)shards)]++] = sorted[i];
+        put->own[next[xb_index_shard(&sorted[i].id, (uint32_t)shards)]++] = sorted[i];
     }
     return 0;
 }
 
+/* No writer is inside: what is pending stays where it is. */
 static int collect(struct putting *put, struct xb_error *err)
 {
-    const struct xb_pending *pending = &put->repository->pending;
-    XB_CLEANUP(xb_freep)
-    struct xb_index_entry *sorted = reallocarray(NULL, pending->count, sizeof *sorted);
-    if (!sorted) {
-        return xb_error_no_memory(err, "the session's index");
-    }
-    memcpy(sorted, pending->entries, pending->count * sizeof *sorted);
-    xb_index_sort(sorted, pending->count);
-    if (pending->count > put->repository->shard_entries_max) {
-        put->entries = reallocarray(NULL, pending->count, sizeof *put->entries);
-        return put->entries ? split(put, sorted, pending->count, err)
-                            : xb_error_no_memory(err, "the session's index");
+    struct xb_repository *repository = put->repository;
+    struct xb_pending *pending = &repository->pending;
+    pthread_mutex_lock(&repository->lock); /* readers look into it */
+    xb_pending_sort(pending);
+    pthread_mutex_unlock(&repository->lock);
+    put->entries = pending->entries;
+    if (pending->count > repository->shard_entries_max) {
+        put->own = reallocarray(NULL, pending->count, sizeof *put->own);
+        put->entries = put->own;
+        return put->own ? split(put, pending->entries, pending->count, err)
+                        : xb_error_no_memory(err, "the session's index");
     }
     put->shards = calloc(1, sizeof *put->shards);
     if (!put->shards) {
         return xb_error_no_memory(err, "the session's index");
     }
-    put->entries = XB_TAKE(sorted);
     put->shards[0].count = pending->count;
     put->shard_count = 1;
     return 0;

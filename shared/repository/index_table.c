@@ -6,32 +6,60 @@
 
 enum { MARK_BITS = 64 };
 
+/* A bit for each record of a run. */
+struct marks {
+    atomic_uint refs;
+    atomic_bool suspect; /* a record was marked that is deleted */
+    size_t count;
+    _Atomic uint64_t words[];
+};
+
 struct xb_index_table {
     atomic_uint refs;
     size_t key_bytes, count;
     struct xb_index_run *base, *over; /* over may be NULL */
-    _Atomic uint64_t *marks;
+    struct marks *base_marks, *over_marks;
 };
+
+static struct marks *marks_new(size_t count)
+{
+    size_t words = count / MARK_BITS + 1;
+    struct marks *marks = calloc(1, sizeof *marks + words * sizeof *marks->words);
+    if (marks) {
+        atomic_init(&marks->refs, 1);
+        marks->count = count;
+    }
+    return marks;
+}
+
+static void marks_unref(struct marks *marks)
+{
+    if (marks && atomic_fetch_sub(&marks->refs, 1) == 1) {
+        free(marks);
+    }
+}
 
 int xb_index_table_new(struct xb_index_run *base, struct xb_index_run *over,
                        struct xb_index_table **ret, struct xb_error *err)
 {
-    size_t count = base->count + (over ? over->head.inserts : 0);
     struct xb_index_table *table = calloc(1, sizeof *table);
-    _Atomic uint64_t *marks = calloc(count / MARK_BITS + 1, sizeof *marks);
-    if (!table || !marks) {
+    struct marks *base_marks = marks_new(base->count);
+    struct marks *over_marks = marks_new(over ? over->count : 0);
+    if (!table || !base_marks || !over_marks) {
         free(table);
-        free(marks);
+        free(base_marks);
+        free(over_marks);
         xb_index_run_unref(base);
         xb_index_run_unref(over);
         return xb_error_no_memory(err, "the index");
     }
     atomic_init(&table->refs, 1);
     table->key_bytes = base->key_bytes;
-    table->count = count;
+    table->count = base->count + (over ? over->head.inserts : 0);
     table->base = base;
     table->over = over;
-    table->marks = marks;
+    table->base_marks = base_marks;
+    table->over_marks = over_marks;
     *ret = table;
     return 0;
 }
@@ -49,7 +77,8 @@ void xb_index_table_unref(struct xb_index_table *table)
     }
     xb_index_run_unref(table->base);
     xb_index_run_unref(table->over);
-    free(table->marks);
+    marks_unref(table->base_marks);
+    marks_unref(table->over_marks);
     free(table);
 }
 
@@ -78,6 +107,13 @@ const char *xb_index_table_pack(const struct xb_index_table *table, uint32_t pac
     uint32_t below = table->base->packs.count;
     return pack < below ? xb_names_at(&table->base->packs, pack)
                         : xb_names_at(&table->over->packs, pack - below);
+}
+
+bool xb_index_table_names_pack(const struct xb_index_table *table, const char *name)
+{
+    uint32_t number = 0;
+    return xb_names_find(&table->base->packs, name, &number) ||
+           (table->over && xb_names_find(&table->over->packs, name, &number));
 }
 
 /* ---- numbers: the two runs as one sequence ---- */
@@ -110,14 +146,12 @@ static size_t number_of_base(const struct xb_index_table *table, size_t i)
     return table->over ? i + inserts_before(table->over, first_behind(table->over, i)) : i;
 }
 
-static const unsigned char *record_at(const struct xb_index_table *table, size_t number)
+/* Which record of `over` (true), or of the base, has this number. */
+static bool resolve(const struct xb_index_table *table, size_t number, size_t *ret_i)
 {
     const struct xb_index_run *over = table->over;
-    if (!over) {
-        return xb_index_run_at(table->base, number);
-    }
     size_t low = 0; /* the first record of `over` with a greater number */
-    size_t high = over->count;
+    size_t high = over ? over->count : 0;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         if (over->ranks[middle].number <= number) {
@@ -126,9 +160,16 @@ static const unsigned char *record_at(const struct xb_index_table *table, size_t
             high = middle;
         }
     }
-    return low > 0 && over->ranks[low - 1].number == number
-               ? xb_index_run_at(over, low - 1)
-               : xb_index_run_at(table->base, number - inserts_before(over, low));
+    bool in_over = low > 0 && over->ranks[low - 1].number == number;
+    *ret_i = in_over ? low - 1 : over ? number - inserts_before(over, low) : number;
+    return in_over;
+}
+
+static const unsigned char *record_at(const struct xb_index_table *table, size_t number)
+{
+    size_t i = 0;
+    return resolve(table, number, &i) ? xb_index_run_at(table->over, i)
+                                      : xb_index_run_at(table->base, i);
 }
 
 void xb_index_table_at(const struct xb_index_table *table, size_t i, struct xb_index_entry *ret)
@@ -167,17 +208,111 @@ size_t xb_index_table_lower(const struct xb_index_table *table, char prefix)
 
 /* ---- marks ---- */
 
-void xb_index_table_mark(struct xb_index_table *table, size_t i)
+static void set_mark(struct marks *marks, size_t i)
 {
-    atomic_fetch_or(&table->marks[i / MARK_BITS], UINT64_C(1) << (i % MARK_BITS));
+    atomic_fetch_or(&marks->words[i / MARK_BITS], UINT64_C(1) << (i % MARK_BITS));
 }
 
-void xb_index_table_unmark(struct xb_index_table *table, size_t i)
+static void clear_mark(struct marks *marks, size_t i)
 {
-    atomic_fetch_and(&table->marks[i / MARK_BITS], ~(UINT64_C(1) << (i % MARK_BITS)));
+    atomic_fetch_and(&marks->words[i / MARK_BITS], ~(UINT64_C(1) << (i % MARK_BITS)));
 }
 
-uint64_t xb_index_table_marks(const struct xb_index_table *table, size_t word)
+static bool has_mark(const struct marks *marks, size_t i)
 {
-    return word <= table->count / MARK_BITS ? atomic_load(&table->marks[word]) : 0;
+    return atomic_load(&marks->words[i / MARK_BITS]) >> (i % MARK_BITS) & 1;
+}
+
+/* Whether record j of `over` takes the place of one of the base, which is ranks[j].below. */
+static bool replaces(const struct xb_index_run *over, size_t j)
+{
+    return inserts_before(over, j + 1) == inserts_before(over, j);
+}
+
+void xb_index_table_mark(struct xb_index_table *table, size_t number)
+{
+    size_t i = 0;
+    struct xb_index_fields f;
+    if (resolve(table, number, &i)) {
+        set_mark(table->over_marks, i);
+        return;
+    }
+    set_mark(table->base_marks, i);
+    xb_index_record_fields(xb_index_run_at(table->base, i), table->key_bytes, &f);
+    if (f.deleted) {
+        atomic_store(&table->base_marks->suspect, true);
+    }
+}
+
+void xb_index_table_unmark(struct xb_index_table *table, size_t number)
+{
+    size_t i = 0;
+    if (!resolve(table, number, &i)) {
+        clear_mark(table->base_marks, i);
+        return;
+    }
+    clear_mark(table->over_marks, i);
+    if (replaces(table->over, i)) { /* else the mark would come back with the next table */
+        clear_mark(table->base_marks, table->over->ranks[i].below);
+    }
+}
+
+/* The first mark at or after `from`, or the end. */
+static size_t next_bit(const struct marks *marks, size_t from)
+{
+    size_t word = from / MARK_BITS;
+    uint64_t left = from < marks->count ? atomic_load(&marks->words[word]) : 0;
+    left &= ~UINT64_C(0) << (from % MARK_BITS);
+    while (!left && (word + 1) * MARK_BITS < marks->count) {
+        left = atomic_load(&marks->words[++word]);
+    }
+    return left ? word * MARK_BITS + (size_t)__builtin_ctzll(left) : marks->count;
+}
+
+static bool is_replaced(const struct xb_index_table *table, size_t i)
+{
+    size_t j = table->over ? first_behind(table->over, i) : 0;
+    return j > 0 && table->over->ranks[j - 1].below == i && replaces(table->over, j - 1);
+}
+
+bool xb_index_table_next_mark(const struct xb_index_table *table,
+                              struct xb_index_mark_cursor *cursor, size_t *ret_i)
+{
+    const struct marks *marks = table->base_marks;
+    bool look = !cursor->suspects_only || atomic_load(&marks->suspect);
+    while (!cursor->in_over) {
+        size_t i = look ? next_bit(marks, cursor->at) : marks->count;
+        cursor->at = i + 1;
+        if (i == marks->count) {
+            *cursor = (struct xb_index_mark_cursor){.in_over = true};
+        } else if (!is_replaced(table, i)) {
+            *ret_i = number_of_base(table, i);
+            return true;
+        }
+    }
+    size_t j = next_bit(table->over_marks, cursor->at);
+    cursor->at = j + 1;
+    if (j == table->over_marks->count) {
+        return false;
+    }
+    *ret_i = table->over->ranks[j].number;
+    return true;
+}
+
+bool xb_index_table_share_marks(struct xb_index_table *table, const struct xb_index_table *from)
+{
+    size_t i = 0;
+    if (table->base != from->base) {
+        return false;
+    }
+    marks_unref(table->base_marks);
+    table->base_marks = from->base_marks;
+    atomic_fetch_add(&table->base_marks->refs, 1);
+    for (size_t j = 0; table->over && j < table->over->count; j++) {
+        if (replaces(table->over, j) && has_mark(table->base_marks, table->over->ranks[j].below) &&
+            !(from->over && xb_index_run_find(from->over, xb_index_run_at(table->over, j), &i))) {
+            set_mark(table->over_marks, j);
+        }
+    }
+    return true;
 }

@@ -71,6 +71,7 @@ size_t xb_index_table_count(const struct xb_index_table *table);
 size_t xb_index_table_pack_count(const struct xb_index_table *table);
 void xb_index_table_at(const struct xb_index_table *table, size_t i, struct xb_index_entry *ret);
 const char *xb_index_table_pack(const struct xb_index_table *table, uint32_t pack);
+bool xb_index_table_names_pack(const struct xb_index_table *table, const char *name);
 
 /* Position of the id, or false. */
 bool xb_index_table_find(const struct xb_index_table *table, const struct xb_content_id *id,
@@ -78,8 +79,22 @@ bool xb_index_table_find(const struct xb_index_table *table, const struct xb_con
 /* Position of the first id that is not below this prefix (0 is below all letters). */
 size_t xb_index_table_lower(const struct xb_index_table *table, char prefix);
 
-/* Marks: one bit per entry, for "was reused by this writer". */
+/* Marks: one bit per entry, for "was reused by this writer". Tables over one base share its marks.
+ */
 void xb_index_table_mark(struct xb_index_table *table, size_t i);
 void xb_index_table_unmark(struct xb_index_table *table, size_t i);
-/* The marks of entries 64*word to 64*word+63. */
-uint64_t xb_index_table_marks(const struct xb_index_table *table, size_t word);
+
+/* Walks the marked entries: *ret_i is the next one's number; false at the end. Entries of the base
+ * come first. `suspects_only`: leaves out those of the base unless some of them were deleted
+ * already when they were marked. A cursor starts as zeros. */
+struct xb_index_mark_cursor {
+    bool suspects_only;
+    bool in_over;
+    size_t at;
+};
+bool xb_index_table_next_mark(const struct xb_index_table *table,
+                              struct xb_index_mark_cursor *cursor, size_t *ret_i);
+
+/* Takes over the marks of another table's base if both have the same: true. Else, and for what lies
+ * over it, marks are the caller's to carry over. */
+bool xb_index_table_share_marks(struct xb_index_table *table, const struct xb_index_table *from);

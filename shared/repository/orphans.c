@@ -76,7 +76,7 @@ static bool has(const struct blobs *blobs, char *name)
 
 struct search {
     struct xb_repository *repository;
-    struct blobs packs, named, sessions;
+    struct blobs packs, sessions;
     struct xb_content_view *view;
     int64_t watermark_s;
     bool adopt;
@@ -95,14 +95,9 @@ static int look(struct search *search, struct xb_error *err)
         (r = xb_content_view_open(repository, &search->view, err)) < 0) {
         return r;
     }
-    for (size_t i = 0; r == 0 && i < xb_content_view_pack_count(search->view); i++) {
-        const struct xb_store_item item = {.name = xb_content_view_pack(search->view, (uint32_t)i)};
-        r = add_blob(&search->named, &item, err);
-    }
     sort(&search->sessions);
-    sort(&search->named);
     search->watermark_s = xb_repository_watermark_s(repository);
-    return r;
+    return 0;
 }
 
 /* Contents that maintenance has dropped have no entry either, but theirs were written before the
@@ -151,8 +146,12 @@ static int search_all(struct search *search, xb_orphan_fn *fn, void *context, st
         char session[XB_SESSION_TEXT_BYTES];
         const struct blob *pack = &search->packs.items[i];
         xb_blob_session(pack->name, session);
-        if (!has(&search->named, pack->name) && !has(&search->sessions, session)) {
+        if (!xb_content_view_names_pack(search->view, pack->name) &&
+            !has(&search->sessions, session)) {
             r = look_at_pack(search, pack, fn, context, err);
+        }
+        if (r == 0 && search->adopt) { /* what was found so far does not pile up */
+            r = xb_repository_flush_if_due(search->repository, XB_FLUSH_AGE_NS_MAX, err);
         }
     }
     return r;
@@ -164,7 +163,6 @@ int xb_repository_orphans(struct xb_repository *repository, bool adopt, xb_orpha
     struct search search = {.repository = repository, .adopt = adopt};
     int r = search_all(&search, fn, context, err);
     blobs_free(&search.packs);
-    blobs_free(&search.named);
     blobs_free(&search.sessions);
     xb_content_view_free(search.view);
     return r;

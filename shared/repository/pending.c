@@ -42,6 +42,13 @@ struct xb_index_entry *xb_pending_find(const struct xb_pending *pending,
     return found ? &pending->entries[found - 1] : NULL;
 }
 
+static void fill_slots(struct xb_pending *pending)
+{
+    for (uint32_t i = 0; i < pending->count; i++) {
+        pending->slots[probe(pending, &pending->entries[i].id)] = i + 1;
+    }
+}
+
 static int grow(struct xb_pending *pending, struct xb_error *err)
 {
     uint32_t cap = pending->cap ? 2 * pending->cap : 256;
@@ -58,9 +65,7 @@ static int grow(struct xb_pending *pending, struct xb_error *err)
     pending->slots = slots;
     pending->slot_count = 2 * cap;
     pending->cap = cap;
-    for (uint32_t i = 0; i < pending->count; i++) {
-        slots[probe(pending, &entries[i].id)] = i + 1;
-    }
+    fill_slots(pending);
     return 0;
 }
 
@@ -80,4 +85,13 @@ int xb_pending_add(struct xb_pending *pending, const struct xb_index_entry *entr
     pending->slots[probe(pending, &entry->id)] = pending->count + 1;
     pending->entries[pending->count++] = *entry;
     return 0;
+}
+
+void xb_pending_sort(struct xb_pending *pending)
+{
+    if (pending->count > 1) {
+        xb_index_sort(pending->entries, pending->count);
+        memset(pending->slots, 0, pending->slot_count * sizeof *pending->slots);
+        fill_slots(pending);
+    }
 }

@@ -11,10 +11,10 @@
 
 #include "shared/repository/index.h"
 
-enum { XB_PENDING_MAX = 8000000, XB_PENDING_DUE = 500000 };
+enum { XB_PENDING_MAX = 8000000, XB_PENDING_DUE = 60000 };
 
 struct xb_pending {
-    struct xb_index_entry *entries; /* in order of arrival */
+    struct xb_index_entry *entries; /* in order of arrival, or sorted */
     uint32_t count, cap;
     uint32_t *slots; /* open addressing: position + 1, 0 is free */
     uint32_t slot_count;
@@ -29,3 +29,5 @@ struct xb_index_entry *xb_pending_find(const struct xb_pending *pending,
 /* Adds an entry whose id is not there yet. */
 int xb_pending_add(struct xb_pending *pending, const struct xb_index_entry *entry,
                    struct xb_error *err) XB_MUST_CHECK;
+/* Puts the entries into id order. What xb_pending_find has lent is no longer valid. */
+void xb_pending_sort(struct xb_pending *pending);

@@ -34,22 +34,19 @@ static int add_lost(struct xb_lost *lost, const struct xb_content_place *place,
 int xb_reuse_carry(struct xb_repository *repository, const struct xb_index_table *from,
                    struct xb_index_table *to, struct xb_error *err)
 {
-    size_t count = xb_index_table_count(from);
-    for (size_t word = 0; word * 64 < count; word++) {
-        uint64_t marks = xb_index_table_marks(from, word);
-        while (marks) {
-            struct xb_content_place place;
-            size_t found = 0;
-            place_at(from, word * 64 + (size_t)__builtin_ctzll(marks), &place);
-            marks &= marks - 1;
-            if (xb_index_table_find(to, &place.entry.id, &found)) {
-                xb_index_table_mark(to, found);
-                continue;
-            }
-            int r = add_lost(&repository->lost, &place, err);
-            if (r < 0) {
-                return r;
-            }
+    size_t i = 0;
+    struct xb_index_mark_cursor cursor = {.in_over = xb_index_table_share_marks(to, from)};
+    while (xb_index_table_next_mark(from, &cursor, &i)) {
+        struct xb_content_place place;
+        size_t found = 0;
+        place_at(from, i, &place);
+        if (xb_index_table_find(to, &place.entry.id, &found)) {
+            xb_index_table_mark(to, found);
+            continue;
+        }
+        int r = add_lost(&repository->lost, &place, err);
+        if (r < 0) {
+            return r;
         }
     }
     return 0;
@@ -109,16 +106,13 @@ static int check_marked(struct xb_repository *repository, const struct xb_index_
                         struct xb_error *err)
 {
     int r = 0;
-    size_t count = xb_index_table_count(table);
-    for (size_t word = 0; r == 0 && word * 64 < count; word++) {
-        uint64_t marks = xb_index_table_marks(table, word);
-        while (r == 0 && marks) {
-            struct xb_content_place place;
-            place_at(table, word * 64 + (size_t)__builtin_ctzll(marks), &place);
-            marks &= marks - 1;
-            if (place.entry.deleted) {
-                r = write_again(repository, &place, err);
-            }
+    size_t i = 0;
+    struct xb_index_mark_cursor cursor = {.suspects_only = true};
+    while (r == 0 && xb_index_table_next_mark(table, &cursor, &i)) {
+        struct xb_content_place place;
+        place_at(table, i, &place);
+        if (place.entry.deleted) {
+            r = write_again(repository, &place, err);
         }
     }
     return r;

@@ -68,3 +68,8 @@ const char *xb_content_view_pack(const struct xb_content_view *view, uint32_t pa
 {
     return xb_index_table_pack(view->table, pack);
 }
+
+bool xb_content_view_names_pack(const struct xb_content_view *view, const char *name)
+{
+    return xb_index_table_names_pack(view->table, name);
+}

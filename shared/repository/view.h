@@ -7,7 +7,7 @@
  * Ownership: the caller frees a view. Names lent by it live as long as it does, and the view may
  *            outlive a refresh of the repository, but not the repository.
  * Threads:   a view never changes.    Blocking: never.
- * Memory:    it shares the repository's index; that index stays in memory until the view is freed.
+ * Memory:    it shares the repository's index, which stays as it is until the view is freed.
  */
 #pragma once
 
@@ -35,4 +35,6 @@ struct xb_content_spot {
 void xb_content_view_spot(const struct xb_content_view *view, size_t number,
                           struct xb_content_spot *ret);
 size_t xb_content_view_pack_count(const struct xb_content_view *view);
+/* Whether any entry, also one that another one beats, is in this pack. */
+bool xb_content_view_names_pack(const struct xb_content_view *view, const char *name);
 const char *xb_content_view_pack(const struct xb_content_view *view, uint32_t pack);

@@ -286,6 +286,74 @@ static void check_numbers(const struct xb_index_table *table)
     }
 }
 
+/* Marks by id, and as the table has them. */
+static bool marked[MODEL_MAX];
+
+static size_t model_find(const struct xb_content_id *id)
+{
+    size_t i = 0;
+    while (i < model_count && !same_id(&model[i].entry.id, id)) {
+        i++;
+    }
+    return i;
+}
+
+/* As reuse.c does it. A mark whose entry is gone is forgotten here. */
+static void carry_marks(const struct xb_index_table *from, struct xb_index_table *to)
+{
+    size_t i = 0, found = 0;
+    struct xb_index_mark_cursor cursor = {.in_over = xb_index_table_share_marks(to, from)};
+    while (xb_index_table_next_mark(from, &cursor, &i)) {
+        struct xb_index_entry entry;
+        xb_index_table_at(from, i, &entry);
+        if (xb_index_table_find(to, &entry.id, &found)) {
+            xb_index_table_mark(to, found);
+        } else {
+            marked[model_find(&entry.id)] = false;
+        }
+    }
+}
+
+static void check_marks(const struct xb_index_table *table)
+{
+    size_t i = 0, seen = 0, want = 0;
+    struct xb_index_mark_cursor all = {.at = 0}, suspects = {.suspects_only = true};
+    size_t deleted[2] = {0, 0};
+    while (xb_index_table_next_mark(table, &all, &i)) {
+        struct xb_index_entry entry;
+        xb_index_table_at(table, i, &entry);
+        assert_true(marked[model_find(&entry.id)]);
+        deleted[0] += entry.deleted;
+        seen++;
+    }
+    while (xb_index_table_next_mark(table, &suspects, &i)) {
+        struct xb_index_entry entry;
+        xb_index_table_at(table, i, &entry);
+        deleted[1] += entry.deleted;
+    }
+    for (size_t k = 0; k < model_count; k++) {
+        want += marked[k];
+    }
+    assert_int_equal(seen, want);
+    assert_int_equal(deleted[0], deleted[1]); /* none that matters is left out */
+}
+
+static void change_marks(struct property *source, struct xb_index_table *table)
+{
+    for (uint64_t k = property_below(source, 40); k > 0 && xb_index_table_count(table); k--) {
+        struct xb_index_entry entry;
+        size_t i = property_below(source, xb_index_table_count(table));
+        bool set = !property_once_in(source, 3);
+        xb_index_table_at(table, i, &entry);
+        marked[model_find(&entry.id)] = set;
+        if (set) {
+            xb_index_table_mark(table, i);
+        } else {
+            xb_index_table_unmark(table, i);
+        }
+    }
+}
+
 /* A table that grows step by step is at each step what one merge of everything would be, whether
  * its steps are laid over it or merged into it, and whatever the watermark does in between. */
 static void growing(void **state)
@@ -298,6 +366,7 @@ static void growing(void **state)
         struct xb_index_table *table = NULL;
         int64_t watermark_s = INT64_MIN;
         model_count = 0;
+        memset(marked, 0, sizeof marked);
         for (uint64_t step = 1 + property_below(&source, 10); step > 0; step--) {
             struct xb_index_merge *merge = NULL;
             struct xb_index_table *next = NULL;
@@ -315,6 +384,12 @@ static void growing(void **state)
             xb_index_merge_free(merge);
             compare_with_model(next, watermark_s);
             check_numbers(next);
+            if (table) {
+                carry_marks(table, next);
+            }
+            check_marks(next);
+            change_marks(&source, next);
+            check_marks(next);
             laid_over += xb_index_table_over(next) != NULL;
             rebuilt += table && !xb_index_table_over(next);
             xb_index_table_unref(table);

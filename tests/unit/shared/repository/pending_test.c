@@ -44,6 +44,15 @@ static void found_by_id(void **state)
         assert_int_equal(pending.entries[i].plain_bytes, i + 1);
     }
     assert_null(xb_pending_find(&pending, &absent));
+    /* Sorted, each is still found as what it was. */
+    xb_pending_sort(&pending);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        struct xb_content_id id = make_id(i);
+        assert_int_equal(xb_pending_find(&pending, &id)->plain_bytes, i + 1);
+        assert_true(i == 0 ||
+                    xb_content_id_compare(&pending.entries[i - 1].id, &pending.entries[i].id) < 0);
+    }
+    assert_null(xb_pending_find(&pending, &absent));
     /* The same hash under another prefix, or cut, is another content. */
     struct xb_content_id other = make_id(0);
     other.prefix = 'z';
