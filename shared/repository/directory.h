@@ -103,9 +103,12 @@ int xb_entry_encode(const struct xb_entry *entry, struct xb_buf *out,
 int xb_entry_decode(const char *text, size_t len, struct xb_entry *ret,
                     struct xb_error *err) XB_MUST_CHECK;
 
+struct xb_entry_text;
+
 /* Builds a directory object. Entries may be added in any order and are sorted (directories first,
- * bytewise) at the end. Adding takes the entry's content over (also on failure). A stand-in for a
- * name that is no UTF-8 gives way to a file that is really called so. */
+ * bytewise) at the end; beyond some megabytes they are kept in a scratch file
+ * (shared/base/scratch.h). Adding takes the entry's content over (also on failure). A stand-in for
+ * a name that is no UTF-8 gives way to a file that is really called so. */
 struct xb_directory_builder;
 int xb_directory_builder_new(struct xb_directory_builder **ret, struct xb_error *err) XB_MUST_CHECK;
 int xb_directory_builder_add(struct xb_directory_builder *builder, struct xb_entry *entry,
@@ -113,6 +116,30 @@ int xb_directory_builder_add(struct xb_directory_builder *builder, struct xb_ent
 /* The same, and the entry stays the caller's. */
 int xb_directory_builder_keep(struct xb_directory_builder *builder, const struct xb_entry *entry,
                               struct xb_error *err) XB_MUST_CHECK;
+/* The same for an entry that was decoded and not changed since: its text, if it has one, is taken
+ * over and need not be made again (NULL is as good as none). `of_parent`: it is the entry of this
+ * name in the directory that xb_directory_builder_parent tells. */
+int xb_directory_builder_keep_text(struct xb_directory_builder *builder,
+                                   const struct xb_entry *entry, const struct xb_entry_text *text,
+                                   bool of_parent, struct xb_error *err) XB_MUST_CHECK;
+/* xb_directory_builder_add where the parent has an entry of this name: if what is added turns out
+ * to be written just like `before`, that entry's text (NULL is as good as none), it counts as kept
+ * of the parent. For subfolders, which are only known when they are written. */
+int xb_directory_builder_add_over(struct xb_directory_builder *builder, struct xb_entry *entry,
+                                  const struct xb_entry_text *before,
+                                  struct xb_error *err) XB_MUST_CHECK;
+
+/* Which entries a directory has: how many, and the sum of their names' hashes. */
+struct xb_directory_tally {
+    uint64_t count, names;
+};
+/* The folder's directory in the parent snapshot, with its tally and its summary; any time before
+ * writing. If exactly its entries are kept, and the summary is the same, writing hands out its id
+ * without writing anything, after a look whether its contents are still there. */
+int xb_directory_builder_parent(struct xb_directory_builder *builder, const struct xb_object_id *id,
+                                const struct xb_directory_tally *tally,
+                                const struct xb_summary *summary,
+                                struct xb_error *err) XB_MUST_CHECK;
 /* An entry that could not be read: counted in numFailed (fatal) or numIgnoredErrors, and listed. */
 int xb_directory_builder_add_error(struct xb_directory_builder *builder, const char *path,
                                    const char *message, bool ignored,
@@ -156,12 +183,12 @@ int xb_directory_open(struct xb_repository *repository, const struct xb_object_i
 int xb_directory_next(struct xb_directory_cursor *cursor, struct xb_entry **ret,
                       struct xb_error *err) XB_MUST_CHECK;
 /* What xb_directory_builder_keep_text takes of the present entry, until the next call. */
-struct xb_entry_text;
 const struct xb_entry_text *xb_directory_cursor_text(const struct xb_directory_cursor *cursor);
 /* Bytes of the directory's text: how large it would be in memory. */
 uint64_t xb_directory_cursor_length(const struct xb_directory_cursor *cursor);
-/* Entries so far, and the summary if it has been passed: both are whole at the end. */
-uint64_t xb_directory_cursor_count(const struct xb_directory_cursor *cursor);
+/* The entries so far, and the summary if it has been passed: both are whole at the end. */
+const struct xb_directory_tally *
+xb_directory_cursor_tally(const struct xb_directory_cursor *cursor);
 const struct xb_summary *xb_directory_cursor_summary(const struct xb_directory_cursor *cursor);
 /* How much memory it holds now. */
 size_t xb_directory_cursor_memory(const struct xb_directory_cursor *cursor);
@@ -185,6 +212,7 @@ struct xb_directory {
     struct xb_entry_text *texts;
     size_t count;
     struct xb_summary summary;
+    struct xb_directory_tally tally;
     uint32_t *by_name; /* positions in the order of raw names */
     char *text;
 };

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/base/fnv.h"
 #include "shared/repository/directory_internal.h"
 
 enum { WINDOW_BYTES = 64 * 1024, FIRST_NAMES = 64 };
@@ -33,7 +32,7 @@ struct xb_directory_cursor {
     bool as_stored;            /* names stay as they are */
     struct xb_entry entry;
     struct xb_entry_text text;
-    uint64_t count;
+    struct xb_directory_tally tally;
     struct xb_summary summary;
     struct names names;
     struct xb_buf last; /* the name before, as stored */
@@ -150,6 +149,7 @@ void xb_directory_cursor_rest(struct xb_directory_cursor *cursor)
     }
     xb_json_drop_window(&cursor->reader);
     xb_object_reader_free(XB_TAKE(cursor->object));
+    cursor->piece_len = 0;
     cursor->held = 0;
 }
 
@@ -165,9 +165,9 @@ uint64_t xb_directory_cursor_length(const struct xb_directory_cursor *cursor)
     return cursor->length;
 }
 
-uint64_t xb_directory_cursor_count(const struct xb_directory_cursor *cursor)
+const struct xb_directory_tally *xb_directory_cursor_tally(const struct xb_directory_cursor *cursor)
 {
-    return cursor->count;
+    return &cursor->tally;
 }
 
 const struct xb_summary *xb_directory_cursor_summary(const struct xb_directory_cursor *cursor)
@@ -412,7 +412,7 @@ static int next_entry(struct xb_directory_cursor *cursor, bool *ret_found, struc
         return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG,
                             "field x-special: '%.100s' is no special file", cursor->entry.name);
     }
-    cursor->count++;
+    xb_directory_tally_add(&cursor->tally, cursor->entry.name);
     *ret_found = true;
     return cursor->as_stored ? 0 : tell_apart(cursor, err);
 }

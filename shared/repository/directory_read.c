@@ -125,10 +125,12 @@ static int take_entries(struct xb_directory_cursor *cursor, struct xb_directory 
     for (;;) {
         struct xb_entry *entry = NULL;
         int r = xb_directory_next(cursor, &entry, err);
-        if (r < 0 || !entry) {
-            return r < 0 ? r
-                         : xb_summary_copy(xb_directory_cursor_summary(cursor), &directory->summary,
-                                           err);
+        if (r < 0) {
+            return r;
+        }
+        if (!entry) {
+            directory->tally = *xb_directory_cursor_tally(cursor);
+            return xb_summary_copy(xb_directory_cursor_summary(cursor), &directory->summary, err);
         }
         r = reserve(directory, &cap, err);
         if (r < 0) {

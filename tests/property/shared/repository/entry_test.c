@@ -298,7 +298,7 @@ static void check_cursor(const char *text, size_t len, const struct xb_directory
     }
     PROBE_OK(xb_directory_next(cursor, &entry, &err));
     assert_null(entry);
-    assert_int_equal(xb_directory_cursor_count(cursor), directory->count);
+    assert_int_equal(xb_directory_cursor_tally(cursor)->count, directory->count);
     assert_true(xb_summary_equal(xb_directory_cursor_summary(cursor), &directory->summary));
 }
 
