@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/uio.h>
 
 #include "shared/base/buf.h"
 #include "shared/base/error.h"
@@ -28,9 +29,10 @@ int xb_gzip_decode(const unsigned char *data, size_t len, size_t plain_len, stru
 int xb_deflate_decode(const unsigned char *data, size_t len, size_t plain_len, struct xb_buf *out,
                       struct xb_error *err) XB_MUST_CHECK;
 
-/* Whether a few slices of the data let expect that the whole would shrink. */
-bool xb_zstd_worth_it(const unsigned char *data, size_t len);
+/* Whether a few slices of the data let expect that the whole would shrink. `len` is the sum of the
+ * parts. */
+bool xb_zstd_worth_it(const struct iovec *parts, size_t len);
 
-/* Writes at most `room` bytes at `to`; *ret_len 0: they are too few. */
-int xb_zstd_encode(int level, const void *data, size_t len, void *to, size_t room, size_t *ret_len,
-                   struct xb_error *err) XB_MUST_CHECK;
+/* Writes at most to.iov_len bytes; *ret_len 0: they are too few. */
+int xb_zstd_encode(int level, const struct iovec *parts, size_t count, struct iovec to,
+                   size_t *ret_len, struct xb_error *err) XB_MUST_CHECK;

@@ -2,6 +2,7 @@
 #include "shared/compress/compress.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "shared/compress/codecs.h"
 
@@ -12,17 +13,17 @@ static uint32_t be32(const unsigned char *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-int xb_compress_encode(uint32_t id, const void *data, size_t len, struct xb_buf *out,
-                       bool *ret_smaller, struct xb_error *err)
+int xb_compress_encode_parts(uint32_t id, const struct iovec *parts, size_t count,
+                             struct xb_buf *out, bool *ret_smaller, struct xb_error *err)
 {
     if (id != XB_COMPRESS_ZSTD && id != XB_COMPRESS_ZSTD_FASTEST) {
         return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP, "cannot compress with id 0x%x", id);
     }
-    if (len <= XB_COMPRESS_HEADER_BYTES + 1) {
-        *ret_smaller = false;
-        return 0;
+    size_t len = 0;
+    for (size_t i = 0; i < count; i++) {
+        len += parts[i].iov_len;
     }
-    if (!xb_zstd_worth_it(data, len)) {
+    if (len <= XB_COMPRESS_HEADER_BYTES + 1 || !xb_zstd_worth_it(parts, len)) {
         *ret_smaller = false;
         return 0;
     }
@@ -37,13 +38,22 @@ int xb_compress_encode(uint32_t id, const void *data, size_t len, struct xb_buf 
         return r;
     }
     int level = id == XB_COMPRESS_ZSTD ? ZSTD_LEVEL_DEFAULT : ZSTD_LEVEL_FASTEST;
-    r = xb_zstd_encode(level, data, len, out->data + out->len, room, &got, err);
+    const struct iovec to = {out->data + out->len, room};
+    r = xb_zstd_encode(level, parts, count, to, &got, err);
     out->len = r == 0 && got > 0 ? out->len + got : before;
     out->data[out->len] = '\0';
     if (r == 0) {
         *ret_smaller = got > 0;
     }
     return r;
+}
+
+int xb_compress_encode(uint32_t id, const void *data, size_t len, struct xb_buf *out,
+                       bool *ret_smaller, struct xb_error *err)
+{
+    struct iovec part = {.iov_len = len};
+    memcpy(&part.iov_base, &data, sizeof data); /* it is only read */
+    return xb_compress_encode_parts(id, &part, 1, out, ret_smaller, err);
 }
 
 int xb_compress_decode(uint32_t id, const void *data, size_t len, size_t plain_len,

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "shared/base/buf.h"
 #include "shared/base/error.h"
@@ -34,10 +35,15 @@ enum {
     XB_COMPRESS_DEFLATE = 0x1500 /* to 0x1502 */
 };
 
-/* Appends header and stream if that is shorter than the data, and says so in *ret_smaller; else
+/* Appends header and stream of the parts, taken as if they lay one after the other, if that is
+ * shorter than they are, and says so in *ret_smaller; else
  * appends nothing. Large data of which a few slices do not shrink is not even tried, so that what
  * is compressed or encrypted already costs next to nothing. `id`: XB_COMPRESS_ZSTD or
  * XB_COMPRESS_ZSTD_FASTEST, others INVALID. */
+int xb_compress_encode_parts(uint32_t id, const struct iovec *parts, size_t count,
+                             struct xb_buf *out, bool *ret_smaller,
+                             struct xb_error *err) XB_MUST_CHECK;
+/* The same for data in one piece. */
 int xb_compress_encode(uint32_t id, const void *data, size_t len, struct xb_buf *out,
                        bool *ret_smaller, struct xb_error *err) XB_MUST_CHECK;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * zstd both ways, with contexts that threads use again. */
 #include <errno.h>
+#include <string.h>
 
 #include <zstd.h>
 #include <zstd_errors.h>
@@ -32,14 +33,47 @@ static ZSTD_CCtx *take_encoder(void)
     return ctx ? ctx : ZSTD_createCCtx();
 }
 
-int xb_zstd_encode(int level, const void *data, size_t len, void *to, size_t room, size_t *ret_len,
-                   struct xb_error *err)
+static size_t sum_of(const struct iovec *parts, size_t count)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        sum += parts[i].iov_len;
+    }
+    return sum;
+}
+
+/* What lies in one piece is compressed where it lies; parts go through the context's window. The
+ * frame tells the length in both cases. */
+static size_t encode(ZSTD_CCtx *ctx, const struct iovec *parts, size_t count, struct iovec to)
+{
+    ZSTD_outBuffer out = {to.iov_base, to.iov_len, 0};
+    if (count == 1) {
+        return ZSTD_compress2(ctx, to.iov_base, to.iov_len, parts->iov_base, parts->iov_len);
+    }
+    size_t left = ZSTD_CCtx_setPledgedSrcSize(ctx, sum_of(parts, count));
+    for (size_t i = 0; i < count && !ZSTD_isError(left); i++) {
+        ZSTD_inBuffer in = {parts[i].iov_base, parts[i].iov_len, 0};
+        bool last = i + 1 == count;
+        left = ZSTD_compressStream2(ctx, &out, &in, last ? ZSTD_e_end : ZSTD_e_continue);
+        if (!ZSTD_isError(left) && (in.pos < in.size || (last && left > 0))) {
+            return (size_t)-ZSTD_error_dstSize_tooSmall; /* as ZSTD_compress2 says it */
+        }
+    }
+    return ZSTD_isError(left) ? left : out.pos;
+}
+
+int xb_zstd_encode(int level, const struct iovec *parts, size_t count, struct iovec to,
+                   size_t *ret_len, struct xb_error *err)
 {
     ZSTD_CCtx *ctx = take_encoder();
     if (!ctx) {
         return xb_error_no_memory(err, "zstd");
     }
-    size_t got = ZSTD_compressCCtx(ctx, to, room, data, len, level);
+    ZSTD_CCtx_reset(ctx, ZSTD_reset_session_and_parameters);
+    size_t got = ZSTD_CCtx_setParameter(ctx, ZSTD_c_compressionLevel, level);
+    if (!ZSTD_isError(got)) {
+        got = encode(ctx, parts, count, to);
+    }
     ZSTD_freeCCtx(xb_spares_give(&encoders, ctx));
     if (ZSTD_isError(got) && ZSTD_getErrorCode(got) != ZSTD_error_dstSize_tooSmall) {
         return xb_error_set(err, XB_ERR_FULL, -ENOMEM, "zstd: %s", ZSTD_getErrorName(got));
@@ -48,15 +82,40 @@ int xb_zstd_encode(int level, const void *data, size_t len, void *to, size_t roo
     return 0;
 }
 
+/* `len` bytes from `at` on: where they lie, or, if that is in several parts, copied. */
+static const unsigned char *slice(const struct iovec *parts, size_t at, size_t len,
+                                  unsigned char *copy)
+{
+    while (at >= parts->iov_len) {
+        at -= parts->iov_len;
+        parts++;
+    }
+    if (parts->iov_len - at >= len) {
+        return (const unsigned char *)parts->iov_base + at;
+    }
+    for (size_t done = 0; done < len; parts++, at = 0) {
+        size_t some = parts->iov_len - at < len - done ? parts->iov_len - at : len - done;
+        if (some > 0) {
+            memcpy(copy + done, (const unsigned char *)parts->iov_base + at, some);
+        }
+        done += some;
+    }
+    return copy;
+}
+
 /* Counts bytes in a few runs from all over; single ones might be the same field of many records.
  * Were they noise, the squares of the counts would add up to n + n * n / 256; what shrinks by a
  * tenth has a quarter more, text ten times as much. */
-static bool is_noise(const unsigned char *data, size_t len)
+static bool is_noise(const struct iovec *parts, size_t len)
 {
     unsigned counts[256] = {0};
     size_t step = len / RUNS, sum = 0;
-    for (size_t i = 0; i < COUNTED_BYTES_MIN; i++) {
-        counts[data[i / RUN_BYTES * step + i % RUN_BYTES]]++;
+    for (size_t run = 0; run < RUNS; run++) {
+        unsigned char copy[RUN_BYTES];
+        const unsigned char *bytes = slice(parts, run * step, RUN_BYTES, copy);
+        for (size_t i = 0; i < RUN_BYTES; i++) {
+            counts[bytes[i]]++;
+        }
     }
     for (size_t b = 0; b < 256; b++) {
         sum += (size_t)counts[b] * counts[b];
@@ -65,23 +124,23 @@ static bool is_noise(const unsigned char *data, size_t len)
     return sum * 4 < noise * 5;
 }
 
-bool xb_zstd_worth_it(const unsigned char *data, size_t len)
+bool xb_zstd_worth_it(const struct iovec *parts, size_t len)
 {
     if (len < SAMPLED_BYTES_MIN) {
-        return len < COUNTED_BYTES_MIN || !is_noise(data, len);
+        return len < COUNTED_BYTES_MIN || !is_noise(parts, len);
     }
     ZSTD_CCtx *ctx = take_encoder();
     if (!ctx) {
         return true; /* whoever compresses will say so */
     }
-    unsigned char scratch[ZSTD_COMPRESSBOUND(SLICE_BYTES)];
+    unsigned char scratch[ZSTD_COMPRESSBOUND(SLICE_BYTES)], copy[SLICE_BYTES];
     size_t slices = len / BYTES_PER_SLICE;
     slices = slices < SLICES_MIN ? SLICES_MIN : slices > SLICES_MAX ? SLICES_MAX : slices;
     size_t step = (len - SLICE_BYTES) / (slices - 1);
     bool worth = false;
     for (size_t i = 0; i < slices && !worth; i++) {
-        size_t got =
-            ZSTD_compressCCtx(ctx, scratch, sizeof scratch, data + i * step, SLICE_BYTES, 1);
+        const unsigned char *from = slice(parts, i * step, SLICE_BYTES, copy);
+        size_t got = ZSTD_compressCCtx(ctx, scratch, sizeof scratch, from, SLICE_BYTES, 1);
         worth = ZSTD_isError(got) || got * 100 < (size_t)SLICE_BYTES * WORTH_PERCENT;
     }
     ZSTD_freeCCtx(xb_spares_give(&encoders, ctx));

@@ -16,29 +16,6 @@ static bool may_compress(struct xb_repository *repository)
     return may;
 }
 
-/* The bytes in one piece: where they lie, or copied into `out`. */
-static int gather(const struct xb_packing *packing, struct xb_buf *out, const void **ret,
-                  struct xb_error *err)
-{
-    int r = xb_buf_reserve(out, packing->entry.plain_bytes, err);
-    for (size_t i = 0; r == 0 && i < packing->part_count; i++) {
-        r = xb_buf_append(out, packing->parts[i].iov_base, packing->parts[i].iov_len, err);
-    }
-    *ret = out->data;
-    return r;
-}
-
-static int compress(struct xb_packing *packing, struct xb_buf *out, bool *ret_smaller,
-                    struct xb_error *err)
-{
-    XB_CLEANUP(xb_buf_free) struct xb_buf whole = XB_BUF_INIT(XB_CONTENT_BYTES_MAX);
-    const void *data = packing->part_count ? packing->parts[0].iov_base : "";
-    int r = packing->part_count > 1 ? gather(packing, &whole, &data, err) : 0;
-    return r < 0 ? r
-                 : xb_compress_encode((uint32_t)packing->compression, data,
-                                      packing->entry.plain_bytes, out, ret_smaller, err);
-}
-
 /* Room for sealed bytes that may not take the plain ones' place. */
 static int make_own(struct xb_packing *packing, size_t len, struct xb_error *err)
 {
@@ -58,7 +35,8 @@ static int seal_one(struct xb_repository *repository, struct xb_packing *packing
     bool smaller = false;
     int r = 0;
     if (packing->compression != XB_COMPRESSION_NONE && may_shrink) {
-        r = compress(packing, &stream, &smaller, err);
+        r = xb_compress_encode_parts((uint32_t)packing->compression, packing->parts,
+                                     packing->part_count, &stream, &smaller, err);
     }
     size_t len = smaller ? stream.len : entry->plain_bytes;
     if (r == 0 && !packing->in_place) {

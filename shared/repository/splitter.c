@@ -104,11 +104,3 @@ size_t xb_splitter_feed(const struct xb_splitter *splitter, struct xb_splitter_s
     }
     return cut;
 }
-
-size_t xb_splitter_scan(const struct xb_splitter *splitter, struct xb_splitter_state *state,
-                        const unsigned char *chunk, size_t len)
-{
-    size_t seen = state->scanned;
-    size_t more = len > seen ? xb_splitter_feed(splitter, state, chunk + seen, len - seen) : 0;
-    return more ? seen + more : 0;
-}

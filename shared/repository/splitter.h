@@ -38,11 +38,6 @@ struct xb_splitter_state {
 size_t xb_splitter_feed(const struct xb_splitter *splitter, struct xb_splitter_state *state,
                         const unsigned char *block, size_t len);
 
-/* The same for a chunk in one piece: `chunk` holds `len` bytes from its start, of which
- * state->scanned were seen before. Returns the chunk's length, or 0. */
-size_t xb_splitter_scan(const struct xb_splitter *splitter, struct xb_splitter_state *state,
-                        const unsigned char *chunk, size_t len);
-
 /* For the splitter's own files: these look at `count` windows, of which the first begins at
  * window[0] and each further one a byte later. They return the number of the first that is a cut,
  * from 1 on, or 0. */

@@ -91,7 +91,7 @@ static int split_one(void *context, const unsigned char *data, size_t len, struc
     struct xb_splitter_state state = {.scanned = 0};
     (void)err;
     for (size_t start = 0, cut = 1; cut; start += cut) {
-        cut = xb_splitter_scan(context, &state, data + start, len - start);
+        cut = xb_splitter_feed(context, &state, data + start, len - start);
     }
     return 0;
 }

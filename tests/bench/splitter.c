@@ -62,7 +62,7 @@ static size_t cut(const struct xb_splitter *splitter, const struct file *file, s
     struct xb_splitter_state state = {.scanned = 0};
     size_t count = 0;
     for (size_t start = 0; start < file->len;) {
-        size_t len = xb_splitter_scan(splitter, &state, file->data + start, file->len - start);
+        size_t len = xb_splitter_feed(splitter, &state, file->data + start, file->len - start);
         len = len ? len : file->len - start;
         if (count == CHUNKS_MAX) {
             fail("too many chunks");

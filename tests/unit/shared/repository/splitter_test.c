@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/base/cpu.h"
 #include "shared/repository/splitter.h"
 
 enum { STREAM_BYTES = 64 << 20, CUTS_MAX = 1024 };
@@ -49,26 +50,28 @@ static struct xb_splitter parse(const char *name)
     return splitter;
 }
 
-/* Cuts as a writer does that gets `step` bytes at a time: each chunk from a buffer that starts at
- * the chunk. The end of the data is no cut. */
+/* Cuts as a writer does that gets `step` bytes at a time. The end of the data is no cut. */
 static size_t cut(const struct xb_splitter *splitter, const unsigned char *data, size_t len,
                   size_t step, size_t cuts[CUTS_MAX])
 {
     struct xb_splitter_state state = {.scanned = 0};
     size_t start = 0;
     size_t count = 0;
-    for (size_t have = 0; have < len;) {
-        have = len - have < step ? len : have + step;
-        size_t chunk = 0;
-        while ((chunk = xb_splitter_scan(splitter, &state, data + start, have - start)) > 0) {
-            assert_true(chunk <= have - start && chunk <= splitter->max);
-            assert_true(chunk >= splitter->min);
+    for (size_t at = 0, got = 0; at < len; at += got) {
+        size_t block = step - at % step;
+        block = block < len - at ? block : len - at;
+        got = xb_splitter_feed(splitter, &state, data + at, block);
+        assert_true(got <= block);
+        if (got) {
+            assert_true(at + got - start <= splitter->max);
+            assert_true(at + got - start >= splitter->min);
             assert_int_equal(state.scanned, 0);
-            start += chunk;
+            start = at + got;
             assert_true(count < CUTS_MAX);
             cuts[count++] = start;
         }
-        assert_true(have - start < splitter->max);
+        got = got ? got : block;
+        assert_true(at + got - start < splitter->max);
     }
     return count;
 }
@@ -183,6 +186,27 @@ static void fixed_sizes(void **state)
     }
 }
 
+/* The lanes do the work, but for a little at the end, and up to a cut. */
+static void lanes_leave_little(void **state)
+{
+    (void)state;
+#if defined(__x86_64__)
+    enum { BYTES = 256 * 1024, LITTLE = 1025 };
+    static unsigned char data[BYTES + XB_SPLITTER_WINDOW];
+    if (xb_cpu_level() < XB_CPU_AVX512_VBMI) {
+        skip();
+    }
+    for (size_t len = 1; len <= BYTES; len = 2 * len + 1) {
+        size_t clear = xb_buzhash_clear_avx512(UINT32_MAX, stream, len);
+        assert_true(clear <= len && len - clear < LITTLE);
+        assert_int_equal(xb_buzhash_clear_avx512(UINT32_MAX, data, len), 0); /* all are cuts */
+    }
+    memcpy(data, stream, BYTES / 2); /* then zeros: the first cut is the first window of them */
+    size_t clear = xb_buzhash_clear_avx512(UINT32_MAX, data, BYTES);
+    assert_true(clear <= BYTES / 2 && clear > BYTES / 2 - 4096);
+#endif
+}
+
 static void names(void **state)
 {
     (void)state;
@@ -225,9 +249,13 @@ static void names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(vectors),          cmocka_unit_test(steps_change_nothing),
-        cmocka_unit_test(chunks_are_local), cmocka_unit_test(constant_bytes_are_cut_at_the_least),
-        cmocka_unit_test(fixed_sizes),      cmocka_unit_test(names),
+        cmocka_unit_test(vectors),
+        cmocka_unit_test(steps_change_nothing),
+        cmocka_unit_test(chunks_are_local),
+        cmocka_unit_test(constant_bytes_are_cut_at_the_least),
+        cmocka_unit_test(fixed_sizes),
+        cmocka_unit_test(lanes_leave_little),
+        cmocka_unit_test(names),
     };
     return cmocka_run_group_tests(tests, make_stream, free_stream);
 }
