@@ -9,6 +9,7 @@
 #include "agent/job/job.h"
 #include "shared/base/log.h"
 #include "shared/http/limits.h"
+#include "shared/store/s3/s3.h"
 #include "shared/velero/flags.h"
 
 /* NULL stays NULL when no limit is wanted. */
@@ -32,7 +33,7 @@ static int make_limits(const char *up, const char *down, struct xb_http_limits *
 int xb_cli_agent(int argc, char **argv)
 {
     const char *level = "info";
-    const char *upload = NULL, *download = NULL;
+    const char *upload = NULL, *download = NULL, *scratch = NULL;
     const char *jobs = "1", *devices = "false", *privileged = "false";
     struct xb_agent_options options = {.node = getenv("NODE_NAME"),
                                        .namespace = getenv("VELERO_NAMESPACE"),
@@ -46,6 +47,7 @@ int xb_cli_agent(int argc, char **argv)
                                     {"volumes-at-once", &jobs},
                                     {"upload-limit", &upload},
                                     {"download-limit", &download},
+                                    {"scratch-limit", &scratch},
                                     {"restore-devices", &devices},
                                     {"restore-privileged-attributes", &privileged},
                                     {NULL, NULL}};
@@ -70,6 +72,13 @@ int xb_cli_agent(int argc, char **argv)
         return XB_EXIT_USAGE;
     }
     options.limits = limits;
+    int64_t scratch_bytes = 0;
+    if (scratch && scratch[0] && !xb_cli_rate(scratch, &scratch_bytes)) {
+        fprintf(stderr, "xebec agent: --scratch-limit is a size, like 500M or 2G, not '%.60s'\n",
+                scratch);
+        return XB_EXIT_USAGE;
+    }
+    xb_store_s3_stage_limit((uint64_t)scratch_bytes);
     if (xb_agent_run(&options, &err) < 0) {
         xb_log_error(&err, "the agent cannot go on");
         return XB_EXIT_FAILED;

@@ -49,7 +49,7 @@ struct xb_cli_common {
     const char *repository, *password_file;
     int64_t upload_limit, download_limit; /* bytes per second; 0: none */
     const char *cache_dir;                /* NULL: the user's; "": none */
-    int64_t cache_limit;                  /* bytes; 0: the default */
+    int64_t cache_limit, scratch_limit;   /* bytes; 0: the default */
     bool json, no_progress;
 };
 

@@ -7,6 +7,7 @@
 
 #include "agent/cli/cli.h"
 #include "shared/http/limits.h"
+#include "shared/store/s3/s3.h"
 
 int xb_cli_password(const struct xb_cli_common *common, bool twice, struct xb_secret **ret,
                     struct xb_error *err)
@@ -53,6 +54,7 @@ int xb_cli_store_options(const struct xb_cli_common *common, struct xb_store_ope
         }
     }
     options->limits = limits;
+    xb_store_s3_stage_limit((uint64_t)common->scratch_limit);
     return 0;
 }
 

@@ -7,7 +7,7 @@
 
 #include "agent/cli/cli.h"
 
-enum { OPTIONS_MAX = 32, COMMON_OPTIONS = 8 };
+enum { OPTIONS_MAX = 32, COMMON_OPTIONS = 9 };
 
 static size_t all_options(const struct xb_cli_parse *parse, struct xb_cli_option out[OPTIONS_MAX])
 {
@@ -36,6 +36,9 @@ static size_t all_options(const struct xb_cli_parse *parse, struct xb_cli_option
             "where merged indexes are kept for the next time (or XEBEC_CACHE_DIR); '' for nowhere"};
         out[count++] = (struct xb_cli_option){"cache-limit", XB_CLI_SIZE, &common->cache_limit,
                                               "SIZE", "how large that may become (4G)"};
+        out[count++] =
+            (struct xb_cli_option){"scratch-limit", XB_CLI_SIZE, &common->scratch_limit, "SIZE",
+                                   "how much of TMPDIR uploads that wait for others may take (1G)"};
         out[count++] = (struct xb_cli_option){"json", XB_CLI_FLAG, &common->json, NULL,
                                               "answer in JSON, for programs"};
         out[count++] = (struct xb_cli_option){"no-progress", XB_CLI_FLAG, &common->no_progress,

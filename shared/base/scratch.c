@@ -55,6 +55,12 @@ int xb_scratch_file(const char *what, const char **ret_folder, struct xb_error *
                           what, folders[0] ? folders[0] : "", folders[0] ? ", " : "");
 }
 
+int xb_scratch_file_in(const char *folder, const char *what, struct xb_error *err)
+{
+    int fd = open_in(folder);
+    return fd >= 0 ? fd : xb_error_errno(err, errno, "cannot keep %s in %s", what, folder);
+}
+
 int xb_scratch_new(const char *what, size_t memory_max, struct xb_scratch **ret,
                    struct xb_error *err)
 {

@@ -39,3 +39,5 @@ XB_DEFINE_CLEANUP(xb_scratch_freep, struct xb_scratch, xb_scratch_free);
 /* A new file without a name. *ret_folder: where it lies, for messages; lives as long as the
  * environment does. Returns a descriptor that is the caller's. */
 int xb_scratch_file(const char *what, const char **ret_folder, struct xb_error *err) XB_MUST_CHECK;
+/* The same in this folder only. */
+int xb_scratch_file_in(const char *folder, const char *what, struct xb_error *err) XB_MUST_CHECK;

@@ -122,8 +122,8 @@ static int send_part(struct parts *parts, size_t index, struct xb_error *err)
 {
     struct xb_s3_upload *upload = parts->upload;
     uint64_t offset = index * parts->part_bytes;
-    uint64_t left = upload->len - offset;
-    const struct xb_http_body_file file = {upload->fd, offset,
+    uint64_t left = upload->stage.len - offset;
+    const struct xb_http_body_file file = {upload->stage.fd, offset,
                                            left < parts->part_bytes ? left : parts->part_bytes};
     struct xb_s3_call call = {
         .method = "PUT", .name = upload->base.name, .body_file = &file, .check = check_part};
@@ -282,10 +282,10 @@ int xb_s3_send_parts(struct xb_s3_upload *upload, struct xb_error *err)
     struct xb_s3 *self = upload->self;
     struct parts parts = {.upload = upload, .part_bytes = upload->self->part_bytes};
     char mark[XB_S3_MARK_BYTES];
-    while (upload->len / parts.part_bytes >= PARTS_MAX) {
+    while (upload->stage.len / parts.part_bytes >= PARTS_MAX) {
         parts.part_bytes *= 2;
     }
-    parts.count = (size_t)((upload->len + parts.part_bytes - 1) / parts.part_bytes);
+    parts.count = (size_t)((upload->stage.len + parts.part_bytes - 1) / parts.part_bytes);
     XB_CLEANUP(xb_freep) struct part *all = calloc(parts.count, sizeof *all);
     if (!all) {
         return xb_error_no_memory(err, "an upload");

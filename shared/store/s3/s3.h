@@ -79,3 +79,8 @@ int xb_store_s3_open(const struct xb_store_s3_options *options, struct xb_store 
 /* How far the server's clock was ahead of ours in its last answer; false when no answer of a
  * driver of this kind has said a time yet. To the second. */
 bool xb_store_s3_clock_offset(struct xb_store *store, int64_t *ret_ns);
+
+/* How much of the disk the uploads of this process may take before they are sent (0: the default):
+ * who wants more waits while others are being sent. */
+#define XB_S3_STAGED_BYTES_MAX (UINT64_C(1) << 30)
+void xb_store_s3_stage_limit(uint64_t bytes);

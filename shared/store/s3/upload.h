@@ -7,6 +7,7 @@
 #pragma once
 
 #include "shared/store/s3/call.h"
+#include "shared/store/s3/stage.h"
 
 enum { XB_S3_MARK_BYTES = 33 };
 
@@ -20,9 +21,7 @@ struct xb_s3_sums {
 struct xb_s3_upload {
     struct xb_store_upload base;
     struct xb_s3 *self;
-    char *folder; /* where it is staged, for messages */
-    int fd;
-    uint64_t len;
+    struct xb_s3_stage stage;
     bool exclusive;
     struct xb_s3_digests digests;
 };

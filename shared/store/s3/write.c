@@ -3,14 +3,11 @@
  * Writing objects: from memory in one request, or staged in a file that nobody else sees.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "shared/base/clock.h"
-#include "shared/base/file.h"
 #include "shared/base/random.h"
 #include "shared/codec/text.h"
 #include "shared/store/s3/overlay.h"
@@ -166,75 +163,26 @@ int xb_s3_put(struct xb_store *store, const char *name, const void *data, size_t
 
 /* ---- staging ---- */
 
-static int open_in(const char *folder)
-{
-    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT)) {
-        return fd;
-    }
-    char path[4096];
-    if (snprintf(path, sizeof path, "%s/xebec-upload.XXXXXX", folder) >= (int)sizeof path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    fd = mkostemp(path, O_CLOEXEC);
-    if (fd >= 0) {
-        (void)unlink(path);
-    }
-    return fd;
-}
-
-/* Opens a file that has no name, and says where it is. */
-static int open_stage(const struct xb_s3 *self, const char **ret_folder, struct xb_error *err)
-{
-    const char *tmp = getenv("TMPDIR");
-    const char *const folders[] = {tmp && tmp[0] ? tmp : NULL, "/var/tmp", "/tmp"};
-    int first_errno = 0;
-    if (self->scratch_dir) {
-        *ret_folder = self->scratch_dir;
-        int fd = open_in(self->scratch_dir);
-        return fd >= 0
-                   ? fd
-                   : xb_error_errno(err, errno, "cannot stage an upload in %s", self->scratch_dir);
-    }
-    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-        int fd = folders[i] ? open_in(folders[i]) : -1;
-        if (fd >= 0) {
-            *ret_folder = folders[i];
-            return fd;
-        }
-        first_errno = folders[i] && !first_errno ? errno : first_errno;
-    }
-    return xb_error_errno(err, first_errno,
-                          "cannot stage an upload in %s%s/var/tmp or /tmp (set TMPDIR)",
-                          folders[0] ? folders[0] : "", folders[0] ? ", " : "");
-}
-
 int xb_s3_begin(struct xb_store *store, const char *name,
                 const struct xb_store_put_options *options, struct xb_store_upload **ret,
                 struct xb_error *err)
 {
     struct xb_s3 *self = (struct xb_s3 *)store;
     XB_CLEANUP(xb_freep) struct xb_s3_upload *upload = calloc(1, sizeof *upload);
-    const char *folder = NULL;
     (void)name;
     if (!upload) {
         return xb_error_no_memory(err, "an upload");
     }
-    XB_CLEANUP(xb_closep) int fd = open_stage(self, &folder, err);
-    if (fd < 0) {
-        return fd;
+    int r = xb_s3_stage_open(self->scratch_dir, &upload->stage, err);
+    if (r == 0) {
+        r = xb_s3_digests_begin(&upload->digests, xb_s3_wanted_digests(self), err);
     }
-    upload->folder = strdup(folder);
-    int r = upload->folder ? xb_s3_digests_begin(&upload->digests, xb_s3_wanted_digests(self), err)
-                           : xb_error_no_memory(err, "an upload");
     if (r < 0) {
         xb_s3_digests_done(&upload->digests);
-        free(upload->folder);
+        xb_s3_stage_close(&upload->stage);
         return r;
     }
     upload->self = self;
-    upload->fd = XB_TAKE_FD(fd);
     upload->exclusive = options && options->exclusive;
     struct xb_s3_upload *made = XB_TAKE(upload);
     *ret = &made->base;
@@ -244,33 +192,23 @@ int xb_s3_begin(struct xb_store *store, const char *name,
 int xb_s3_write(struct xb_store_upload *base, const void *data, size_t len, struct xb_error *err)
 {
     struct xb_s3_upload *upload = (struct xb_s3_upload *)base;
-    struct xb_error failure = XB_ERROR_INIT;
-    int r = xb_file_write_all(upload->fd, data, len, "the staged upload", &failure);
-    if (r < 0 && failure.kind == XB_ERR_FULL) {
-        return xb_error_set(err, XB_ERR_FULL, -ENOSPC,
-                            "%.200s: no space left in %.200s, where uploads are staged: make room "
-                            "there, or set TMPDIR to a larger folder",
-                            upload->base.name, upload->folder);
-    }
-    if (r < 0) {
-        *err = failure;
-        return xb_error_wrap(err, "%.200s in %.200s", upload->base.name, upload->folder);
-    }
-    upload->len += len;
-    return xb_s3_digests_add(&upload->digests, data, len, err);
+    int r = xb_s3_stage_write(&upload->stage, base->name, data, len, err);
+    return r ? r : xb_s3_digests_add(&upload->digests, data, len, err);
 }
 
 int xb_s3_commit(struct xb_store_upload *base, struct xb_error *err)
 {
     struct xb_s3_upload *upload = (struct xb_s3_upload *)base;
     struct xb_s3 *self = upload->self;
-    if (upload->len > XB_S3_SINGLE_PARTS * self->part_bytes) {
+    uint64_t len = upload->stage.len;
+    xb_s3_stage_send(&upload->stage);
+    if (len > XB_S3_SINGLE_PARTS * self->part_bytes) {
         return xb_s3_send_parts(upload, err);
     }
-    const struct xb_http_body_file file = {upload->fd, 0, upload->len};
+    const struct xb_http_body_file file = {upload->stage.fd, 0, len};
     struct xb_s3_call call = {.name = base->name};
     struct xb_s3_sums sums;
-    call.body_file = upload->len > 0 ? &file : NULL;
+    call.body_file = len > 0 ? &file : NULL;
     int r = xb_s3_digests_take(self, &upload->digests, &sums, err);
     return r ? r : xb_s3_put_object(self, &call, &sums, upload->exclusive, err);
 }
@@ -278,8 +216,7 @@ int xb_s3_commit(struct xb_store_upload *base, struct xb_error *err)
 void xb_s3_upload_free(struct xb_store_upload *base)
 {
     struct xb_s3_upload *upload = (struct xb_s3_upload *)base;
-    close(upload->fd);
+    xb_s3_stage_close(&upload->stage);
     xb_s3_digests_done(&upload->digests);
-    free(upload->folder);
     free(upload);
 }
