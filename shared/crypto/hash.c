@@ -106,7 +106,7 @@ static int prepare(struct xb_hash *hash, const void *key, size_t key_len, struct
     }
     if (strcmp(a->mac, "BLAKE2BMAC") == 0) {
         int r = xb_blake2b_new(key, key_len, &hash->blake2b, err);
-        if (r < 0 || hash->blake2b) {
+        if (r < 0) {
             return r;
         }
     }
@@ -182,7 +182,7 @@ int xb_hash_compute_many(const struct xb_hash *hash, const struct xb_hash_job *j
 {
     unsigned char full[XB_HASH_BYTES_MAX];
     bool ok = true;
-    if (hash->blake2b) {
+    if (hash->blake2b && count > 1) { /* one alone would leave the other lanes empty */
         xb_blake2b_many(hash->blake2b, jobs, count, hash->algorithm->bytes);
         return 0;
     }
