@@ -166,6 +166,19 @@ void xb_frame_hold(struct frame *frame)
     pthread_mutex_unlock(&frame->backup->lock);
 }
 
+/* A subfolder; `before` is what the first parent says of it. */
+static void add_folder(struct frame *frame, struct xb_entry *entry,
+                       const struct xb_entry_text *before)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    pthread_mutex_lock(&frame->lock);
+    int r = xb_directory_builder_add_over(frame->builder, entry, before, &err);
+    pthread_mutex_unlock(&frame->lock);
+    if (r < 0) {
+        xb_backup_fail(frame->backup, &err);
+    }
+}
+
 /* The last release writes the folder, which is one thing less for its parent, and so on up. */
 void xb_frame_release(struct frame *frame)
 {
@@ -187,7 +200,7 @@ void xb_frame_release(struct frame *frame)
         }
         bool written = !stopped && r == 0;
         if (parent && written) {
-            xb_frame_add(parent, &entry);
+            add_folder(parent, &entry, frame->text);
         }
         free_frame(frame);
         if (!parent) {
@@ -208,14 +221,16 @@ void xb_frame_add(struct frame *frame, struct xb_entry *entry)
     }
 }
 
-void xb_frame_keep(struct frame *frame, const struct xb_entry *const *entries, const bool *keep,
-                   size_t count)
+void xb_frame_keep(struct frame *frame, const struct keep *keeps, size_t count)
 {
     struct xb_error err = XB_ERROR_INIT;
     int r = 0;
     pthread_mutex_lock(&frame->lock);
     for (size_t i = 0; r == 0 && i < count; i++) {
-        r = keep[i] ? xb_directory_builder_keep(frame->builder, entries[i], &err) : 0;
+        const struct keep *keep = &keeps[i];
+        r = keep->live ? xb_directory_builder_keep_text(frame->builder, keep->entry, keep->text,
+                                                        keep->first, &err)
+                       : 0;
     }
     pthread_mutex_unlock(&frame->lock);
     if (r < 0) {

@@ -29,6 +29,7 @@ struct frame {
     char *name;
     struct stat st;
     struct xb_directory *before[XB_SNAPSHOT_PARENTS_MAX]; /* the parents' views of it, if any */
+    const struct xb_entry_text *text; /* its own entry in the first parent, if it is known */
     pthread_mutex_t lock;
     struct xb_directory_builder *builder;
     size_t waiting; /* entries on their way, the listing itself, a checkpoint */
@@ -44,9 +45,15 @@ struct frame {
 struct frame *xb_frame_new(struct backup *backup, struct frame *parent, const char *name, int fd);
 
 void xb_frame_add(struct frame *frame, struct xb_entry *entry); /* takes the entry's content over */
-/* Of these entries of a parent's those that are to be kept. */
-void xb_frame_keep(struct frame *frame, const struct xb_entry *const *entries, const bool *keep,
-                   size_t count);
+
+/* An entry of a parent's that is to be taken over, unless it is not. */
+struct keep {
+    const struct xb_entry *entry;
+    const struct xb_entry_text *text; /* as decoded, or NULL */
+    bool first;                       /* of the first of the parents */
+    bool live;                        /* its data is still there */
+};
+void xb_frame_keep(struct frame *frame, const struct keep *keeps, size_t count);
 void xb_frame_add_failure(struct frame *frame, const char *name, const char *text);
 void xb_frame_add_vanished(struct frame *frame, const char *name);
 

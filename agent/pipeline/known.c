@@ -12,6 +12,13 @@ static const struct xb_entry *find(const struct frame *frame, size_t parent, con
     return entry && !entry->renamed ? entry : NULL; /* a name of our making is no file's */
 }
 
+static struct keep keep_of(const struct frame *frame, size_t parent, const struct xb_entry *before)
+{
+    return (struct keep){.entry = before,
+                         .text = xb_directory_text(frame->before[parent], before),
+                         .first = parent == 0};
+}
+
 /* ---- the same file? ---- */
 
 static enum xb_entry_type type_of(const struct stat *st)
@@ -87,7 +94,7 @@ bool xb_known_note(struct known_batch *batch, const struct frame *frame, const c
             if (!direct(before, &batch->ids[batch->count])) {
                 return false;
             }
-            batch->entries[batch->count] = before;
+            batch->keeps[batch->count] = keep_of(frame, i, before);
             batch->names[batch->count++] = name;
             return true;
         }
@@ -101,11 +108,12 @@ void xb_known_keep_batch(struct known_batch *batch, struct frame *frame)
     size_t gone = 0;
     xb_content_reuse_many(frame->backup->repository, batch->ids, batch->count, live);
     for (size_t i = 0; i < batch->count; i++) {
+        batch->keeps[i].live = live[i];
         if (live[i]) {
-            count_kept(&frame->kept, batch->entries[i]);
+            count_kept(&frame->kept, batch->keeps[i].entry);
         }
     }
-    xb_frame_keep(frame, batch->entries, live, batch->count);
+    xb_frame_keep(frame, batch->keeps, batch->count);
     for (size_t i = 0; i < batch->count; i++) {
         if (!live[i]) {
             batch->names[gone++] = batch->names[i];
@@ -116,14 +124,15 @@ void xb_known_keep_batch(struct known_batch *batch, struct frame *frame)
 
 bool xb_known_keep(struct frame *frame, const char *name, const struct stat *st)
 {
-    static const bool live = true;
     for (size_t i = 0; i < XB_SNAPSHOT_PARENTS_MAX; i++) {
         const struct xb_entry *before = find(frame, i, name);
         if (before && identical(before, st) && holds(frame->backup, before)) {
             struct kept kept = {.files = 0};
+            struct keep keep = keep_of(frame, i, before);
+            keep.live = true;
             count_kept(&kept, before);
             xb_frame_count_kept(frame->backup, &kept);
-            xb_frame_keep(frame, &before, &live, 1);
+            xb_frame_keep(frame, &keep, 1);
             return true;
         }
     }
@@ -159,23 +168,40 @@ bool xb_known_reuse(struct frame *frame, const char *name, int fd, const struct 
     return true;
 }
 
+/* The first parent's folder is written again as it is if nothing in it has changed. */
+static int tell_builder(struct frame *frame, const struct xb_entry *entry, struct xb_error *err)
+{
+    const struct xb_directory *before = frame->before[0];
+    return xb_directory_builder_parent(frame->builder, &entry->object, &before->tally,
+                                       &before->summary, err);
+}
+
 static void read_folder(struct frame *frame, size_t parent, const struct xb_entry *entry)
 {
     struct xb_error err = XB_ERROR_INIT;
-    if (entry && entry->type == XB_ENTRY_DIRECTORY &&
-        xb_directory_read(frame->backup->repository, &entry->object, &frame->before[parent], &err) <
-            0) {
+    if (!entry || entry->type != XB_ENTRY_DIRECTORY) {
+        return;
+    }
+    if (xb_directory_read(frame->backup->repository, &entry->object, &frame->before[parent], &err) <
+        0) {
         /* The last backup is damaged there; this one reads everything and so mends it. */
         XB_CLEANUP(xb_freep) char *path = xb_frame_path(frame);
         xb_backup_note(frame->backup, path ? path : frame->name, err.text);
+    } else if (parent == 0 && tell_builder(frame, entry, &err) < 0) {
+        xb_backup_fail(frame->backup, &err);
     }
 }
 
 void xb_known_enter(struct frame *frame)
 {
     const struct xb_snapshot_parents *parents = frame->backup->options->parents;
+    const struct frame *above = frame->parent;
     for (size_t i = 0; parents && i < parents->count; i++) {
-        read_folder(frame, i,
-                    frame->parent ? find(frame->parent, i, frame->name) : &parents->items[i]->root);
+        const struct xb_entry *entry =
+            above ? find(above, i, frame->name) : &parents->items[i]->root;
+        if (above && entry && i == 0) {
+            frame->text = xb_directory_text(above->before[0], entry);
+        }
+        read_folder(frame, i, entry);
     }
 }

@@ -20,8 +20,8 @@ enum { XB_KNOWN_BATCH_MAX = 256 };
 
 struct known_batch {
     size_t count;
-    const struct xb_entry *entries[XB_KNOWN_BATCH_MAX]; /* the parent's */
-    const char *names[XB_KNOWN_BATCH_MAX];              /* lent until the batch is kept */
+    struct keep keeps[XB_KNOWN_BATCH_MAX];
+    const char *names[XB_KNOWN_BATCH_MAX]; /* lent until the batch is kept */
     struct xb_content_id ids[XB_KNOWN_BATCH_MAX];
 };
 
