@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/pipeline/known.h"
+
 static void free_frame(struct frame *frame)
 {
     struct backup *backup = frame->backup;
@@ -26,9 +28,7 @@ static void free_frame(struct frame *frame)
     }
     free(frame->name);
     xb_buf_free(&frame->folders);
-    for (size_t i = 0; i < XB_SNAPSHOT_PARENTS_MAX; i++) {
-        xb_directory_free(frame->before[i]);
-    }
+    xb_known_leave(frame);
     xb_directory_builder_free(frame->builder);
     pthread_mutex_destroy(&frame->lock);
     free(frame);

@@ -18,7 +18,10 @@ struct kept {
     uint64_t files, bytes, symlinks, special_files;
 };
 
-enum { XB_FRAME_FOLDERS_BYTES_MAX = 128 * 1024 }; /* more than one listing step brings */
+enum { XB_FRAME_FOLDERS_BYTES_MAX = 256 * 1024 }; /* more than one listing step brings */
+
+struct merge;
+struct stashed;
 
 struct frame {
     struct backup *backup;
@@ -30,15 +33,24 @@ struct frame {
     struct stat st;
     struct xb_directory *before[XB_SNAPSHOT_PARENTS_MAX]; /* the parents' views of it, if any */
     const struct xb_entry_text *text; /* its own entry in the first parent, if it is known */
+    struct xb_object_id first_id;     /* the folder in the first parent; "": none */
+    size_t before_bytes;              /* of them, about */
+    bool merged;                      /* they are too large to be held, or were (merge.h) */
+    struct stashed *stash;            /* merged: what files on their way were before; `lock` */
+    size_t stash_count;
     pthread_mutex_t lock;
     struct xb_directory_builder *builder;
     size_t waiting; /* entries on their way, the listing itself, a checkpoint */
 
     /* The listing's own: */
-    bool listed;           /* to its end */
-    struct xb_buf folders; /* names of folders in it that are still to be gone into, NUL ended */
-    size_t folders_at;     /* the next of them */
-    struct kept kept;      /* not yet in the backup's result */
+    bool listed;         /* to its end */
+    struct merge *merge; /* NULL: not merged, or over */
+    bool merge_filled;   /* all names are in it */
+    /* Folders in it that are still to be gone into: each name with its NUL. Merged: behind it the
+     * object ids that the parents have for it, each with its NUL, too. */
+    struct xb_buf folders;
+    size_t folders_at; /* the next of them */
+    struct kept kept;  /* not yet in the backup's result */
 };
 
 /* Takes fd over, also on failure, which ends the backup. The parent waits for it. */

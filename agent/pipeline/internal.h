@@ -3,7 +3,8 @@
  * internal.h - a running backup from within; for the files of this folder only.
  *
  * What for:  walk.c goes through folders, frame.c collects their entries, read_job.c and file.c
- *            read one file, known.c takes over what parents have, attributes.c turns what the file
+ *            read one file, known.c takes over what parents have (merge.c where that is
+ * too large to be held), attributes.c turns what the file
  *            system says into an entry, checkpoint.c keeps what is done so far, estimate.c counts
  *            ahead.
  * Threads:   the workers, which list folders and read files, and the keeper share struct backup;
@@ -42,6 +43,7 @@ struct backup {
 
     atomic_uint folders_offered; /* waiting for a worker */
     atomic_size_t frame_count;   /* each has a descriptor */
+    atomic_size_t before_bytes;  /* of the parents' folders that are held */
     size_t frame_limit;          /* at that many only one worker goes deeper */
     pthread_mutex_t deep;        /* which one */
 

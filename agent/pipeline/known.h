@@ -13,6 +13,7 @@
 #pragma once
 
 #include "agent/pipeline/frame.h"
+#include "agent/pipeline/merge.h"
 
 /* Names of one folder that are taken over as they are if their data is still there, which is asked
  * for all of them at once. Belongs to the thread that lists the folder. */
@@ -27,7 +28,7 @@ struct known_batch {
 
 /* Whether the name is one for the batch, which has room: nothing has changed by what fstatat says,
  * and nothing has to be fetched from the store to find out whether its data is there. */
-bool xb_known_note(struct known_batch *batch, const struct frame *frame, const char *name,
+bool xb_known_note(struct known_batch *batch, struct frame *frame, const char *name,
                    const struct stat *st);
 /* Keeps what can be kept. What cannot is left in batch->names, and batch->count says how many. */
 void xb_known_keep_batch(struct known_batch *batch, struct frame *frame);
@@ -40,5 +41,19 @@ bool xb_known_keep(struct frame *frame, const char *name, const struct stat *st)
 bool xb_known_reuse(struct frame *frame, const char *name, int fd, const struct stat *st,
                     struct xb_entry *ret);
 
-/* The parents' views of a folder. */
-void xb_known_enter(struct frame *frame);
+/* What the parents know of a folder: xb_known_leave gives it back. `ids`: as in frame->folders of
+ * the folder above, where that is merged. */
+void xb_known_enter(struct frame *frame, const char *ids);
+void xb_known_leave(struct frame *frame);
+
+/* ---- folders that are merged (merge.h) ---- */
+
+/* xb_known_keep and xb_known_note in one, for what the parents say of the name. */
+bool xb_known_take(struct frame *frame, const struct match matches[XB_SNAPSHOT_PARENTS_MAX],
+                   const struct stat *st);
+/* Remembers a file that may still be known when somebody looks closer: xb_known_keep and
+ * xb_known_reuse will ask. */
+void xb_known_stash(struct frame *frame, struct match matches[XB_SNAPSHOT_PARENTS_MAX],
+                    const struct stat *st);
+/* All names are through. */
+void xb_known_end_merge(struct frame *frame);

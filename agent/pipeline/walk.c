@@ -16,8 +16,9 @@
 
 enum {
     LISTING_BYTES = 32 * 1024, /* of names per call */
-    FRAMES_MIN = 256,          /* what every process has descriptors for */
-    OTHER_FDS_MAX = 128        /* files that are read, packs, the store's connections */
+    MERGED_AT_ONCE = 128,
+    FRAMES_MIN = 256,   /* what every process has descriptors for */
+    OTHER_FDS_MAX = 128 /* files that are read, packs, the store's connections */
 };
 
 /* One worker's way through a part of the tree. */
@@ -181,9 +182,21 @@ static void end_listing(struct frame *frame, int error)
     }
 }
 
-/* Takes the next names. Files and links are done with, or handed to who reads them; folders are
- * only noted, so that what waits is small and the one buffer of the worker serves all levels. */
-static void list_some(struct walk *walk, struct frame *frame)
+/* Takes a name of a folder that is not merged. */
+static void take_name(struct walk *walk, struct frame *frame, const struct dirent64 *entry)
+{
+    if (entry->d_type == DT_DIR) {
+        add_folder_name(frame, entry->d_name);
+    } else {
+        visit(walk, frame, entry->d_name);
+    }
+}
+
+/* Takes the next names of the folder. Files and links are done with, or handed to who reads them;
+ * folders are only noted, so that what waits is small and the one buffer of the worker serves all
+ * levels. */
+static void list_some(struct walk *walk, struct frame *frame,
+                      void take(struct walk *, struct frame *, const struct dirent64 *))
 {
     ssize_t got = getdents64(frame->fd, walk->names, sizeof walk->names);
     if (got <= 0) {
@@ -192,22 +205,98 @@ static void list_some(struct walk *walk, struct frame *frame)
     const struct dirent64 *entry = NULL;
     for (ssize_t at = 0; at < got; at += entry->d_reclen) {
         entry = (const struct dirent64 *)(const void *)(walk->names + at);
-        const char *name = entry->d_name;
         if (xb_backup_stopped(walk->backup)) {
             frame->listed = true;
             break;
         }
-        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
-            continue;
-        }
-        if (entry->d_type == DT_DIR) {
-            add_folder_name(frame, name);
-        } else {
-            visit(walk, frame, name);
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
+            take(walk, frame, entry);
         }
     }
     keep_known(walk, frame);
     xb_frame_count_kept(walk->backup, &frame->kept);
+}
+
+/* ---- folders that are merged ---- */
+
+static void sort_name(struct walk *walk, struct frame *frame, const struct dirent64 *entry)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    struct stat st;
+    bool folder =
+        entry->d_type == DT_DIR ||
+        (entry->d_type == DT_UNKNOWN &&
+         fstatat(frame->fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode));
+    if (xb_merge_add(frame->merge, entry->d_name, folder, &err) < 0) {
+        xb_backup_fail(walk->backup, &err);
+    }
+}
+
+static void add_merged_folder(struct frame *frame, const char *name, const struct match *matches)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    int r = xb_buf_append(&frame->folders, name, strlen(name) + 1, &err);
+    for (size_t i = 0; r == 0 && i < XB_SNAPSHOT_PARENTS_MAX; i++) {
+        const struct xb_entry *entry = matches[i].entry;
+        const char *id = entry && entry->type == XB_ENTRY_DIRECTORY ? entry->object.text : "";
+        r = xb_buf_append(&frame->folders, id, strlen(id) + 1, &err);
+    }
+    if (r < 0) {
+        xb_backup_fail(frame->backup, &err);
+    }
+}
+
+static void visit_merged(struct frame *frame, const char *name, struct match *matches)
+{
+    struct stat st;
+    if (!look(frame, name, &st)) {
+        return;
+    }
+    if (S_ISDIR(st.st_mode)) {
+        add_merged_folder(frame, name, matches);
+    } else if (xb_known_take(frame, matches, &st)) {
+        return;
+    } else if (S_ISREG(st.st_mode)) {
+        xb_known_stash(frame, matches, &st);
+        xb_read_job_submit(frame, name, &st);
+    } else {
+        add_small(frame, name, &st);
+    }
+}
+
+/* The next names in the parents' order. */
+static void merge_some(struct walk *walk, struct frame *frame)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    struct match matches[XB_SNAPSHOT_PARENTS_MAX];
+    for (int i = 0; i < MERGED_AT_ONCE && !xb_backup_stopped(walk->backup); i++) {
+        const char *name = NULL;
+        if (xb_merge_next(frame->merge, frame, &name, matches, &err) < 0) {
+            xb_backup_fail(walk->backup, &err);
+        } else if (name) {
+            visit_merged(frame, name, matches);
+        } else {
+            xb_known_end_merge(frame);
+            break;
+        }
+    }
+    xb_frame_count_kept(walk->backup, &frame->kept);
+    if (frame->merge && frame->folders.len > 0) {
+        xb_merge_rest(frame->merge);
+    }
+}
+
+/* Goes on with the folder; false: all its names are through. */
+static bool go_on(struct walk *walk, struct frame *frame)
+{
+    if (!frame->listed) {
+        list_some(walk, frame, frame->merge ? sort_name : take_name);
+    } else if (frame->merge) {
+        merge_some(walk, frame);
+    } else {
+        return false;
+    }
+    return true;
 }
 
 /* ---- going deeper ---- */
@@ -223,6 +312,7 @@ static void watch_descriptors(struct walk *walk)
     }
 }
 
+/* `name`: as in frame->folders. */
 static struct frame *enter(struct walk *walk, struct frame *frame, const char *name)
 {
     if (frame->depth >= XB_BACKUP_DEPTH_MAX) {
@@ -243,15 +333,25 @@ static struct frame *enter(struct walk *walk, struct frame *frame, const char *n
     }
     struct frame *child = xb_frame_new(frame->backup, frame, name, fd);
     if (child) {
-        xb_known_enter(child);
+        xb_known_enter(child, name + strlen(name) + 1);
     }
     return child;
 }
 
 struct offer {
     struct frame *frame; /* the folder that it lies in */
-    char name[];
+    char name[];         /* as in its list */
 };
+
+/* Bytes of a name in frame->folders with what stands behind it. */
+static size_t folder_bytes(const struct frame *frame, const char *name)
+{
+    const char *end = name + strlen(name) + 1;
+    for (size_t i = 0; frame->merged && i < XB_SNAPSHOT_PARENTS_MAX; i++) {
+        end += strlen(end) + 1;
+    }
+    return (size_t)(end - name);
+}
 
 static void take_offer(void *context);
 
@@ -263,13 +363,13 @@ static bool offer(struct walk *walk, struct frame *frame, const char *name)
         atomic_load(&backup->frame_count) >= backup->frame_limit) {
         return false;
     }
-    size_t len = strlen(name);
-    struct offer *made = malloc(sizeof *made + len + 1);
+    size_t bytes = folder_bytes(frame, name);
+    struct offer *made = malloc(sizeof *made + bytes);
     if (!made) {
         return false;
     }
     made->frame = frame;
-    memcpy(made->name, name, len + 1);
+    memcpy(made->name, name, bytes);
     xb_frame_hold(frame);
     atomic_fetch_add(&backup->folders_offered, 1);
     if (xb_workers_try_submit(backup->workers, take_offer, made)) {
@@ -288,7 +388,7 @@ static struct frame *next_folder(struct walk *walk, struct frame *frame)
     struct xb_buf *names = &frame->folders;
     while (!child && frame->folders_at < names->len && !xb_backup_stopped(walk->backup)) {
         const char *name = names->data + frame->folders_at;
-        frame->folders_at += strlen(name) + 1;
+        frame->folders_at += folder_bytes(frame, name);
         /* The last one is its own: it would only change hands. */
         if (frame->folders_at == names->len || !offer(walk, frame, name)) {
             child = enter(walk, frame, name);
@@ -309,12 +409,10 @@ static void walk_from(struct walk *walk, struct frame *frame)
         struct frame *child = next_folder(walk, frame);
         if (child) {
             frame = child;
-        } else if (xb_backup_stopped(walk->backup) || frame->listed) {
+        } else if (xb_backup_stopped(walk->backup) || !go_on(walk, frame)) {
             struct frame *parent = frame->parent;
             xb_frame_release(frame);
             frame = parent;
-        } else {
-            list_some(walk, frame);
         }
     }
     if (walk->deep) {
@@ -356,7 +454,7 @@ static void walk_root(void *context)
     struct frame *root = context;
     XB_CLEANUP(xb_freep) struct walk *walk = new_walk(root->backup);
     if (walk) {
-        xb_known_enter(root);
+        xb_known_enter(root, NULL);
         walk_from(walk, root);
     } else {
         xb_frame_release(root);
