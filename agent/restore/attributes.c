@@ -105,6 +105,10 @@ static void remove_xattrs(const struct restore *restore, const struct xb_restore
 static void set_owner(const struct xb_restore_place *place, const struct xb_entry *entry,
                       struct complaint *complaint)
 {
+    const struct birth *birth = &place->birth;
+    if (birth->known && birth->uid == entry->uid && birth->gid == entry->gid) {
+        return;
+    }
     int r = place->fd >= 0 ? fchown(place->fd, entry->uid, entry->gid)
                            : fchownat(place->frame->fd, entry->name, entry->uid, entry->gid,
                                       AT_SYMLINK_NOFOLLOW);
@@ -117,7 +121,7 @@ static void set_owner(const struct xb_restore_place *place, const struct xb_entr
 static void set_mode(const struct xb_restore_place *place, const struct xb_entry *entry,
                      struct complaint *complaint)
 {
-    if (entry->type == XB_ENTRY_SYMLINK) {
+    if (entry->type == XB_ENTRY_SYMLINK || (place->mode != 0 && place->mode == entry->mode)) {
         return;
     }
     int r = place->fd >= 0 ? fchmod(place->fd, entry->mode)

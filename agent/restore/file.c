@@ -13,6 +13,7 @@
 
 enum {
     FILE_MODE = 0600,
+    SPECIAL_BITS = 07000,
     NAME_BYTES = 64,
     ROOM_BYTES = 16 * 1024 * 1024,
     OPEN_FILES_MAX = 128,
@@ -45,22 +46,46 @@ static int make_room(struct file *file, struct xb_error *err)
     return xb_restore_clear(file->frame, file->entry.name, err);
 }
 
+/* Its own mode, if it can be born with it; else 0. */
+static mode_t birth_mode(const struct file *file)
+{
+    const struct birth *birth = &file->frame->birth;
+    const struct xb_entry *entry = &file->entry;
+    bool final = birth->known && entry->uid == birth->uid && entry->gid == birth->gid &&
+                 (entry->mode & (birth->mask | SPECIAL_BITS)) == 0;
+    return final ? entry->mode : 0;
+}
+
+/* Without a name, if nothing is to be replaced: what is killed then leaves nothing behind. */
+static int open_new(struct file *file)
+{
+    struct restore *restore = file->frame->restore;
+    char name[NAME_BYTES];
+    int fd = -1;
+    file->born = birth_mode(file);
+    const mode_t mode = file->born ? file->born : FILE_MODE;
+    if (!file->existed && atomic_load(&restore->nameless)) {
+        fd = openat(file->frame->fd, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, mode);
+    }
+    file->nameless = fd >= 0;
+    return fd >= 0 ? fd
+                   : openat(file->frame->fd, temporary_name(file, name),
+                            O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+}
+
 int xb_restore_file_make(struct file *file, struct xb_error *err)
 {
-    char name[NAME_BYTES];
     int r = make_room(file, err);
     if (r < 0) {
         return r;
     }
-    int fd = openat(file->frame->fd, temporary_name(file, name),
-                    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
-    if (fd < 0) {
+    file->fd = open_new(file);
+    if (file->fd < 0) {
         return xb_error_errno(err, errno, "creating it");
     }
-    file->fd = fd;
     /* What is never written is a hole, at the end, too. One chunk without any gives its length. */
     bool holes = file->entry.hole_count > 0 || file->frame->restore->options->sparse;
-    if ((file->several || holes) && ftruncate(fd, (off_t)file->entry.size) < 0) {
+    if ((file->several || holes) && ftruncate(file->fd, (off_t)file->entry.size) < 0) {
         return xb_error_errno(err, errno, "setting its length");
     }
     return 0;
@@ -147,18 +172,38 @@ static void keep(struct file *file)
     count_file(file, XB_RESTORE_KEEP);
 }
 
+static int give_name(struct file *file, struct xb_error *err)
+{
+    const int folder = file->frame->fd;
+    char name[NAME_BYTES];
+    if (file->nameless) {
+        if (linkat(file->fd, "", folder, file->entry.name, AT_EMPTY_PATH) == 0) {
+            return 0;
+        }
+        /* What has come there meanwhile is replaced, as it is where it was seen in time. */
+        if (errno != EEXIST ||
+            linkat(file->fd, "", folder, temporary_name(file, name), AT_EMPTY_PATH) < 0) {
+            return xb_error_errno(err, errno, "giving it its name");
+        }
+        file->nameless = false;
+    }
+    return renameat(folder, temporary_name(file, name), folder, file->entry.name) == 0
+               ? 0
+               : xb_error_errno(err, errno, "giving it its name");
+}
+
 static int publish(struct file *file, struct xb_error *err)
 {
-    char name[NAME_BYTES];
     int r = file->fd < 0 ? xb_restore_file_make(file, err) : 0;
     if (r < 0) {
         return r;
     }
-    const struct xb_restore_place place = {.fd = file->fd, .frame = file->frame};
+    const struct xb_restore_place place = {
+        .fd = file->fd, .frame = file->frame, .birth = file->frame->birth, .mode = file->born};
     xb_restore_attributes(file->frame->restore, &place, &file->entry);
-    if (renameat(file->frame->fd, temporary_name(file, name), file->frame->fd, file->entry.name) <
-        0) {
-        return xb_error_errno(err, errno, "giving it its name");
+    r = give_name(file, err);
+    if (r < 0) {
+        return r;
     }
     close(XB_TAKE_FD(file->fd));
     count_file(file, file->existed ? XB_RESTORE_REPLACE : XB_RESTORE_CREATE);
@@ -171,7 +216,9 @@ static void discard(struct file *file)
     char name[NAME_BYTES];
     if (file->fd >= 0) {
         close(XB_TAKE_FD(file->fd));
-        (void)unlinkat(file->frame->fd, temporary_name(file, name), 0);
+        if (!file->nameless) {
+            (void)unlinkat(file->frame->fd, temporary_name(file, name), 0);
+        }
     }
 }
 

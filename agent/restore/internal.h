@@ -2,12 +2,12 @@
  *
  * internal.h - a running restore from within; for the files of this folder only.
  *
- * What for:  walk.c goes through the snapshot's folders, window.c collects what files need and has
- *            it fetched (fetch.c) or compared (compare.c), file.c makes one file, write.c links and
- *            special files, attributes.c sets owners, modes, times and extended attributes, links.c
- *            remembers hard links, report.c what became of everything.
- * Threads:   one thread walks. `lock` guards the result, the first failure, the counts of frames,
- *            files and windows, and the budget.
+ * What for:  walk.c goes through the snapshot's folders, frame.c makes the target's, window.c
+ * collects what files need and has it fetched (fetch.c) or compared (compare.c), file.c makes one
+ * file, write.c links and special files, attributes.c sets owners, modes, times and extended
+ * attributes, links.c remembers hard links, report.c what became of everything. Threads:   one
+ * thread walks. `lock` guards the result, the first failure, the counts of frames, files and
+ * windows, and the budget.
  */
 #pragma once
 
@@ -22,12 +22,21 @@ enum { XB_RESTORE_WINDOWS = 3, XB_RESTORE_SCRATCH_MAX = 64 };
 
 struct xb_links;
 
+/* What a new file gets of a folder by itself. */
+struct birth {
+    bool known; /* else nothing below counts */
+    uid_t uid;
+    gid_t gid;
+    mode_t mask; /* bits of its mode that it may not get, though they were asked for */
+};
+
 /* A folder of the target. Its attributes are set when its last entry is in place. */
 struct frame {
     struct restore *restore;
     struct frame *parent;
     int fd;                /* -1 in a dry run that would make it */
     bool made;             /* by us: nothing can be in it yet */
+    struct birth birth;    /* known only if it was made */
     char *path;            /* from the root, for messages and links */
     struct xb_entry entry; /* its own; name NULL: attributes are not set */
     size_t waiting;
@@ -40,6 +49,8 @@ struct file {
     struct xb_entry entry;
     uint64_t number; /* for its temporary name */
     int fd;          /* the new file; -1: not made yet */
+    bool nameless;   /* it has no name yet, not even a temporary one */
+    mode_t born;     /* its mode, if that is right already; else 0 */
     int existing;    /* the old file; -1: not open */
     bool existed;    /* something is to be replaced */
     bool candidate;  /* the old file may hold chunks that are right */
@@ -103,7 +114,9 @@ struct restore {
     struct scratch scratch[XB_RESTORE_SCRATCH_MAX];
     size_t scratch_count;
     uint64_t file_number;
-    char token[17]; /* of this restore's temporary names */
+    char token[17];       /* of this restore's temporary names */
+    mode_t umask;         /* of the process */
+    atomic_bool nameless; /* the target can have files without a name */
 };
 
 /* ---- restore.c ---- */
@@ -130,7 +143,21 @@ void xb_restore_count_read(struct restore *restore, uint64_t bytes);
 void xb_restore_count(struct restore *restore, uint64_t *counter, uint64_t amount);
 char *xb_restore_path(const struct frame *frame, const char *name); /* NULL: no memory */
 
-/* ---- frames (walk.c) ---- */
+/* ---- frame.c: folders of the target ---- */
+
+/* Takes fd and the entry's content over, also on failure (NULL: no memory). */
+struct frame *xb_restore_frame_new(struct restore *restore, struct frame *parent, int fd,
+                                   struct xb_entry *entry);
+/* Whether it was made, and what that means for what will be in it. */
+void xb_restore_frame_born(struct frame *frame, enum xb_restore_action action);
+/* Opens a folder in it without following a link; -1 and errno. */
+int xb_restore_folder_open(const struct frame *frame, const char *name);
+/* The folder below `frame`, made if it is not there. What is no folder gives way. A dry run only
+ * says what would be done; *ret_fd may then be -1. */
+int xb_restore_folder_make(const struct frame *frame, const char *name, int *ret_fd,
+                           enum xb_restore_action *ret_action, struct xb_error *err) XB_MUST_CHECK;
+/* All bits if nobody tells. */
+mode_t xb_restore_umask(void);
 
 void xb_restore_frame_hold(struct frame *frame);
 void xb_restore_frame_release(struct frame *frame);
@@ -216,6 +243,8 @@ struct xb_restore_place {
     int fd;
     const struct frame *frame; /* the folder it is in */
     bool existed;              /* it may have attributes that it should not have */
+    struct birth birth;        /* if known: who owns it now */
+    mode_t mode;               /* as it is now, if that is known; else 0 */
 };
 void xb_restore_attributes(struct restore *restore, const struct xb_restore_place *place,
                            const struct xb_entry *entry);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -161,12 +162,24 @@ static int open_target(const struct xb_restore_options *options, struct xb_error
     return fd;
 }
 
+/* Whether a file can be made without a name and get one later; not every file system, and not
+ * everybody, can. */
+static bool can_be_nameless(const struct restore *restore, int target_fd)
+{
+    char name[64];
+    snprintf(name, sizeof name, XB_RESTORE_TEMPORARY "%s-0", restore->token);
+    XB_CLEANUP(xb_closep) int fd = openat(target_fd, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600);
+    bool can = fd >= 0 && linkat(fd, "", target_fd, name, AT_EMPTY_PATH) == 0;
+    return can && unlinkat(target_fd, name, 0) == 0;
+}
+
 static int prepare(struct restore *restore, struct xb_error *err)
 {
     const unsigned threads = restore->options->threads;
     unsigned char token[8];
     xb_random_bytes(token, sizeof token);
     xb_hex_encode(token, sizeof token, restore->token);
+    restore->umask = xb_restore_umask();
     int r = xb_links_new(&restore->links, err);
     return r < 0 ? r
                  : xb_workers_new(threads ? threads : THREADS, QUEUE_MAX, &restore->workers, err);
@@ -186,6 +199,7 @@ static int run(struct restore *restore, const struct xb_snapshot *snapshot, stru
         xb_entry_free(&entry);
         return fd;
     }
+    atomic_store(&restore->nameless, fd >= 0 && !options->dry_run && can_be_nameless(restore, fd));
     walk_with_progress(restore, fd, &entry);
     if (restore->failure.code) {
         *err = restore->failure;

@@ -15,11 +15,12 @@
  * Rules:     everything is created through descriptors of folders that were opened or made without
  *            following a link: no name in a repository leads out of the target. Attributes come
  *            last, a folder's after its content.
- *            A file is written under a name of its own beside its place (XB_RESTORE_TEMPORARY and
- *            some digits) and gets its name when it is whole: a file that was there is the old one
- *            or the new one, never a mixture, whenever a restore is killed. What a killed one
- *            leaves under such names is removed by the next restore of that folder. If the file
- *            system has no room for both, the old one goes first.
+ *            A file gets its name when it is whole: a name tells of the old file or the new one,
+ *            never of a mixture or a part, whenever a restore is killed. Until then it has no name
+ *            (O_TMPFILE); or, where the file system cannot do that and where another file is to be
+ *            replaced, one of its own beside its place (XB_RESTORE_TEMPORARY and some digits). What
+ *            a killed restore leaves under such names is removed by the next one of that folder. If
+ *            the file system has no room for both, the old file goes first.
  *            A file that is there already with the right size is compared chunk by chunk with what
  *            the snapshot's index says of its bytes (not by times): if all are right it stays, else
  *            only what differs is fetched.

@@ -243,6 +243,7 @@ static int note_unreadable(struct xb_verify *verify, const struct xb_snapshot_li
 
 static int begin(struct xb_verify *verify, struct xb_error *err)
 {
+    xb_repository_read_anew(verify->repository);
     int r = xb_content_view_open(verify->repository, &verify->view, err);
     if (r < 0) {
         return r;

@@ -11,73 +11,7 @@
 
 #include "shared/base/file.h"
 
-enum { FOLDER_MODE = 0700, FIRST_LATER = 16 };
-
-static void free_frame(struct frame *frame)
-{
-    if (frame->fd >= 0) {
-        close(frame->fd);
-    }
-    free(frame->path);
-    xb_entry_free(&frame->entry);
-    free(frame);
-}
-
-/* Takes fd and the entry's content over, also on failure. */
-static struct frame *new_frame(struct restore *restore, struct frame *parent, int fd,
-                               struct xb_entry *entry)
-{
-    struct frame *frame = calloc(1, sizeof *frame);
-    if (!frame) {
-        close(fd);
-        xb_entry_free(entry);
-        return NULL;
-    }
-    *frame = (struct frame){
-        .restore = restore, .parent = parent, .fd = fd, .entry = *entry, .waiting = 1};
-    *entry = (struct xb_entry){.name = NULL};
-    frame->path = parent ? xb_restore_path(parent, frame->entry.name) : strdup("");
-    if (!frame->path) {
-        free_frame(frame);
-        return NULL;
-    }
-    return frame;
-}
-
-void xb_restore_frame_hold(struct frame *frame)
-{
-    pthread_mutex_lock(&frame->restore->lock);
-    frame->waiting++;
-    pthread_mutex_unlock(&frame->restore->lock);
-}
-
-void xb_restore_frame_release(struct frame *frame)
-{
-    while (frame) {
-        struct restore *restore = frame->restore;
-        struct frame *parent = frame->parent;
-        pthread_mutex_lock(&restore->lock);
-        bool last = --frame->waiting == 0;
-        pthread_mutex_unlock(&restore->lock);
-        if (!last) {
-            return;
-        }
-        if (frame->entry.name && frame->fd >= 0 && !restore->options->dry_run &&
-            !xb_restore_stopped(restore)) {
-            const struct xb_restore_place place = {
-                .fd = frame->fd, .frame = parent ? parent : frame, .existed = !frame->made};
-            xb_restore_attributes(restore, &place, &frame->entry);
-        }
-        free_frame(frame);
-        if (!parent) {
-            pthread_mutex_lock(&restore->lock);
-            atomic_store(&restore->done, true);
-            pthread_cond_broadcast(&restore->changed);
-            pthread_mutex_unlock(&restore->lock);
-        }
-        frame = parent;
-    }
-}
+enum { FIRST_LATER = 16 };
 
 /* ---- what is no folder ---- */
 
@@ -295,40 +229,6 @@ static void add_ready(struct restore *restore)
 
 /* ---- the walk ---- */
 
-static int open_folder(const struct frame *frame, const char *name)
-{
-    return openat(frame->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-}
-
-/* The folder below `frame`, made if it is not there. What is no folder gives way. A dry run only
- * says what would be done; *ret_fd may then be -1. */
-static int make_folder(const struct frame *frame, const char *name, int *ret_fd,
-                       enum xb_restore_action *ret_action, struct xb_error *err)
-{
-    bool dry_run = frame->restore->options->dry_run;
-    int fd = frame->fd < 0 ? -1 : open_folder(frame, name);
-    int why = frame->fd < 0 ? ENOENT : errno;
-    *ret_action = XB_RESTORE_KEEP;
-    if (fd < 0 && (why == ENOTDIR || why == ELOOP)) {
-        int r = dry_run ? 0 : xb_restore_clear(frame, name, err);
-        if (r < 0) {
-            return r;
-        }
-        *ret_action = XB_RESTORE_REPLACE;
-    } else if (fd < 0 && why == ENOENT) {
-        *ret_action = XB_RESTORE_CREATE;
-    }
-    if (*ret_action != XB_RESTORE_KEEP && !dry_run) {
-        fd = mkdirat(frame->fd, name, FOLDER_MODE) == 0 ? open_folder(frame, name) : -1;
-        why = errno;
-    }
-    if (fd < 0 && (!dry_run || *ret_action == XB_RESTORE_KEEP)) {
-        return xb_error_errno(err, why, "creating the folder");
-    }
-    *ret_fd = fd;
-    return 0;
-}
-
 static void walk_folder(struct frame *frame, unsigned depth);
 
 static void add_folder(struct frame *frame, struct xb_entry *entry, unsigned depth)
@@ -340,17 +240,17 @@ static void add_folder(struct frame *frame, struct xb_entry *entry, unsigned dep
     int r = depth >= XB_RESTORE_DEPTH_MAX
                 ? xb_error_set(&err, XB_ERR_INVALID, -ELOOP, "more than %d folders deep",
                                XB_RESTORE_DEPTH_MAX)
-                : make_folder(frame, entry->name, &fd, &action, &err);
+                : xb_restore_folder_make(frame, entry->name, &fd, &action, &err);
     if (r < 0) {
         xb_restore_entry_failed(frame, entry->name, &err);
         return;
     }
-    struct frame *child = new_frame(restore, frame, fd, entry);
+    struct frame *child = xb_restore_frame_new(restore, frame, fd, entry);
     if (!child) {
         xb_restore_fail_memory(restore);
         return;
     }
-    child->made = action != XB_RESTORE_KEEP;
+    xb_restore_frame_born(child, action);
     xb_restore_note_done(frame, child->entry.name, action);
     pthread_mutex_lock(&restore->lock);
     frame->waiting++;
@@ -406,7 +306,7 @@ static bool is_leftover(const struct frame *frame, const char *name)
 /* Before anything is made in the folder. What cannot be listed can still be restored into. */
 static void look_for_extra(const struct frame *frame, const struct xb_directory *directory)
 {
-    int fd = frame->made || frame->fd < 0 ? -1 : open_folder(frame, ".");
+    int fd = frame->made || frame->fd < 0 ? -1 : xb_restore_folder_open(frame, ".");
     XB_CLEANUP(xb_closedirp) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     const struct dirent *item = NULL;
     if (!dir) {
@@ -458,7 +358,7 @@ void xb_restore_walk(struct restore *restore, int target_fd, struct xb_entry *en
 {
     bool folder = entry->type == XB_ENTRY_DIRECTORY;
     struct xb_entry none = {.name = NULL};
-    struct frame *root = new_frame(restore, NULL, target_fd, folder ? entry : &none);
+    struct frame *root = xb_restore_frame_new(restore, NULL, target_fd, folder ? entry : &none);
     if (!root) {
         xb_entry_free(entry);
         xb_restore_fail_memory(restore);

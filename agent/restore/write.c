@@ -106,7 +106,10 @@ int xb_restore_write_link(struct restore *restore, const struct frame *frame,
         r = make_link(frame, entry->name, &target, err);
     }
     if (r == 0 && !restore->options->dry_run) {
-        const struct xb_restore_place place = {.fd = -1, .frame = frame};
+        struct xb_restore_place place = {.fd = -1, .frame = frame};
+        if (action == XB_RESTORE_CREATE) {
+            place.birth = frame->birth;
+        }
         xb_restore_attributes(restore, &place, entry);
     }
     if (r == 0) {

@@ -231,6 +231,11 @@ int xb_content_read_at(struct xb_repository *repository, const struct xb_content
     return fetch_and_open(repository, &info, verify, out, err);
 }
 
+void xb_repository_read_anew(struct xb_repository *repository)
+{
+    xb_readahead_forget(repository->readahead, NULL);
+}
+
 static int read_content(struct xb_repository *repository, const struct xb_content_id *id,
                         bool verify, struct xb_buf *out, struct xb_error *err)
 {

@@ -82,7 +82,7 @@ void xb_readahead_forget(struct xb_readahead *readahead, const char *pack)
     pthread_mutex_lock(&readahead->lock);
     for (size_t i = 0; i < XB_READAHEAD_BLOCKS; i++) {
         struct block *block = &readahead->blocks[i];
-        if (!block->loading && strcmp(block->pack, pack) == 0) {
+        if (!block->loading && (!pack || strcmp(block->pack, pack) == 0)) {
             block->pack[0] = '\0';
         }
     }

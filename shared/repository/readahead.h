@@ -34,5 +34,5 @@ void xb_readahead_free(struct xb_readahead *readahead);
 int xb_readahead_read(struct xb_readahead *readahead, struct xb_store *store, const char *pack,
                       uint64_t offset, uint64_t len, struct xb_buf *out,
                       struct xb_error *err) XB_MUST_CHECK;
-/* Drops what is kept of a pack. */
+/* Drops what is kept of a pack (NULL: of all). */
 void xb_readahead_forget(struct xb_readahead *readahead, const char *pack);

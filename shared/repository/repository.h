@@ -189,6 +189,10 @@ struct xb_content_info {
 int xb_content_stat(struct xb_repository *repository, const struct xb_content_id *id,
                     struct xb_content_info *ret, struct xb_error *err) XB_MUST_CHECK;
 
+/* Small contents are read with their neighbours, and those are kept for a while. This forgets them:
+ * what is read from now on lies in the store now. For whoever proves that it does. */
+void xb_repository_read_anew(struct xb_repository *repository);
+
 /* ---- many contents with one read (a restore; see agent/restore/plan.h) ---- */
 
 /* Where it lies, by an index that is read anew first if the content is not in it. CORRUPT if it is
