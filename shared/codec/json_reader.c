@@ -63,6 +63,35 @@ void xb_json_drop_window(struct xb_json_reader *reader)
     xb_buf_free(&reader->text);
 }
 
+void xb_json_reader_attach(struct xb_json_reader *reader, xb_json_source_fn *source, void *context,
+                           size_t window_bytes)
+{
+    reader->source = source;
+    reader->context = context;
+    reader->memory_bytes = window_bytes;
+}
+
+void xb_json_place(const struct xb_json_reader *reader, struct xb_json_place *ret)
+{
+    *ret = (struct xb_json_place){.offset = xb_json_offset(reader),
+                                  .objects = reader->objects,
+                                  .depth = reader->depth,
+                                  .expect = reader->expect};
+}
+
+void xb_json_go(struct xb_json_reader *reader, const struct xb_json_place *place)
+{
+    if (reader->source) {
+        xb_json_drop_window(reader);
+        reader->base = place->offset;
+    } else {
+        reader->at = reader->window + place->offset;
+    }
+    reader->objects = place->objects;
+    reader->depth = place->depth;
+    reader->expect = place->expect;
+}
+
 int xb_json_malformed(const struct xb_json_reader *reader, const char *why, struct xb_error *err)
 {
     return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "not valid JSON at byte %llu: %s",

@@ -88,6 +88,18 @@ void xb_json_span(struct xb_json_reader *reader, const char **ret, size_t *ret_l
 uint64_t xb_json_offset(const struct xb_json_reader *reader);
 /* Gives the window's memory back. The source must go on at xb_json_offset. No mark is set. */
 void xb_json_drop_window(struct xb_json_reader *reader);
+/* A reader of a text goes on with a source, once its window is dropped. */
+void xb_json_reader_attach(struct xb_json_reader *reader, xb_json_source_fn *source, void *context,
+                           size_t window_bytes);
+
+/* Where a reader is between two tokens, to go on there again; the source must then do so, too. */
+struct xb_json_place {
+    uint64_t offset, objects;
+    unsigned depth;
+    int expect;
+};
+void xb_json_place(const struct xb_json_reader *reader, struct xb_json_place *ret);
+void xb_json_go(struct xb_json_reader *reader, const struct xb_json_place *place);
 
 /* "not valid JSON at byte N: <why>" */
 int xb_json_malformed(const struct xb_json_reader *reader, const char *why, struct xb_error *err);

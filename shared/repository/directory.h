@@ -195,6 +195,11 @@ size_t xb_directory_cursor_memory(const struct xb_directory_cursor *cursor);
 /* Gives that memory back; the chunk is read again when the cursor goes on. For who goes into a
  * subfolder. The present entry stays, its text does not. */
 void xb_directory_cursor_rest(struct xb_directory_cursor *cursor);
+/* For who goes into a subfolder meanwhile, with `held` bytes in cursors that wait above: it rests
+ * if all of them would hold more than XB_DIRECTORY_HELD_BYTES_MAX. Returns what they hold with it.
+ */
+enum { XB_DIRECTORY_HELD_BYTES_MAX = 12 << 20 };
+size_t xb_directory_cursor_wait(struct xb_directory_cursor *cursor, size_t held);
 void xb_directory_close(struct xb_directory_cursor *cursor);
 XB_DEFINE_CLEANUP(xb_directory_closep, struct xb_directory_cursor, xb_directory_close);
 

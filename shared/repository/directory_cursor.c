@@ -6,8 +6,9 @@
 #include <string.h>
 
 #include "shared/repository/directory_internal.h"
+#include "shared/repository/object_text.h"
 
-enum { WINDOW_BYTES = 64 * 1024, FIRST_NAMES = 64 };
+enum { FIRST_NAMES = 64 };
 
 static const char lossy_mark[] = "\xef\xbf\xbd"; /* U+FFFD */
 
@@ -22,11 +23,7 @@ enum place { PLACE_START, PLACE_MEMBERS, PLACE_ENTRIES, PLACE_SPECIAL, PLACE_END
 struct xb_directory_cursor {
     struct xb_repository *repository; /* NULL: a text */
     struct xb_object_id id;
-    struct xb_object_reader *object; /* NULL: resting */
-    const char *piece;               /* of the object, not yet in the window */
-    size_t piece_len, held;          /* held: bytes of the object's chunk */
-    uint64_t length;
-    struct xb_json_reader reader;
+    struct xb_object_text object;
     enum place place;
     bool stream_seen, seen[2]; /* seen: `entries`, `x-special` */
     bool as_stored;            /* names stay as they are */
@@ -38,53 +35,6 @@ struct xb_directory_cursor {
     struct xb_buf last; /* the name before, as stored */
     size_t number;      /* of the last one that was made of it */
 };
-
-/* ---- the text ---- */
-
-/* Goes on where the reader's window ends. */
-static int reopen(struct xb_directory_cursor *cursor, struct xb_error *err)
-{
-    uint64_t offset =
-        xb_json_offset(&cursor->reader) + (uint64_t)(cursor->reader.end - cursor->reader.at);
-    int r = xb_object_reader_open(cursor->repository, &cursor->id, &cursor->object, err);
-    cursor->piece_len = 0;
-    return r < 0 ? r : xb_object_reader_seek(cursor->object, offset, err);
-}
-
-static int next_piece(struct xb_directory_cursor *cursor, struct xb_error *err)
-{
-    const void *data = NULL;
-    size_t len = 0;
-    int r = cursor->object ? 0 : reopen(cursor, err);
-    if (r == 0) {
-        r = xb_object_reader_next(cursor->object, &data, &len, err);
-    }
-    if (r == 0) {
-        cursor->piece = data;
-        cursor->piece_len = len;
-        cursor->held = len ? len : cursor->held;
-    }
-    return r;
-}
-
-static int fill_window(void *context, char *to, size_t room, size_t *ret_len, struct xb_error *err)
-{
-    struct xb_directory_cursor *cursor = context;
-    if (cursor->piece_len == 0) {
-        int r = next_piece(cursor, err);
-        if (r < 0) {
-            return r;
-        }
-    }
-    size_t len = room < cursor->piece_len ? room : cursor->piece_len;
-    if (len > 0) {
-        memcpy(to, cursor->piece, len);
-    }
-    cursor->piece += len;
-    cursor->piece_len -= len;
-    *ret_len = len;
-    return 0;
-}
 
 static int new_cursor(struct xb_directory_cursor **ret, struct xb_error *err)
 {
@@ -102,8 +52,7 @@ int xb_directory_open_text(const char *text, size_t len, struct xb_directory_cur
 {
     int r = new_cursor(ret, err);
     if (r == 0) {
-        (*ret)->length = len;
-        xb_json_reader_init_text(&(*ret)->reader, text, len);
+        xb_object_text_init(&(*ret)->object, text, len);
     }
     return r;
 }
@@ -118,19 +67,9 @@ int xb_directory_open(struct xb_repository *repository, const struct xb_object_i
     }
     cursor->repository = repository;
     cursor->id = *id;
-    r = xb_object_reader_open(repository, id, &cursor->object, err);
-    if (r == 0) {
-        cursor->length = xb_object_reader_length(cursor->object);
-        r = next_piece(cursor, err);
-    }
+    r = xb_object_text_open(&cursor->object, repository, id, 0, err);
     if (r < 0) {
         return xb_error_wrap(err, "directory %s", id->text);
-    }
-    if (cursor->piece_len == cursor->length) {
-        /* The usual folder: it is read where it lies. */
-        xb_json_reader_init_text(&cursor->reader, cursor->piece, cursor->piece_len);
-    } else {
-        xb_json_reader_init(&cursor->reader, fill_window, cursor, WINDOW_BYTES);
     }
     *ret = XB_TAKE(cursor);
     return 0;
@@ -138,31 +77,27 @@ int xb_directory_open(struct xb_repository *repository, const struct xb_object_i
 
 void xb_directory_cursor_rest(struct xb_directory_cursor *cursor)
 {
-    if (!cursor->object) {
-        return;
-    }
     cursor->text = (struct xb_entry_text){.rest = NULL};
-    if (!cursor->reader.source) {
-        cursor->reader.source = fill_window;
-        cursor->reader.context = cursor;
-        cursor->reader.memory_bytes = WINDOW_BYTES;
-    }
-    xb_json_drop_window(&cursor->reader);
-    xb_object_reader_free(XB_TAKE(cursor->object));
-    cursor->piece_len = 0;
-    cursor->held = 0;
+    xb_object_text_rest(&cursor->object);
 }
 
 size_t xb_directory_cursor_memory(const struct xb_directory_cursor *cursor)
 {
-    return sizeof *cursor + cursor->held +
-           (cursor->reader.memory ? cursor->reader.memory_bytes : 0) +
+    return sizeof *cursor + xb_object_text_memory(&cursor->object) +
            cursor->names.cap * sizeof *cursor->names.slots;
+}
+
+size_t xb_directory_cursor_wait(struct xb_directory_cursor *cursor, size_t held)
+{
+    if (held + xb_directory_cursor_memory(cursor) > XB_DIRECTORY_HELD_BYTES_MAX) {
+        xb_directory_cursor_rest(cursor);
+    }
+    return held + xb_directory_cursor_memory(cursor);
 }
 
 uint64_t xb_directory_cursor_length(const struct xb_directory_cursor *cursor)
 {
-    return cursor->length;
+    return cursor->object.length;
 }
 
 const struct xb_directory_tally *xb_directory_cursor_tally(const struct xb_directory_cursor *cursor)
@@ -190,8 +125,7 @@ void xb_directory_close(struct xb_directory_cursor *cursor)
     if (!cursor) {
         return;
     }
-    xb_json_reader_done(&cursor->reader);
-    xb_object_reader_free(cursor->object);
+    xb_object_text_close(&cursor->object);
     xb_entry_free(&cursor->entry);
     xb_summary_clear(&cursor->summary);
     free(cursor->names.slots);
@@ -295,13 +229,13 @@ static int tell_apart(struct xb_directory_cursor *cursor, struct xb_error *err)
 static int no_directory(const struct xb_directory_cursor *cursor, struct xb_error *err)
 {
     return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "not a directory: malformed at byte %llu",
-                        (unsigned long long)xb_json_offset(&cursor->reader));
+                        (unsigned long long)xb_json_offset(&cursor->object.json));
 }
 
 static int open_list(struct xb_directory_cursor *cursor, size_t list, struct xb_error *err)
 {
     struct xb_json_token token;
-    int r = xb_json_next(&cursor->reader, &token, err);
+    int r = xb_json_next(&cursor->object.json, &token, err);
     cursor->seen[list] = true;
     if (r < 0 || token.kind == XB_JSON_NULL) {
         return r;
@@ -324,7 +258,7 @@ static int read_summary(struct xb_directory_cursor *cursor, const struct xb_json
         return no_directory(cursor, err);
     }
     xb_summary_clear(&cursor->summary);
-    return xb_summary_read(&cursor->reader, &cursor->summary, &plain, err);
+    return xb_summary_read(&cursor->object.json, &cursor->summary, &plain, err);
 }
 
 /* One "key": value of the outer object. */
@@ -340,7 +274,7 @@ static int read_member(struct xb_directory_cursor *cursor, const struct xb_json_
     }
     bool stream = xb_json_token_is(key, "stream", 6);
     bool summary = xb_json_token_is(key, "summary", 7);
-    int r = xb_json_next(&cursor->reader, &token, err);
+    int r = xb_json_next(&cursor->object.json, &token, err);
     if (r == 0 && summary) {
         return read_summary(cursor, &token, err);
     }
@@ -349,14 +283,14 @@ static int read_member(struct xb_directory_cursor *cursor, const struct xb_json_
             token.kind == XB_JSON_STRING && xb_json_token_is(&token, "kopia:directory", 15);
         return cursor->stream_seen ? 0 : no_directory(cursor, err);
     }
-    return r < 0 ? r : xb_json_skip(&cursor->reader, &token, err);
+    return r < 0 ? r : xb_json_skip(&cursor->object.json, &token, err);
 }
 
 /* The next member, or the end. */
 static int go_on(struct xb_directory_cursor *cursor, struct xb_error *err)
 {
     struct xb_json_token token;
-    int r = xb_json_next(&cursor->reader, &token, err);
+    int r = xb_json_next(&cursor->object.json, &token, err);
     if (r < 0 || token.kind == XB_JSON_KEY) {
         return r < 0 ? r : read_member(cursor, &token, err);
     }
@@ -368,7 +302,7 @@ static int go_on(struct xb_directory_cursor *cursor, struct xb_error *err)
         return no_directory(cursor, err);
     }
     cursor->place = PLACE_END;
-    return xb_json_next(&cursor->reader, &token, err);
+    return xb_json_next(&cursor->object.json, &token, err);
 }
 
 /* ---- entries ---- */
@@ -379,7 +313,7 @@ static void keep_text(struct xb_directory_cursor *cursor, bool plain)
     const char *text = NULL;
     size_t len = 0;
     bool spaced = false;
-    xb_json_span(&cursor->reader, &text, &len, &spaced);
+    xb_json_span(&cursor->object.json, &text, &len, &spaced);
     if (plain && !spaced) {
         size_t head = HEAD_BYTES + strlen(cursor->entry.name);
         cursor->text = (struct xb_entry_text){.rest = text + head, .len = len - head};
@@ -390,7 +324,7 @@ static int next_entry(struct xb_directory_cursor *cursor, bool *ret_found, struc
 {
     struct xb_json_token token;
     bool plain = false;
-    int r = xb_json_next(&cursor->reader, &token, err);
+    int r = xb_json_next(&cursor->object.json, &token, err);
     if (r == 0 && token.kind == XB_JSON_ARRAY_END) {
         cursor->place = PLACE_MEMBERS;
         return 0;
@@ -401,8 +335,8 @@ static int next_entry(struct xb_directory_cursor *cursor, bool *ret_found, struc
     if (r < 0) {
         return r;
     }
-    xb_json_mark(&cursor->reader);
-    r = xb_entry_read(&cursor->reader, &cursor->entry, &plain, err);
+    xb_json_mark(&cursor->object.json);
+    r = xb_entry_read(&cursor->object.json, &cursor->entry, &plain, err);
     if (r < 0) {
         return r;
     }

@@ -9,9 +9,10 @@
  * xb_object_writer_store); many of them at once.
  * Blocking:  yes.
  * Shapes:    object id text: `I`* [`Z`|`D`] content id. Zero bytes make one empty content
- * (kopia-format section 9). Limits:    nesting of indirect objects <= XB_OBJECT_DEPTH_MAX; an index
- * object <= XB_OBJECT_INDEX_BYTES_MAX; the reader keeps one level's entries and one chunk in
- * memory. Errors:    CORRUPT names the object; others from the repository.
+ * (kopia-format section 9). Limits:    nesting of indirect objects <= XB_OBJECT_DEPTH_MAX. Indexes
+ * are read and written as streams: a level of a reader keeps a chunk of its index and some places
+ * in it, a writer a part of its index; the rest is in a scratch file. Errors:    CORRUPT names the
+ * object; others from the repository.
  */
 #pragma once
 
@@ -22,11 +23,7 @@
 #include "shared/base/blocks.h"
 #include "shared/repository/repository.h"
 
-enum {
-    XB_OBJECT_ID_TEXT_BYTES = XB_CONTENT_ID_TEXT_BYTES + 16,
-    XB_OBJECT_DEPTH_MAX = 8,
-    XB_OBJECT_INDEX_BYTES_MAX = 256 * 1024 * 1024
-};
+enum { XB_OBJECT_ID_TEXT_BYTES = XB_CONTENT_ID_TEXT_BYTES + 16, XB_OBJECT_DEPTH_MAX = 8 };
 
 struct xb_object_id {
     char text[XB_OBJECT_ID_TEXT_BYTES];

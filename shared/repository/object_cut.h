@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 
+#include "shared/base/scratch.h"
 #include "shared/repository/object.h"
 #include "shared/repository/splitter.h"
 
@@ -69,7 +70,7 @@ struct xb_object_writer {
 
     pthread_mutex_t lock;
     pthread_cond_t turn;
-    struct xb_buf table; /* JSON of the chunks stored */
+    struct xb_scratch *table; /* JSON of the chunks stored */
     uint64_t table_bytes;
     struct xb_content_id first; /* the only chunk, if there is one */
     struct xb_object_stats stats;

@@ -6,21 +6,21 @@
 
 #include "shared/repository/object_internal.h"
 
-/* A direct object is a table of one chunk. Chunks that are indirect themselves open a level below,
- * one at a time. */
+/* Chunks that are indirect themselves open a level below, one at a time. */
 struct level {
-    struct xb_object_table table;
-    uint64_t start; /* of the table's bytes in the whole object */
-    size_t next;
+    struct xb_object_table *table;
+    uint64_t start, len; /* of the table's bytes in the whole object */
 };
 
+/* A direct object is one piece, and has no level. */
 struct xb_object_pieces {
     struct xb_repository *repository;
     struct level levels[XB_OBJECT_DEPTH_MAX + 1];
     unsigned depth;  /* how many are open */
     unsigned inside; /* of how many objects the caller is */
-    struct xb_content_id direct;
-    bool is_direct;
+    uint64_t len;
+    struct xb_object_piece direct;
+    bool is_direct, direct_done;
 };
 
 static int no_packed_objects(const struct xb_object_id *id, struct xb_error *err)
@@ -35,22 +35,14 @@ static int open_direct(struct xb_object_pieces *pieces, const struct xb_object_i
                        const struct xb_object_parts *parts, struct xb_error *err)
 {
     struct xb_content_info info;
-    struct level *level = &pieces->levels[0];
     int r = parts->packed ? no_packed_objects(id, err)
                           : xb_content_locate(pieces->repository, &parts->content, &info, err);
     if (r < 0) {
         return r;
     }
-    level->table.chunks = calloc(1, sizeof *level->table.chunks);
-    if (!level->table.chunks) {
-        return xb_error_no_memory(err, "an object");
-    }
-    level->table.count = 1;
-    level->table.len = info.plain_bytes;
-    level->table.chunks[0] = (struct xb_object_chunk){.len = info.plain_bytes, .id = *id};
-    pieces->direct = parts->content;
+    pieces->direct = (struct xb_object_piece){.len = info.plain_bytes, .content = parts->content};
+    pieces->len = info.plain_bytes;
     pieces->is_direct = true;
-    pieces->depth = 1;
     return 0;
 }
 
@@ -63,15 +55,18 @@ static int push(struct xb_object_pieces *pieces, const struct xb_object_id *id, 
     }
     struct level *level = &pieces->levels[pieces->depth];
     *level = (struct level){.start = start};
-    int r = xb_object_table_load(pieces->repository, id, pieces->inside + pieces->depth,
+    int r = xb_object_table_open(pieces->repository, id, pieces->inside + pieces->depth,
                                  &level->table, err);
-    pieces->depth += r == 0;
-    return r;
+    if (r < 0) {
+        return r;
+    }
+    pieces->depth++;
+    return xb_object_table_measure(level->table, &level->len, err);
 }
 
 static void pop(struct xb_object_pieces *pieces)
 {
-    xb_object_table_free(&pieces->levels[--pieces->depth].table);
+    xb_object_table_free(pieces->levels[--pieces->depth].table);
 }
 
 int xb_object_pieces_open_inside(struct xb_repository *repository, const struct xb_object_id *id,
@@ -93,6 +88,7 @@ int xb_object_pieces_open_inside(struct xb_repository *repository, const struct 
     if (r < 0) {
         return r;
     }
+    pieces->len = pieces->is_direct ? pieces->len : pieces->levels[0].len;
     *ret = XB_TAKE(pieces);
     return 0;
 }
@@ -105,7 +101,7 @@ int xb_object_pieces_open(struct xb_repository *repository, const struct xb_obje
 
 uint64_t xb_object_pieces_length(const struct xb_object_pieces *pieces)
 {
-    return pieces->levels[0].table.len;
+    return pieces->len;
 }
 
 /* Nobody will read it, so its length is looked at here. */
@@ -117,17 +113,12 @@ static int check_empty(struct xb_object_pieces *pieces, const struct xb_object_p
     return r < 0 ? r : xb_object_piece_check(piece, info.plain_bytes, err);
 }
 
-/* The next chunk becomes a piece, or a level below. */
-static int step(struct xb_object_pieces *pieces, struct xb_object_piece *ret, struct xb_error *err)
+/* The chunk becomes a piece, or a level below. */
+static int enter(struct xb_object_pieces *pieces, const struct xb_object_chunk *chunk,
+                 struct xb_object_piece *ret, struct xb_error *err)
 {
-    struct level *level = &pieces->levels[pieces->depth - 1];
-    const struct xb_object_chunk *chunk = &level->table.chunks[level->next++];
-    uint64_t start = level->start + chunk->start;
+    uint64_t start = pieces->levels[pieces->depth - 1].start + chunk->start;
     struct xb_object_parts parts;
-    if (pieces->is_direct) {
-        *ret = (struct xb_object_piece){.len = chunk->len, .content = pieces->direct};
-        return 0;
-    }
     int r = xb_object_id_split(&chunk->id, &parts, err);
     if (r < 0) {
         return r;
@@ -141,8 +132,8 @@ static int step(struct xb_object_pieces *pieces, struct xb_object_piece *ret, st
         return chunk->len ? 0 : check_empty(pieces, ret, err);
     }
     r = push(pieces, &chunk->id, start, err);
-    if (r == 0 && pieces->levels[pieces->depth - 1].table.len != chunk->len) {
-        r = xb_object_wrong_length(chunk, pieces->levels[pieces->depth - 1].table.len, err);
+    if (r == 0 && pieces->levels[pieces->depth - 1].len != chunk->len) {
+        r = xb_object_wrong_length(chunk, pieces->levels[pieces->depth - 1].len, err);
     }
     return r;
 }
@@ -151,10 +142,19 @@ int xb_object_pieces_next(struct xb_object_pieces *pieces, struct xb_object_piec
                           struct xb_error *err)
 {
     struct xb_object_piece piece = {.len = 0};
-    while (piece.len == 0) {
-        const struct level *level = &pieces->levels[pieces->depth - 1];
-        if (level->next < level->table.count) {
-            int r = step(pieces, &piece, err);
+    if (pieces->is_direct && !pieces->direct_done) {
+        piece = pieces->direct;
+        pieces->direct_done = true;
+    }
+    while (piece.len == 0 && pieces->depth > 0) {
+        struct xb_object_chunk chunk;
+        bool more = false;
+        int r = xb_object_table_next(pieces->levels[pieces->depth - 1].table, &chunk, &more, err);
+        if (r < 0) {
+            return r;
+        }
+        if (more) {
+            r = enter(pieces, &chunk, &piece, err);
             if (r < 0) {
                 return r;
             }
@@ -168,23 +168,6 @@ int xb_object_pieces_next(struct xb_object_pieces *pieces, struct xb_object_piec
     return 0;
 }
 
-/* The first chunk that ends behind `offset` (in the table). */
-static size_t find_chunk(const struct xb_object_table *table, uint64_t offset)
-{
-    size_t low = 0;
-    size_t high = table->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const struct xb_object_chunk *chunk = &table->chunks[middle];
-        if (chunk->start + chunk->len <= offset) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
-}
-
 int xb_object_pieces_seek(struct xb_object_pieces *pieces, uint64_t offset, struct xb_error *err)
 {
     if (offset > xb_object_pieces_length(pieces)) {
@@ -192,26 +175,32 @@ int xb_object_pieces_seek(struct xb_object_pieces *pieces, uint64_t offset, stru
                             (unsigned long long)offset,
                             (unsigned long long)xb_object_pieces_length(pieces));
     }
+    pieces->direct_done = offset == pieces->len;
     while (pieces->depth > 1) {
         pop(pieces);
     }
-    for (;;) {
-        struct level *level = &pieces->levels[pieces->depth - 1];
+    while (pieces->depth > 0) {
+        const struct level *level = &pieces->levels[pieces->depth - 1];
+        const struct xb_object_chunk *found = NULL;
         struct xb_object_parts parts;
-        level->next = find_chunk(&level->table, offset - level->start);
-        if (pieces->is_direct || level->next == level->table.count) {
-            return 0;
+        int r = xb_object_table_seek(level->table, offset - level->start, &found, err);
+        if (r < 0 || !found) {
+            return r;
         }
-        int r = xb_object_id_split(&level->table.chunks[level->next].id, &parts, err);
+        r = xb_object_id_split(&found->id, &parts, err);
         if (r < 0 || parts.depth == 0) {
             return r;
         }
+        struct xb_object_chunk chunk;
         struct xb_object_piece none = {.len = 0};
-        r = step(pieces, &none, err);
+        bool more = false;
+        r = xb_object_table_next(level->table, &chunk, &more, err);
+        r = r < 0 ? r : enter(pieces, &chunk, &none, err);
         if (r < 0) {
             return r;
         }
     }
+    return 0;
 }
 
 void xb_object_pieces_free(struct xb_object_pieces *pieces)

@@ -12,8 +12,9 @@ struct xb_object_reader {
     struct xb_buf chunk;
 };
 
-static int open_inside(struct xb_repository *repository, const struct xb_object_id *id,
-                       unsigned inside, struct xb_object_reader **ret, struct xb_error *err)
+int xb_object_reader_open_inside(struct xb_repository *repository, const struct xb_object_id *id,
+                                 unsigned inside, struct xb_object_reader **ret,
+                                 struct xb_error *err)
 {
     XB_CLEANUP(xb_object_reader_freep) struct xb_object_reader *reader = calloc(1, sizeof *reader);
     if (!reader) {
@@ -32,7 +33,7 @@ static int open_inside(struct xb_repository *repository, const struct xb_object_
 int xb_object_reader_open(struct xb_repository *repository, const struct xb_object_id *id,
                           struct xb_object_reader **ret, struct xb_error *err)
 {
-    return open_inside(repository, id, 0, ret, err);
+    return xb_object_reader_open_inside(repository, id, 0, ret, err);
 }
 
 uint64_t xb_object_reader_length(const struct xb_object_reader *reader)
@@ -98,11 +99,11 @@ int xb_object_reader_seek(struct xb_object_reader *reader, uint64_t offset, stru
     return r;
 }
 
-int xb_object_read_level(struct xb_repository *repository, const struct xb_object_id *id,
-                         unsigned level, struct xb_buf *out, struct xb_error *err)
+int xb_object_read_all(struct xb_repository *repository, const struct xb_object_id *id,
+                       struct xb_buf *out, struct xb_error *err)
 {
     XB_CLEANUP(xb_object_reader_freep) struct xb_object_reader *reader = NULL;
-    int r = open_inside(repository, id, level, &reader, err);
+    int r = xb_object_reader_open(repository, id, &reader, err);
     const void *data = NULL;
     size_t len = 1;
     while (r == 0 && len > 0) {
@@ -112,12 +113,6 @@ int xb_object_read_level(struct xb_repository *repository, const struct xb_objec
         }
     }
     return r;
-}
-
-int xb_object_read_all(struct xb_repository *repository, const struct xb_object_id *id,
-                       struct xb_buf *out, struct xb_error *err)
-{
-    return xb_object_read_level(repository, id, 0, out, err);
 }
 
 /* ---- verification ---- */
@@ -156,6 +151,29 @@ static int verify_content(const struct verify *verify, const struct xb_content_i
 }
 
 static int verify_level(const struct verify *verify, const struct xb_object_id *id, unsigned level,
+                        uint64_t *ret_len, struct xb_error *err);
+
+static int verify_chunks(const struct verify *verify, const struct xb_object_id *id, unsigned level,
+                         uint64_t *ret_len, struct xb_error *err)
+{
+    XB_CLEANUP(xb_object_table_freep) struct xb_object_table *table = NULL;
+    struct xb_object_chunk chunk;
+    bool more = true;
+    int r = xb_object_table_open(verify->repository, id, level, &table, err);
+    while (r == 0 && (r = xb_object_table_next(table, &chunk, &more, err)) == 0 && more) {
+        uint64_t len = 0;
+        r = verify_level(verify, &chunk.id, level + 1, &len, err);
+        if (r == 0 && len != LENGTH_UNKNOWN && len != chunk.len) {
+            r = xb_object_wrong_length(&chunk, len, err);
+        }
+    }
+    if (r == 0) {
+        *ret_len = xb_object_table_length(table);
+    }
+    return r;
+}
+
+static int verify_level(const struct verify *verify, const struct xb_object_id *id, unsigned level,
                         uint64_t *ret_len, struct xb_error *err)
 {
     struct xb_object_parts parts;
@@ -171,23 +189,11 @@ static int verify_level(const struct verify *verify, const struct xb_object_id *
                             id->text);
     }
     struct xb_object_id inner;
-    struct xb_object_table table = {.chunks = NULL};
     uint64_t len = 0;
     memcpy(inner.text, id->text + 1, sizeof inner.text - 1);
     inner.text[sizeof inner.text - 1] = '\0';
     r = verify_level(verify, &inner, level + 1, &len, err);
-    if (r == 0) {
-        r = xb_object_table_load(verify->repository, id, level, &table, err);
-    }
-    for (size_t i = 0; r == 0 && i < table.count; i++) {
-        r = verify_level(verify, &table.chunks[i].id, level + 1, &len, err);
-        if (r == 0 && len != LENGTH_UNKNOWN && len != table.chunks[i].len) {
-            r = xb_object_wrong_length(&table.chunks[i], len, err);
-        }
-    }
-    *ret_len = table.len;
-    xb_object_table_free(&table);
-    return r;
+    return r < 0 ? r : verify_chunks(verify, id, level, ret_len, err);
 }
 
 int xb_object_verify(struct xb_repository *repository, const struct xb_object_id *id, bool data,

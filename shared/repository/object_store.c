@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Storing batches of chunks, in any order, and the table of them, in the object's order. */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,19 +16,20 @@ enum { EARLY_CHUNKS_MAX = 4096 };
 static int add_to_table(struct xb_object_writer *writer, const struct xb_object_stored *chunk,
                         struct xb_error *err)
 {
-    char text[XB_CONTENT_ID_TEXT_BYTES];
-    xb_content_id_format(&chunk->id, text);
-    int r = xb_buf_append_str(
-        &writer->table, writer->table.len ? ",{" : "{\"stream\":\"kopia:indirect\",\"entries\":[{",
-        err);
-    if (r == 0 && writer->table_bytes > 0) {
-        r = xb_buf_printf(&writer->table, err, "\"s\":%llu,",
-                          (unsigned long long)writer->table_bytes);
+    char id[XB_CONTENT_ID_TEXT_BYTES], row[XB_CONTENT_ID_TEXT_BYTES + 128];
+    const char *begin =
+        writer->stats.chunks ? ",{" : "{\"stream\":\"kopia:indirect\",\"entries\":[{";
+    int len = snprintf(row, sizeof row, "%s", begin);
+    if (writer->table_bytes > 0) {
+        len += snprintf(row + len, sizeof row - (size_t)len, "\"s\":%" PRIu64 ",",
+                        writer->table_bytes);
     }
-    if (r == 0 && chunk->len > 0) {
-        r = xb_buf_printf(&writer->table, err, "\"l\":%zu,", chunk->len);
+    if (chunk->len > 0) {
+        len += snprintf(row + len, sizeof row - (size_t)len, "\"l\":%zu,", chunk->len);
     }
-    return r < 0 ? r : xb_buf_printf(&writer->table, err, "\"o\":\"%s\"}", text);
+    xb_content_id_format(&chunk->id, id);
+    len += snprintf(row + len, sizeof row - (size_t)len, "\"o\":\"%s\"}", id);
+    return xb_scratch_append(writer->table, row, (size_t)len, err);
 }
 
 static int add_chunks(struct xb_object_writer *writer, const struct xb_object_stored *chunks,
@@ -184,7 +187,7 @@ void xb_object_writer_forget_table(struct xb_object_writer *writer)
         free(writer->early);
         writer->early = next;
     }
-    xb_buf_clear(&writer->table);
+    xb_scratch_clear(writer->table);
     writer->table_bytes = 0;
     writer->failed = false;
     writer->stats = (struct xb_object_stats){.bytes = 0};

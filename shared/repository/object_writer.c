@@ -9,6 +9,9 @@
 
 enum { FILL_BYTES_MIN = 4096, FILL_BYTES_MAX = XB_BLOCK_BYTES };
 
+/* How much of the index stays in memory, and what is copied of it at once. */
+enum { TABLE_BYTES = 256 * 1024, COPY_BYTES = 16 * 1024 };
+
 int xb_object_writer_new(struct xb_repository *repository,
                          const struct xb_object_writer_options *options,
                          struct xb_object_writer **ret, struct xb_error *err)
@@ -28,7 +31,11 @@ int xb_object_writer_new(struct xb_repository *repository,
     writer->repository = repository;
     writer->options = *options;
     writer->splitter = splitter;
-    writer->table.max = XB_OBJECT_INDEX_BYTES_MAX;
+    r = xb_scratch_new("the index of a large file", TABLE_BYTES, &writer->table, err);
+    if (r < 0) {
+        xb_object_writer_free(writer);
+        return r;
+    }
     *ret = writer;
     return 0;
 }
@@ -39,11 +46,13 @@ void xb_object_writer_free(struct xb_object_writer *writer)
         return;
     }
     xb_object_writer_forget_cuts(writer);
-    xb_object_writer_forget_table(writer);
+    if (writer->table) {
+        xb_object_writer_forget_table(writer);
+    }
     xb_object_parts_list_free(&writer->open);
     xb_object_batch_free(writer->own);
     xb_block_unref(writer->fill);
-    xb_buf_free(&writer->table);
+    xb_scratch_free(writer->table);
     pthread_cond_destroy(&writer->turn);
     pthread_mutex_destroy(&writer->lock);
     free(writer);
@@ -136,6 +145,20 @@ int xb_object_writer_write_zeros(struct xb_object_writer *writer, uint64_t len,
 
 /* ---- the whole ---- */
 
+static int copy_table(const struct xb_object_writer *writer, struct xb_object_writer *inner,
+                      struct xb_error *err)
+{
+    char piece[COPY_BYTES];
+    uint64_t length = xb_scratch_length(writer->table);
+    int r = 0;
+    for (uint64_t at = 0; r == 0 && at < length; at += sizeof piece) {
+        size_t len = length - at < sizeof piece ? (size_t)(length - at) : sizeof piece;
+        r = xb_scratch_read(writer->table, at, piece, len, err);
+        r = r < 0 ? r : xb_object_writer_write(inner, piece, len, err);
+    }
+    return r;
+}
+
 /* The index of the chunks is an object of its own, and may itself be cut. The table stays. */
 static int write_table(struct xb_object_writer *writer, struct xb_object_id *ret,
                        struct xb_error *err)
@@ -149,8 +172,7 @@ static int write_table(struct xb_object_writer *writer, struct xb_object_id *ret
     struct xb_object_id id;
     struct xb_object_stats stats;
     int r = xb_object_writer_new(writer->repository, &options, &inner, err);
-    if (r < 0 ||
-        (r = xb_object_writer_write(inner, writer->table.data, writer->table.len, err)) < 0 ||
+    if (r < 0 || (r = copy_table(writer, inner, err)) < 0 ||
         (r = xb_object_writer_write(inner, end, sizeof end - 1, err)) < 0 ||
         (r = xb_object_writer_finish(inner, &id, &stats, err)) < 0) {
         return r;

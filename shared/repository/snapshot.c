@@ -22,19 +22,30 @@ static int nothing(void *context, const struct xb_content_id *id, struct xb_erro
     return 0;
 }
 
+static int check_folder(struct xb_repository *repository, const struct xb_object_id *id,
+                        struct xb_error *err)
+{
+    XB_CLEANUP(xb_directory_closep) struct xb_directory_cursor *cursor = NULL;
+    struct xb_entry *entry = NULL;
+    int r = xb_directory_open(repository, id, &cursor, err);
+    do {
+        r = r < 0 ? r : xb_directory_next(cursor, &entry, err);
+    } while (r == 0 && entry);
+    return r;
+}
+
 /* A manifest that kopia cannot parse makes its content collection delete the data behind it: what
  * is about to be published must parse, and its root must be there. */
 static int check_publishable(struct xb_repository *repository, const struct xb_buf *data,
                              struct xb_error *err)
 {
     XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *again = NULL;
-    XB_CLEANUP(xb_directory_freep) struct xb_directory *directory = NULL;
     int r = xb_snapshot_decode("", data->data, data->len, &again, err);
     if (r < 0) {
         return r;
     }
     if (again->root.type == XB_ENTRY_DIRECTORY) {
-        return xb_directory_read(repository, &again->root.object, &directory, err);
+        return check_folder(repository, &again->root.object, err);
     }
     return xb_object_verify(repository, &again->root.object, false, nothing, NULL, err);
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/repository/object_internal.h"
+#include "tests/harness/object_chunks.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -20,8 +20,8 @@ static void need(bool holds)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     struct xb_error err = XB_ERROR_INIT;
-    struct xb_object_table table;
-    if (xb_object_table_parse((const char *)data, len, &table, &err) < 0) {
+    struct object_chunks table;
+    if (object_chunks_parse((const char *)data, len, &table, &err) < 0) {
         need(err.code < 0);
         return 0;
     }
@@ -35,6 +35,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         need(parts.depth <= XB_OBJECT_DEPTH_MAX && parts.content.len > 0);
     }
     need(at == table.len);
-    xb_object_table_free(&table);
+    object_chunks_free(&table);
     return 0;
 }

@@ -5,8 +5,9 @@
  */
 #include "tests/harness/repository_probe.h"
 
-#include "shared/repository/object_internal.h"
 #include "shared/repository/splitter.h"
+#include "tests/harness/object_chunks.h"
+#include "tests/harness/property.h"
 
 enum { BIG_BYTES = 1 << 20 };
 
@@ -209,8 +210,8 @@ static void several_chunks_have_an_index(void **state)
     holds(&id, data, BIG_BYTES);
 
     char want[8192] = "{\"stream\":\"kopia:indirect\",\"entries\":[";
-    struct xb_object_table table;
-    PROBE_OK(xb_object_table_load(repository, &id, 0, &table, &err));
+    struct object_chunks table;
+    PROBE_OK(object_chunks_load(repository, &id, &table, &err));
     assert_int_equal(table.count, stats.chunks);
     assert_int_equal(table.len, BIG_BYTES);
     size_t used = strlen(want);
@@ -234,7 +235,7 @@ static void several_chunks_have_an_index(void **state)
     assert_int_equal(strncmp(other.text, "Ik", 2), 0);
     probe_flush(repository);
     holds(&other, data, BIG_BYTES);
-    xb_object_table_free(&table);
+    object_chunks_free(&table);
     free(data);
 }
 
@@ -247,11 +248,11 @@ static void parts_are_cut_apart(void **state)
     assert_non_null(data);
     fill(data, BIG_BYTES);
     const struct xb_object_writer_options parts = {.split = true, .part_bytes = PART_BYTES};
-    struct xb_object_table whole;
+    struct object_chunks whole;
     struct xb_object_id id = write_object(&parts, data, BIG_BYTES, NULL);
     probe_flush(repository);
     holds(&id, data, BIG_BYTES);
-    PROBE_OK(xb_object_table_load(repository, &id, 0, &whole, &err));
+    PROBE_OK(object_chunks_load(repository, &id, &whole, &err));
     size_t at = 0;
     for (size_t start = 0; start < BIG_BYTES; start += PART_BYTES) {
         size_t len = BIG_BYTES - start < PART_BYTES ? BIG_BYTES - start : PART_BYTES;
@@ -263,17 +264,17 @@ static void parts_are_cut_apart(void **state)
             continue;
         }
         probe_flush(repository);
-        struct xb_object_table table;
-        PROBE_OK(xb_object_table_load(repository, &part, 0, &table, &err));
+        struct object_chunks table;
+        PROBE_OK(object_chunks_load(repository, &part, &table, &err));
         for (size_t i = 0; i < table.count; i++, at++) {
             assert_true(at < whole.count);
             assert_string_equal(whole.chunks[at].id.text, table.chunks[i].id.text);
             assert_int_equal(whole.chunks[at].start, start + table.chunks[i].start);
         }
-        xb_object_table_free(&table);
+        object_chunks_free(&table);
     }
     assert_int_equal(at, whole.count);
-    xb_object_table_free(&whole);
+    object_chunks_free(&whole);
     free(data);
 }
 
@@ -535,18 +536,74 @@ static void tables_are_checked(void **state)
               "\"},{\"s\":9223372036854775807,\"l\":1,\"o\":\"" HEX "\"}]"),
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct xb_object_table table;
-        PROBE_REFUSED(xb_object_table_parse(bad[i], strlen(bad[i]), &table, &err), XB_ERR_CORRUPT,
+        struct object_chunks table;
+        PROBE_REFUSED(object_chunks_parse(bad[i], strlen(bad[i]), &table, &err), XB_ERR_CORRUPT,
                       NULL);
     }
     static const char good[] =
         TABLE("[{\"l\":9223372036854775806,\"o\":\"" HEX
               "\"},{\"s\":9223372036854775806,\"l\":1,\"o\":\"Ix" HEX "\"}]");
-    struct xb_object_table table;
-    PROBE_OK(xb_object_table_parse(good, strlen(good), &table, &err));
+    struct object_chunks table;
+    PROBE_OK(object_chunks_parse(good, strlen(good), &table, &err));
     assert_int_equal(table.len, INT64_MAX);
     assert_int_equal(table.count, 2);
-    xb_object_table_free(&table);
+    object_chunks_free(&table);
+}
+
+/* A table of many chunks, some of them empty; every place is found, forwards and backwards, though
+ * only some are remembered. */
+static void places_in_a_long_table(void **state)
+{
+    (void)state;
+    enum { CHUNKS = 40000, SEEKS = 600 };
+    struct property source = property_begin("places");
+    struct xb_buf text = XB_BUF_INIT(64 << 20);
+    uint64_t *starts = calloc(CHUNKS + 1, sizeof *starts);
+    assert_non_null(starts);
+    PROBE_OK(xb_buf_append_str(&text, "{\"stream\":\"kopia:indirect\",\"entries\":[", &err));
+    for (size_t i = 0; i < CHUNKS; i++) {
+        uint64_t len = property_below(&source, 5);
+        PROBE_OK(xb_buf_printf(&text, &err, "%s{\"s\":%llu,\"l\":%llu,\"o\":\"%032zx\"}",
+                               i ? "," : "", (unsigned long long)starts[i], (unsigned long long)len,
+                               i));
+        starts[i + 1] = starts[i] + len;
+    }
+    PROBE_OK(xb_buf_append_str(&text, "]}\n", &err));
+    const struct xb_object_writer_options index = {.prefix = 'x', .split = true};
+    struct xb_object_id id = {.text = "I"};
+    struct xb_object_id inner =
+        write_object(&index, (const unsigned char *)text.data, text.len, NULL);
+    probe_flush(repository);
+    memcpy(id.text + 1, inner.text, sizeof id.text - 1);
+    for (int stored = 0; stored < 2; stored++) {
+        XB_CLEANUP(xb_object_table_freep) struct xb_object_table *table = NULL;
+        uint64_t len = 0;
+        PROBE_OK(stored ? xb_object_table_open(repository, &id, 0, &table, &err)
+                        : xb_object_table_open_text(text.data, text.len, &table, &err));
+        PROBE_OK(xb_object_table_measure(table, &len, &err));
+        assert_int_equal(len, starts[CHUNKS]);
+        for (size_t i = 0; i < (stored ? SEEKS / 30 : SEEKS); i++) {
+            uint64_t offset = property_below(&source, len + 1);
+            const struct xb_object_chunk *found = NULL;
+            struct xb_object_chunk chunk;
+            bool more = false;
+            PROBE_OK(xb_object_table_seek(table, offset, &found, &err));
+            assert_int_equal(found == NULL, offset == len);
+            for (size_t k = 0; found && k < 3; k++) {
+                PROBE_OK(xb_object_table_next(table, &chunk, &more, &err));
+                assert_true(more || k > 0);
+                if (!more) {
+                    break;
+                }
+                size_t number = strtoul(chunk.id.text, NULL, 16);
+                assert_int_equal(chunk.start, starts[number]);
+                assert_int_equal(chunk.start + chunk.len, starts[number + 1]);
+                assert_true(k > 0 || (chunk.start <= offset && offset < starts[number + 1]));
+            }
+        }
+    }
+    free(starts);
+    xb_buf_free(&text);
 }
 
 static void what_cannot_be_read_is_named(void **state)
@@ -678,6 +735,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nested_objects, setup, teardown),
         cmocka_unit_test_setup_teardown(lengths_must_fit, setup, teardown),
         cmocka_unit_test(tables_are_checked),
+        cmocka_unit_test_setup_teardown(places_in_a_long_table, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_read_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(depth_has_an_end, setup, teardown),
         cmocka_unit_test_setup_teardown(depth_of_tables_of_tables_has_an_end, setup, teardown),
