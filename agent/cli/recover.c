@@ -58,7 +58,9 @@ static int recover(const struct xb_cli_common *common, bool write)
     XB_CLEANUP(xb_repository_freep) struct xb_repository *repository = NULL;
     XB_CLEANUP(xb_json_putp) xb_json *list = json_object_new_array();
     struct report report = {.quiet = common->json, .list = list};
-    if (xb_cli_open(common, write ? XB_CLI_WRITE : XB_CLI_INSPECT, &repository, &err) < 0 ||
+    struct xb_cli_common uncached = *common; /* what counts is what the store has */
+    uncached.cache_dir = "";
+    if (xb_cli_open(&uncached, write ? XB_CLI_WRITE : XB_CLI_INSPECT, &repository, &err) < 0 ||
         xb_repository_orphans(repository, write, tell, &report, &err) < 0 ||
         (write && report.contents && xb_repository_flush(repository, &err) < 0)) {
         return xb_cli_fail(common, &err);

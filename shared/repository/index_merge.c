@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "shared/repository/index_heap.h"
 #include "shared/repository/index_table.h"
 
 /* Records of one index, one behind the other in `added`. */
@@ -144,23 +145,15 @@ int xb_index_merge_cover(struct xb_index_merge *merge, const struct xb_index_blo
 
 /* ---- merging ---- */
 
-/* Sorted records, whose packs get other numbers: from `keep` on those in `packs`. */
-struct cursor {
-    const unsigned char *at, *end;
-    const uint32_t *packs;
-    uint32_t keep;
-};
-
 /* One pass. What is merged lies over `below`, or else is all that there is. */
 struct pass {
     struct xb_index_merge *merge;
     struct xb_index_build build;
     const struct xb_index_run *below;
     struct xb_names packs; /* numbers from the base's on */
-    struct cursor *cursors;
+    struct xb_index_cursor *cursors;
     size_t cursor_count;
-    struct cursor **heap; /* the one with the least key first */
-    size_t heap_count;
+    struct xb_index_heap heap;
     uint32_t **numbers; /* what cursors borrow */
     size_t number_count;
     struct xb_index_blob_hash *blobs;
@@ -175,7 +168,7 @@ static void pass_free(struct pass *pass)
     }
     free(pass->numbers);
     free(pass->cursors);
-    free(pass->heap);
+    free(pass->heap.items);
     free(pass->blobs);
     xb_names_free(&pass->packs);
     xb_index_build_free(&pass->build);
@@ -218,7 +211,8 @@ static void add_cursor(struct pass *pass, const unsigned char *records, size_t c
 {
     if (count > 0) {
         pass->cursors[pass->cursor_count++] =
-            (struct cursor){records, records + count * pass->merge->stride, packs, keep};
+            (struct xb_index_cursor){xb_index_key_head(records), records,
+                                     records + count * pass->merge->stride, packs, keep};
     }
 }
 
@@ -297,10 +291,11 @@ static int open_pass(struct pass *pass, struct xb_error *err)
         blobs += xb_index_table_base(merge->tables[i])->blob_count + (over ? over->blob_count : 0);
     }
     pass->cursors = calloc(cursors, sizeof *pass->cursors);
-    pass->heap = calloc(cursors, sizeof(struct cursor *));
+    pass->heap.items = calloc(cursors, sizeof(struct xb_index_cursor *));
+    pass->heap.key_bytes = merge->key_bytes;
     pass->numbers = calloc(3 * merge->table_count + 1, sizeof(uint32_t *));
     pass->blobs = calloc(blobs, sizeof *pass->blobs);
-    if (!pass->cursors || !pass->heap || !pass->numbers || !pass->blobs) {
+    if (!pass->cursors || !pass->heap.items || !pass->numbers || !pass->blobs) {
         return xb_error_no_memory(err, "the index");
     }
     const unsigned char *added = NULL;
@@ -331,42 +326,17 @@ static bool record_beats(const struct pass *pass, const unsigned char *a, const 
                                 pack_name(pass, right.pack));
 }
 
-static void sift_down(struct pass *pass, size_t i)
-{
-    struct cursor **heap = pass->heap;
-    size_t key_bytes = pass->merge->key_bytes;
-    for (;;) {
-        size_t least = i;
-        for (size_t child = 2 * i + 1; child <= 2 * i + 2 && child < pass->heap_count; child++) {
-            if (memcmp(heap[child]->at, heap[least]->at, key_bytes) < 0) {
-                least = child;
-            }
-        }
-        if (least == i) {
-            return;
-        }
-        struct cursor *swap = heap[i];
-        heap[i] = heap[least];
-        heap[least] = swap;
-        i = least;
-    }
-}
-
 /* Copies the least record, with the pass's number of its pack, and goes on behind it. */
 static void take_least(struct pass *pass, unsigned char *record)
 {
-    struct cursor *cursor = pass->heap[0];
+    struct xb_index_cursor *cursor = pass->heap.items[0];
     size_t key_bytes = pass->merge->key_bytes;
     memcpy(record, cursor->at, pass->merge->stride);
     uint32_t pack = xb_index_record_pack(record, key_bytes);
     if (pack >= cursor->keep) {
         xb_index_record_set_pack(record, key_bytes, cursor->packs[pack - cursor->keep]);
     }
-    cursor->at += pass->merge->stride;
-    if (cursor->at == cursor->end) {
-        pass->heap[0] = pass->heap[--pass->heap_count];
-    }
-    sift_down(pass, 0);
+    xb_index_heap_advance(&pass->heap, pass->merge->stride);
 }
 
 /* The watermark counts only after merging: an old deleted entry must first lose, or win. */
@@ -410,15 +380,10 @@ static int merge_all(struct pass *pass, struct xb_error *err)
     unsigned char winner[XB_INDEX_RECORD_BYTES_MAX];
     unsigned char other[XB_INDEX_RECORD_BYTES_MAX];
     size_t key_bytes = pass->merge->key_bytes;
-    for (size_t i = 0; i < pass->cursor_count; i++) {
-        pass->heap[pass->heap_count++] = &pass->cursors[i];
-    }
-    for (size_t i = pass->heap_count / 2; i > 0; i--) {
-        sift_down(pass, i - 1);
-    }
-    while (pass->heap_count > 0 && !pass->must_rebuild) {
+    xb_index_heap_fill(&pass->heap, pass->cursors, pass->cursor_count);
+    while (pass->heap.count > 0 && !pass->must_rebuild) {
         take_least(pass, winner);
-        while (pass->heap_count > 0 && memcmp(pass->heap[0]->at, winner, key_bytes) == 0) {
+        while (pass->heap.count > 0 && memcmp(pass->heap.items[0]->at, winner, key_bytes) == 0) {
             take_least(pass, other);
             if (record_beats(pass, other, winner)) {
                 memcpy(winner, other, pass->merge->stride);
