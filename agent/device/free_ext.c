@@ -174,9 +174,9 @@ static int read_super(struct ext *ext, struct xb_error *err)
     uint64_t free_blocks =
         xb_free_le32(super + 0xc) | (wide ? (uint64_t)xb_free_le32(super + 0x158) << 32 : 0);
     ext->first_block = xb_free_le32(super + 0x14);
-    if (ext->first_block > 1 || (ext->first_block == 1 && ext->block_bytes != 1024) ||
-        ext->blocks <= ext->first_block || ext->blocks > ext->source->size / ext->block_bytes ||
-        free_blocks > ext->blocks || free_blocks % ext->cluster_blocks) {
+    if (ext->first_block != (cluster_log == 0) || ext->blocks <= ext->first_block ||
+        ext->blocks > ext->source->size / ext->block_bytes || free_blocks > ext->blocks ||
+        free_blocks % ext->cluster_blocks) {
         return odd(err);
     }
     ext->free_clusters = free_blocks / ext->cluster_blocks;
@@ -358,14 +358,54 @@ static void add_free(const struct ext *ext, const struct group *group, struct xb
     }
 }
 
+/* How many of the group's own blocks lie in [start, start + len). */
+static uint64_t inside(const struct group *group, uint64_t start, uint64_t len)
+{
+    uint64_t first = start > group->first ? start : group->first;
+    uint64_t group_end = group->first + group->clusters;
+    uint64_t last = start + len < group_end ? start + len : group_end;
+    return first < last ? last - first : 0;
+}
+
+/* Blocks of the descriptors' table before those that meta_bg scatters. */
+static uint64_t dense_table_blocks(const struct ext *ext)
+{
+    uint64_t scattered_from = xb_free_le32(ext->super + 0x104);
+    bool meta = (ext->incompat & INCOMPAT_META_BG) != 0;
+    return meta && scattered_from < ext->table_blocks ? scattered_from : ext->table_blocks;
+}
+
+/* Whether a group without a bitmap has as many free blocks as it says: then what we take for its
+ * own structures are all of them. A checksum of the superblock says the same. */
+static bool uninit_right(const struct ext *ext, const struct group *group)
+{
+    uint32_t per_block = ext->block_bytes / ext->group_bytes;
+    uint64_t within = group->number % per_block;
+    if (ext->ro_compat & RO_METADATA_CSUM) {
+        return true;
+    }
+    if (!(ext->ro_compat & RO_GDT_CSUM) || (ext->ro_compat & RO_BIGALLOC)) {
+        return false;
+    }
+    uint64_t used = has_super(ext, group->number);
+    if (scattered(ext, group->number / per_block)) {
+        used += within <= 1 || within == per_block - 1;
+    } else if (used) {
+        used += dense_table_blocks(ext) + ext->reserved_table_blocks;
+    }
+    used += inside(group, group->block_bitmap, 1) + inside(group, group->inode_bitmap, 1) +
+            inside(group, group->inode_table, ext->inode_table_blocks);
+    return used + group->free_clusters == group->clusters;
+}
+
 static int add_group(struct ext *ext, const struct group *group, struct xb_free_map *map,
                      struct xb_error *err)
 {
-    bool sums = (ext->ro_compat & (RO_METADATA_CSUM | RO_GDT_CSUM)) != 0;
     uint64_t count = 0;
     if (group->flags & BLOCK_UNINIT) {
-        if (!sums) {
-            return xb_free_refuse(err, "an ext group has no bitmap, nor a checksum that says so");
+        if (!uninit_right(ext, group)) {
+            return xb_free_refuse(err, "an ext group has no bitmap, and other free blocks than it "
+                                       "says");
         }
         /* No bitmap yet: nothing but the file system's own structures, which are kept below. */
         memset(ext->bitmap, 0, ext->block_bytes);
@@ -395,10 +435,7 @@ static void keep_structures(const struct ext *ext, const struct group *group,
     uint64_t block = ext->block_bytes;
     uint32_t per_block = ext->block_bytes / ext->group_bytes;
     bool meta = (ext->incompat & INCOMPAT_META_BG) != 0;
-    uint64_t table = ext->table_blocks;
-    if (meta && xb_free_le32(ext->super + 0x104) < table) {
-        table = xb_free_le32(ext->super + 0x104);
-    }
+    uint64_t table = dense_table_blocks(ext);
     xb_free_map_keep(map, group->block_bitmap * block, block);
     xb_free_map_keep(map, group->inode_bitmap * block, block);
     xb_free_map_keep(map, group->inode_table * block, ext->inode_table_blocks * block);
