@@ -21,7 +21,8 @@
  * Errors:    CORRUPT with the entry's name and the field.
  * Limits:    name <= 4096 bytes, xattr value <= 64 KiB, all xattrs <= 1 MiB, holes <=
  *            XB_ENTRY_HOLES_MAX (beyond: none recorded, data is still right). Names that are empty,
- *            ".", "..", or hold '/' or NUL are refused, raw names too. Names of a directory are
+ *            ".", "..", or hold '/' or NUL are refused, raw names too, but for absolute paths, of
+ *            which the last part counts: Velero's block uploads have such. Names of a directory are
  *            unique: a second entry of one name is not encoded, and decoded under another name.
  */
 #pragma once

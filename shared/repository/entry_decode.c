@@ -361,12 +361,16 @@ static int judge_name(struct decode *decode, struct xb_error *err)
     if (decode->entry->name) {
         return 0;
     }
-    if (!xb_entry_name_valid(decode->stored, strlen(decode->stored))) {
+    /* Velero's block uploads have a device's whole path for a name: the last part of it is one. */
+    const char *slash = decode->stored[0] == '/' ? strrchr(decode->stored, '/') : NULL;
+    const char *name = slash ? slash + 1 : decode->stored;
+    if (!xb_entry_name_valid(name, strlen(name))) {
         return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG,
                             "an entry's name is empty, '.', '..', too long or holds '/'");
     }
-    decode->entry->name = XB_TAKE(decode->stored);
-    return 0;
+    decode->plain = decode->plain && !slash;
+    decode->entry->name = slash ? strdup(name) : XB_TAKE(decode->stored);
+    return decode->entry->name ? 0 : xb_error_no_memory(err, "a directory");
 }
 
 /* Only an entry of a file's type can stand for a special one. */

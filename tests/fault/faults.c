@@ -6,6 +6,7 @@
  *   XB_FAULT=kill:N          the process dies at the N-th change; a write is torn in the middle
  *   XB_FAULT=full:N          there is no space left from the N-th change on; a write is cut short
  *   XB_FAULT=broken:N        every change from the N-th on is an input/output error
+ *   XB_FAULT=unreadable:N    byte N of what lies below cannot be read (with pread)
  *   XB_FAULT_LOG=FILE        a line for each change
  *   XB_FAULT_CLOCK=SECONDS   how far the wall clock is off
  *
@@ -27,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum kind { NONE, KILL, FULL, BROKEN };
+enum kind { NONE, KILL, FULL, BROKEN, UNREADABLE };
 
 static struct {
     enum kind kind;
@@ -42,11 +43,11 @@ static atomic_uint changes;
 
 __attribute__((constructor)) static void read_plan(void)
 {
-    static const char *const kinds[] = {"", "kill:", "full:", "broken:"};
+    static const char *const kinds[] = {"", "kill:", "full:", "broken:", "unreadable:"};
     const char *fault = getenv("XB_FAULT");
     const char *log = getenv("XB_FAULT_LOG");
     const char *clock_off = getenv("XB_FAULT_CLOCK");
-    for (int kind = KILL; fault && kind <= BROKEN; kind++) {
+    for (int kind = KILL; fault && kind <= UNREADABLE; kind++) {
         size_t len = strlen(kinds[kind]);
         if (strncmp(fault, kinds[kind], len) == 0) {
             plan.kind = (enum kind)kind;
@@ -114,7 +115,7 @@ static bool fails(const char *what, int fd, const char *path, bool *ret_torn)
         (void)syscall(SYS_write, plan.log, line, (size_t)len);
     }
     errno = before;
-    if (plan.kind == NONE || at < plan.at) {
+    if (plan.kind == NONE || plan.kind == UNREADABLE || at < plan.at) {
         return false;
     }
     bool first = at == plan.at;
@@ -256,6 +257,21 @@ int unlinkat(int fd, const char *path, int flags)
 int ftruncate64(int fd, off64_t size)
 {
     return fails_unless_full("ftruncate", fd, NULL) ? -1 : (int)syscall(SYS_ftruncate, fd, size);
+}
+
+/* ---- reading ---- */
+
+ssize_t pread64(int fd, void *data, size_t len, off64_t offset)
+{
+    int before = errno;
+    off64_t bad = (off64_t)plan.at;
+    if (plan.kind == UNREADABLE && offset <= bad && (size_t)(bad - offset) < len &&
+        counts(fd, NULL)) {
+        errno = EIO;
+        return -1;
+    }
+    errno = before;
+    return syscall(SYS_pread64, fd, data, len, offset);
 }
 
 /* ---- the clock ---- */
