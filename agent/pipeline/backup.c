@@ -10,9 +10,10 @@
 
 #include "agent/pipeline/walk.h"
 #include "shared/base/clock.h"
+#include "shared/base/cpus.h"
 #include "shared/base/workers.h"
 
-enum { THREADS = 2, QUEUE_MAX = 256, TICK_MS = 250 };
+enum { QUEUE_MAX = 256, TICK_MS = 250 };
 
 #define PART_BYTES (UINT64_C(2) << 30)
 
@@ -56,8 +57,9 @@ static int make_lanes(struct backup *backup, struct xb_error *err)
         .compression = backup->options->compression, .split = true, .part_bytes = PART_BYTES};
     for (unsigned i = 0; i < backup->lane_count; i++) {
         struct lane *lane = &backup->lanes[i];
+        lane->backup = backup;
         int r = xb_reader_new(NULL, &lane->reader, err);
-        if (r < 0 ||
+        if (r < 0 || (r = xb_object_batch_new(&lane->batch, err)) < 0 ||
             (r = xb_object_writer_new(backup->repository, &whole, &lane->writer, err)) < 0 ||
             (r = xb_object_writer_new(backup->repository, &parts, &lane->part_writer, err)) < 0) {
             return r;
@@ -192,9 +194,16 @@ static void init(struct backup *backup)
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&backup->lock, NULL);
     pthread_mutex_init(&backup->deep, NULL);
+    pthread_mutex_init(&backup->queue.lock, NULL);
     for (unsigned i = 0; i < XB_LANES_MAX; i++) {
         pthread_mutex_init(&backup->lanes[i].lock, NULL);
     }
+}
+
+static size_t small_bytes(const struct xb_repository *repository)
+{
+    size_t whole = xb_object_whole_bytes(repository);
+    return whole < XB_BLOCK_BYTES ? whole : XB_BLOCK_BYTES;
 }
 
 int xb_backup_run(struct xb_repository *repository, const struct xb_backup_options *options,
@@ -206,7 +215,9 @@ int xb_backup_run(struct xb_repository *repository, const struct xb_backup_optio
     }
     backup->repository = repository;
     backup->options = options;
-    backup->lane_count = options->threads ? options->threads : THREADS;
+    backup->budget = options->budget ? options->budget : xb_budget_process();
+    backup->small_bytes = small_bytes(repository);
+    backup->lane_count = options->threads ? options->threads : xb_cpus_usable();
     if (backup->lane_count > XB_LANES_MAX) {
         backup->lane_count = XB_LANES_MAX;
     }
@@ -217,6 +228,7 @@ int xb_backup_run(struct xb_repository *repository, const struct xb_backup_optio
         xb_reader_free(backup->lanes[i].reader);
         xb_object_writer_free(backup->lanes[i].writer);
         xb_object_writer_free(backup->lanes[i].part_writer);
+        xb_object_batch_free(backup->lanes[i].batch);
         pthread_mutex_destroy(&backup->lanes[i].lock);
     }
     if (r == 0) {
@@ -226,6 +238,7 @@ int xb_backup_run(struct xb_repository *repository, const struct xb_backup_optio
     }
     pthread_mutex_destroy(&backup->lock);
     pthread_mutex_destroy(&backup->deep);
+    pthread_mutex_destroy(&backup->queue.lock);
     pthread_cond_destroy(&backup->changed);
     free(backup);
     return r;

@@ -24,6 +24,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "shared/base/budget.h"
 #include "shared/repository/snapshot.h"
 
 enum { XB_BACKUP_MESSAGES_MAX = 100, XB_BACKUP_DEPTH_MAX = 900 };
@@ -39,7 +40,8 @@ struct xb_backup_options {
     int root_fd;                               /* the folder, open for reading */
     const char *root_name;                     /* name of the root entry */
     const struct xb_snapshot_parents *parents; /* NULL or none: read everything */
-    unsigned threads;                          /* 0: 2 */
+    unsigned threads;                          /* 0: as many as there are CPUs for us */
+    struct xb_budget *budget;                  /* NULL: the process's */
     enum xb_compression compression;           /* of file data */
     const atomic_bool *cancel;                 /* may be NULL */
     xb_backup_progress_fn *progress;           /* may be NULL; called about four times a second */

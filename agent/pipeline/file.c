@@ -1,189 +1,266 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One file's bytes into an object. Holes are not read: zeros are handed to the writer in their
- * place, so that the object is the whole file for everyone. */
+ * One large file's bytes into an object, by all workers that have nothing else to do: they take
+ * turns in reading and cutting, and each hashes and stores what it has cut meanwhile. Holes are not
+ * read: zeros are handed to the writer in their place, so that the object is the whole file for
+ * everyone. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "agent/pipeline/internal.h"
-
-/* Between two looks whether the backup has been stopped. */
-#define ZERO_BYTES (UINT64_C(1) << 30)
+#include "agent/pipeline/file_source.h"
 
 /* Velero's kopia starts its splitter anew at each such multiple of a file larger than that. */
 #define PART_BYTES (UINT64_C(2) << 30)
 
-static bool sparse(const struct stat *st)
-{
-    return (uint64_t)st->st_blocks * 512 < (uint64_t)st->st_size;
-}
+/* Of less than that nobody else is called to help with. */
+#define HELP_BYTES (UINT64_C(8) << 20)
 
-static int add_hole(struct xb_entry *entry, uint64_t offset, uint64_t len, struct xb_error *err)
-{
-    if (entry->hole_count == XB_ENTRY_HOLES_MAX) {
-        return 0; /* the rest comes back as zeros: right, but allocated */
-    }
-    if (entry->hole_count % 16 == 0) {
-        struct xb_hole *holes = reallocarray(entry->holes, entry->hole_count + 16, sizeof *holes);
-        if (!holes) {
-            return xb_error_no_memory(err, "a file's holes");
-        }
-        entry->holes = holes;
-    }
-    entry->holes[entry->hole_count++] = (struct xb_hole){offset, len};
-    return 0;
-}
+enum { BATCH_BYTES_MIN = 1 << 20, BLOCKS_MORE = 4 };
 
-static int write_zeros(struct backup *backup, struct xb_object_writer *writer, uint64_t len,
-                       struct xb_error *err)
-{
-    int r = 0;
-    while (r == 0 && len > 0) {
-        uint64_t take = len < ZERO_BYTES ? len : ZERO_BYTES;
-        if (xb_backup_stopped(backup)) {
-            return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "cancelled");
-        }
-        r = xb_object_writer_write_zeros(writer, take, err);
-        atomic_fetch_add(&backup->bytes_done, take);
-        len -= take;
-    }
-    return r;
-}
-
-/* Data of [offset, offset + len); *ret_read is less when the file ends before. */
-static int copy_data(struct backup *backup, struct lane *lane, struct xb_object_writer *writer,
-                     uint64_t *ret_read, struct xb_error *err)
-{
-    const void *data = NULL;
-    size_t got = 1;
-    *ret_read = 0;
-    while (got > 0) {
-        if (xb_backup_stopped(backup)) {
-            return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "cancelled");
-        }
-        int r = xb_reader_next(lane->reader, &data, &got, err);
-        if (r < 0 || (got > 0 && (r = xb_object_writer_write(writer, data, got, err)) < 0)) {
-            return r;
-        }
-        *ret_read += got;
-        atomic_fetch_add(&backup->bytes_done, got);
-    }
-    return 0;
-}
-
-/* Where the next data begins and ends, at or behind `offset`. */
-static void next_data(int fd, uint64_t offset, uint64_t size, uint64_t *ret_start,
-                      uint64_t *ret_end)
-{
-    off_t start = lseek(fd, (off_t)offset, SEEK_DATA);
-    if (start < 0) {
-        /* ENXIO: only a hole is left. Anything else: this file system knows no holes. */
-        *ret_start = errno == ENXIO ? size : offset;
-        *ret_end = size;
-        return;
-    }
-    off_t end = lseek(fd, start, SEEK_HOLE);
-    *ret_start = (uint64_t)start < size ? (uint64_t)start : size;
-    *ret_end = end < 0 || (uint64_t)end > size ? size : (uint64_t)end;
-}
-
-struct copy {
+struct file_read {
     struct backup *backup;
-    struct lane *lane;
     struct xb_object_writer *writer;
-    int fd;
-    uint64_t at, size; /* size shrinks when the file turns out to be shorter */
+    struct xb_budget_share share;
+    size_t batch_bytes_max, batch_chunks;
+    struct file_read *next; /* in queue->open; under the queue's lock, as is `helpers` */
+    unsigned helpers;
+
+    pthread_mutex_t lock; /* whose turn it is to cut */
+    struct file_source source;
+    bool ended;          /* everything is cut */
+    struct xb_error err; /* the first failure */
+
+    pthread_cond_t left; /* by a helper; with the queue's lock */
 };
 
-static int copy_range(struct copy *copy, uint64_t end, struct xb_error *err)
+/* ---- cutting ---- */
+
+static bool is_full(const struct file_read *file, const struct xb_object_batch *batch)
 {
-    uint64_t got = 0;
-    uint64_t len = end - copy->at;
-    int r = xb_reader_start(copy->lane->reader, copy->fd, copy->at, len, err);
-    if (r == 0) {
-        r = copy_data(copy->backup, copy->lane, copy->writer, &got, err);
+    size_t chunks = xb_object_batch_chunks(batch);
+    uint64_t bytes = xb_object_batch_bytes(batch);
+    return chunks == XB_OBJECT_BATCH_CHUNKS_MAX || bytes >= file->batch_bytes_max ||
+           (chunks >= file->batch_chunks && bytes >= BATCH_BYTES_MIN);
+}
+
+/* What is left of the block, to the end of a chunk at most. */
+static int cut_block(struct file_read *file, struct xb_object_batch *batch, struct xb_error *err)
+{
+    struct file_source *source = &file->source;
+    const struct xb_object_bytes bytes = {source->block, source->block_at,
+                                          source->block_len - source->block_at};
+    size_t chunks = xb_object_batch_chunks(batch);
+    size_t taken = 0;
+    int r = xb_object_writer_feed(file->writer, batch, &bytes, &taken, err);
+    if (r < 0) {
+        return r;
     }
-    copy->at += got;
-    if (got < len) {
-        copy->size = copy->at;
+    source->block_at += taken;
+    if (xb_object_batch_chunks(batch) > chunks) {
+        xb_file_source_take_back(source);
+    }
+    atomic_fetch_add(&file->backup->bytes_done, taken);
+    return 0;
+}
+
+/* The next step; *ret_starved: there is no memory for it, and the batch holds something. */
+static int cut_some(struct file_read *file, struct xb_object_batch *batch, bool *ret_starved,
+                    struct xb_error *err)
+{
+    struct file_source *source = &file->source;
+    if (source->block_at < source->block_len) {
+        return cut_block(file, batch, err);
+    }
+    uint64_t zeros = xb_object_writer_zero_chunk(file->writer);
+    if (zeros > 0 && source->zeros_left >= zeros) {
+        source->at += zeros;
+        source->zeros_left -= zeros;
+        atomic_fetch_add(&file->backup->bytes_done, zeros);
+        return xb_object_writer_feed_zeros(file->writer, batch, err);
+    }
+    return xb_file_source_next(source, xb_object_batch_chunks(batch) == 0, zeros, ret_starved, err);
+}
+
+/* Fills a batch, or comes to the end of the file. */
+static int cut_batch(struct file_read *file, struct xb_object_batch *batch, struct xb_error *err)
+{
+    int r = 0;
+    bool starved = false;
+    while (r == 0 && !starved && !is_full(file, batch)) {
+        if (xb_backup_stopped(file->backup)) {
+            return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "cancelled");
+        }
+        if (xb_file_source_ended(&file->source)) {
+            file->ended = true;
+            xb_file_source_stop(&file->source);
+            return xb_object_writer_feed_end(file->writer, batch, err);
+        }
+        r = cut_some(file, batch, &starved, err);
     }
     return r;
 }
 
-static int copy_sparse(struct copy *copy, struct xb_entry *entry, struct xb_error *err)
+/* ---- turns ---- */
+
+static void fail(struct file_read *file, const struct xb_error *err)
 {
-    int r = 0;
-    while (r == 0 && copy->at < copy->size) {
-        uint64_t start = 0;
-        uint64_t end = 0;
-        next_data(copy->fd, copy->at, copy->size, &start, &end);
-        if (start > copy->at) {
-            r = add_hole(entry, copy->at, start - copy->at, err);
-            if (r == 0) {
-                r = write_zeros(copy->backup, copy->writer, start - copy->at, err);
+    pthread_mutex_lock(&file->lock);
+    if (!file->err.code) {
+        file->err = *err;
+    }
+    pthread_mutex_unlock(&file->lock);
+}
+
+/* Cuts a batch and stores it; false: there is nothing left to cut. */
+static bool take_turn(struct file_read *file, struct xb_object_batch *batch)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    pthread_mutex_lock(&file->lock);
+    bool go = !file->ended && !file->err.code;
+    int r = go ? cut_batch(file, batch, &err) : 0;
+    if (r < 0) {
+        file->err = err;
+    }
+    pthread_mutex_unlock(&file->lock);
+    if (go) {
+        /* Also after a failure: it empties the batch, and the others need its memory. */
+        struct xb_error why = XB_ERROR_INIT;
+        if (xb_object_writer_store(file->writer, batch, &why) < 0) {
+            fail(file, &why);
+        }
+    }
+    return go;
+}
+
+bool xb_read_help(struct lane *lane)
+{
+    struct read_queue *queue = &lane->backup->queue;
+    pthread_mutex_lock(&queue->lock);
+    struct file_read *file = queue->open;
+    if (file) {
+        file->helpers++;
+        /* The next to help takes the next file. */
+        if (file->next) {
+            struct file_read *last = file->next;
+            while (last->next) {
+                last = last->next;
             }
-            copy->at = start;
-        }
-        if (r == 0 && start < end) {
-            r = copy_range(copy, end, err);
+            queue->open = file->next;
+            last->next = file;
+            file->next = NULL;
         }
     }
-    return r;
+    pthread_mutex_unlock(&queue->lock);
+    if (!file) {
+        return false;
+    }
+    bool helped = take_turn(file, lane->batch);
+    pthread_mutex_lock(&queue->lock);
+    file->helpers--;
+    pthread_cond_signal(&file->left);
+    pthread_mutex_unlock(&queue->lock);
+    return helped;
 }
 
-int xb_backup_find_holes(int fd, const struct stat *st, struct xb_entry *entry,
-                         struct xb_error *err)
+static void open_to_all(struct file_read *file)
 {
-    uint64_t size = (uint64_t)st->st_size;
-    int r = 0;
-    for (uint64_t at = 0; sparse(st) && r == 0 && at < size;) {
-        uint64_t start = 0;
-        uint64_t end = 0;
-        next_data(fd, at, size, &start, &end);
-        if (start > at) {
-            r = add_hole(entry, at, start - at, err);
-        }
-        at = end > at ? end : size;
+    struct read_queue *queue = &file->backup->queue;
+    pthread_mutex_lock(&queue->lock);
+    file->next = queue->open;
+    queue->open = file;
+    pthread_mutex_unlock(&queue->lock);
+    xb_read_call_help(file->backup);
+}
+
+/* Afterwards nobody else knows the file. */
+static void close_to_all(struct file_read *file)
+{
+    struct read_queue *queue = &file->backup->queue;
+    pthread_mutex_lock(&queue->lock);
+    struct file_read **at = &queue->open;
+    while (*at && *at != file) {
+        at = &(*at)->next;
     }
-    return r;
+    if (*at) {
+        *at = file->next;
+    }
+    while (file->helpers > 0) {
+        pthread_cond_wait(&file->left, &queue->lock);
+    }
+    pthread_mutex_unlock(&queue->lock);
+}
+
+/* ---- the whole ---- */
+
+/* With so much a file comes to its end whatever others do: one chunk, the blocks that it shares
+ * with others at its ends, and one to read into. Pieces between holes fill blocks to two thirds. */
+static size_t floor_bytes(const struct file_read *file)
+{
+    uint64_t chunk = xb_object_writer_chunk_max(file->writer);
+    uint64_t most = file->source.size < chunk ? file->source.size : chunk;
+    most += file->source.sparse ? most / 2 : 0;
+    return (size_t)((most / XB_BLOCK_BYTES + BLOCKS_MORE) * XB_BLOCK_BYTES);
+}
+
+static void begin(struct file_read *file)
+{
+    struct backup *backup = file->backup;
+    size_t lanes = xb_repository_lanes(backup->repository);
+    pthread_mutex_init(&file->lock, NULL);
+    pthread_cond_init(&file->left, NULL);
+    file->batch_chunks = lanes;
+    file->batch_bytes_max = backup->budget->max / backup->lane_count;
+    xb_budget_join(backup->budget, floor_bytes(file), &file->share);
+    file->source.share = &file->share;
+}
+
+static void end(struct file_read *file)
+{
+    xb_file_source_stop(&file->source);
+    if (file->err.code) {
+        xb_object_writer_abort(file->writer);
+    }
+    xb_budget_leave(&file->share);
+    pthread_cond_destroy(&file->left);
+    pthread_mutex_destroy(&file->lock);
 }
 
 int xb_backup_read_file(struct backup *backup, struct lane *lane, int fd, struct xb_entry *entry,
                         struct xb_error *err)
 {
     struct stat st;
-    struct xb_object_id id;
     struct xb_object_stats stats;
     if (fstat(fd, &st) < 0) {
         return xb_error_errno(err, errno, "reading its size");
     }
-    bool parts = (uint64_t)st.st_size > PART_BYTES;
-    struct copy copy = {.backup = backup,
-                        .lane = lane,
-                        .writer = parts ? lane->part_writer : lane->writer,
-                        .fd = fd,
-                        .size = (uint64_t)st.st_size};
+    uint64_t size = (uint64_t)st.st_size;
+    struct file_read file = {.backup = backup,
+                             .writer = size > PART_BYTES ? lane->part_writer : lane->writer,
+                             .source = {.reader = lane->reader,
+                                        .entry = entry,
+                                        .fd = fd,
+                                        .sparse = xb_read_sparse(&st),
+                                        .size = size},
+                             .err = XB_ERROR_INIT};
     entry->hole_count = 0;
-    int r = sparse(&st) ? copy_sparse(&copy, entry, err)
-            : copy.size ? copy_range(&copy, copy.size, err)
-                        : 0;
-    if (r < 0) {
-        xb_object_writer_abort(copy.writer);
-        return r;
+    begin(&file);
+    bool shared = size >= HELP_BYTES && backup->lane_count > 1;
+    if (shared) {
+        open_to_all(&file);
     }
-    r = xb_object_writer_finish(copy.writer, &id, &stats, err);
-    if (r < 0) {
-        return r;
+    while (take_turn(&file, lane->batch)) {
     }
-    entry->object = id;
+    if (shared) {
+        close_to_all(&file);
+    }
+    if (!file.err.code) {
+        (void)!xb_object_writer_finish(file.writer, &entry->object, &stats, &file.err);
+    }
+    end(&file);
+    if (file.err.code) {
+        *err = file.err;
+        return err->code;
+    }
     entry->size = stats.bytes;
-    atomic_fetch_add(&backup->bytes_new, stats.new_bytes);
-    pthread_mutex_lock(&backup->lock);
-    backup->result.bytes_read += stats.bytes;
-    backup->result.bytes_new += stats.new_bytes;
-    backup->result.bytes_stored += stats.stored_bytes;
-    pthread_mutex_unlock(&backup->lock);
+    xb_read_count(backup, &stats);
     return 0;
 }

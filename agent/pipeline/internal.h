@@ -2,14 +2,15 @@
  *
  * internal.h - a running backup from within; for the files of this folder only.
  *
- * What for:  walk.c goes through folders, frame.c collects their entries, read_job.c and file.c
- *            read one file, known.c takes over what parents have (merge.c where that is
- * too large to be held), attributes.c turns what the file
+ * What for:  walk.c goes through folders, frame.c collects their entries, read_*.c and file.c
+ *            read files, known.c takes over what parents have (merge.c where that is too large to
+ *            be held), attributes.c turns what the file
  *            system says into an entry, checkpoint.c keeps what is done so far, estimate.c counts
  *            ahead.
  * Threads:   the workers, which list folders and read files, and the keeper share struct backup;
  *            `lock` guards the result, the first failure, the list of frames and their counts.
- * Locks:     `deep`, then a lane's, then a frame's, then the backup's.
+ * Locks:     `deep`, then a lane's, then a frame's, then the backup's. The queue's and a large
+ *            file's are taken alone.
  */
 #pragma once
 
@@ -23,14 +24,25 @@ enum { XB_LANES_MAX = 16 };
 
 /* What a worker needs to read a file; as many as there are workers. */
 struct lane {
+    struct backup *backup;
     struct xb_reader *reader;
     struct xb_object_writer *writer, *part_writer;
+    struct xb_object_batch *batch;
     bool taken; /* under the backup's lock */
 
     pthread_mutex_t lock; /* for what follows: the file under way, for checkpoints */
     struct frame *frame;  /* NULL: none */
     const char *name;
     struct stat st;
+};
+
+/* Files that wait for a worker, and large ones that workers may help with. */
+struct read_queue {
+    pthread_mutex_t lock;
+    struct job *first, *last;
+    size_t count;
+    unsigned runners; /* workers that read, or were called to */
+    struct file_read *open;
 };
 
 struct backup {
@@ -40,6 +52,9 @@ struct backup {
     struct xb_workers *workers;
     struct lane lanes[XB_LANES_MAX];
     unsigned lane_count;
+    struct xb_budget *budget;
+    size_t small_bytes; /* files up to this are one content, whatever they hold */
+    struct read_queue queue;
 
     atomic_uint folders_offered; /* waiting for a worker */
     atomic_size_t frame_count;   /* each has a descriptor */
@@ -76,7 +91,8 @@ struct xb_attribute_source {
 int xb_entry_from_file(const struct xb_attribute_source *source, struct xb_entry *ret,
                        struct xb_error *err) XB_MUST_CHECK;
 
-/* Reads an open regular file into an object, and its holes into the entry. */
+/* Reads an open regular file into an object, and its holes into the entry; with every worker that
+ * finds nothing else to do. */
 int xb_backup_read_file(struct backup *backup, struct lane *lane, int fd, struct xb_entry *entry,
                         struct xb_error *err) XB_MUST_CHECK;
 

@@ -14,8 +14,10 @@ enum { DEPTH = 4, BUFFER_BYTES = 256 * 1024, ALIGN_BYTES = 4096, RETRIES_MAX = 1
 
 /* A slot is one buffer; slots are used round and round, so that `head` is always the oldest. */
 struct slot {
-    unsigned char *data;
-    uint64_t offset; /* in the file */
+    unsigned char *data;    /* where it is read to */
+    unsigned char *own;     /* the reader's buffer; made when it is needed first */
+    struct xb_block *block; /* or a block's bytes */
+    uint64_t offset;        /* in the file */
     size_t want, got;
     int error; /* errno of the read, or 0 */
     bool busy; /* the kernel may write to it */
@@ -30,6 +32,7 @@ struct xb_reader {
     unsigned depth, head, tail;
     size_t buffer_bytes;
     int fd;
+    struct xb_budget_share *share; /* NULL: into the own buffers */
     uint64_t next_offset, left;
     bool handed_out; /* slot `head` is with the caller */
     bool ended;      /* the file was shorter than the range */
@@ -64,13 +67,6 @@ int xb_reader_new(const struct xb_reader_options *options, struct xb_reader **re
     }
     reader->depth = depth;
     reader->buffer_bytes = buffer_bytes;
-    for (unsigned i = 0; i < reader->depth; i++) {
-        size_t aligned_bytes = (buffer_bytes + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES;
-        reader->slots[i].data = aligned_alloc(ALIGN_BYTES, aligned_bytes);
-        if (!reader->slots[i].data) {
-            return xb_error_no_memory(err, "a reader");
-        }
-    }
     reader->fd = -1;
     (void)open_ring(reader);
     *ret = XB_TAKE(reader);
@@ -94,20 +90,25 @@ static void take_completion(struct io_uring_cqe *cqe)
     }
 }
 
+static void take_completions(struct xb_reader *reader)
+{
+    struct io_uring_cqe *cqe = NULL;
+    while (io_uring_peek_cqe(&reader->ring, &cqe) == 0) {
+        take_completion(cqe);
+        io_uring_cqe_seen(&reader->ring, cqe);
+    }
+}
+
 /* Buffers may be reused or freed only after the kernel has let go of them. */
 static void drain(struct xb_reader *reader)
 {
     for (unsigned i = 0; i < reader->depth; i++) {
         while (reader->slots[i].busy) {
-            struct io_uring_cqe *cqe = NULL;
             int r = io_uring_submit_and_wait(&reader->ring, 1);
             if (r < 0 && r != -EINTR && r != -EAGAIN && r != -EBUSY) {
                 abort(); /* the kernel may still write into our memory */
             }
-            while (io_uring_peek_cqe(&reader->ring, &cqe) == 0) {
-                take_completion(cqe);
-                io_uring_cqe_seen(&reader->ring, cqe);
-            }
+            take_completions(reader);
         }
     }
 }
@@ -122,7 +123,8 @@ void xb_reader_free(struct xb_reader *reader)
         io_uring_queue_exit(&reader->ring);
     }
     for (unsigned i = 0; i < reader->depth; i++) {
-        free(reader->slots[i].data);
+        xb_block_unref(reader->slots[i].block);
+        free(reader->slots[i].own);
     }
     free(reader);
 }
@@ -141,48 +143,105 @@ static bool queue_slot(struct xb_reader *reader, struct slot *slot)
     return true;
 }
 
-/* Gives every free slot the next piece of the range. */
+static int make_buffers(struct xb_reader *reader, struct xb_error *err)
+{
+    size_t aligned_bytes = (reader->buffer_bytes + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES;
+    for (unsigned i = 0; i < reader->depth && !reader->slots[i].own; i++) {
+        reader->slots[i].own = aligned_alloc(ALIGN_BYTES, aligned_bytes);
+        if (!reader->slots[i].own) {
+            return xb_error_no_memory(err, "a reader");
+        }
+    }
+    return 0;
+}
+
+/* Memory for the slot's next read; false: there is none now. */
+static bool find_memory(struct xb_reader *reader, struct slot *slot)
+{
+    struct xb_error ignored = XB_ERROR_INIT;
+    if (!reader->share) {
+        slot->data = slot->own;
+        return true;
+    }
+    if (!slot->block && xb_block_try(reader->share, &slot->block, &ignored) < 0) {
+        return false; /* whoever waits for one is told why */
+    }
+    slot->data = slot->block ? slot->block->data : NULL;
+    return slot->block;
+}
+
+/* Gives every free slot the next piece of the range, and the kernel its work at once: the caller
+ * may be busy for a while before he comes for the bytes. */
 static void fill_slots(struct xb_reader *reader)
 {
-    while (reader->left > 0 && !reader->slots[reader->tail].used) {
+    bool queued = false;
+    size_t most = reader->share ? (size_t)XB_BLOCK_BYTES : reader->buffer_bytes;
+    while (reader->left > 0 && !reader->slots[reader->tail].used &&
+           find_memory(reader, &reader->slots[reader->tail])) {
         struct slot *slot = &reader->slots[reader->tail];
-        size_t want =
-            reader->left < reader->buffer_bytes ? (size_t)reader->left : reader->buffer_bytes;
+        size_t want = reader->left < most ? (size_t)reader->left : most;
         slot->offset = reader->next_offset;
         slot->want = want;
         slot->got = 0;
         slot->error = 0;
         slot->end = false;
         if (reader->has_ring && !queue_slot(reader, slot)) {
-            return;
+            break;
         }
+        queued = reader->has_ring;
         slot->used = true;
         reader->next_offset += want;
         reader->left -= want;
         reader->tail = (reader->tail + 1) % reader->depth;
     }
+    if (queued) {
+        (void)io_uring_submit(&reader->ring); /* what it did not take, the wait submits */
+    }
 }
 
-int xb_reader_start(struct xb_reader *reader, int fd, uint64_t offset, uint64_t len,
-                    struct xb_error *err)
+void xb_reader_stop(struct xb_reader *reader)
 {
-    (void)err;
     if (reader->has_ring) {
         drain(reader);
     }
     for (unsigned i = 0; i < reader->depth; i++) {
         reader->slots[i].used = false;
+        xb_block_unref(XB_TAKE(reader->slots[i].block));
     }
     reader->head = 0;
     reader->tail = 0;
+    reader->left = 0;
     reader->handed_out = false;
     reader->ended = false;
     reader->retries = 0;
+    reader->share = NULL;
+}
+
+static void start(struct xb_reader *reader, int fd, uint64_t offset, uint64_t len)
+{
     reader->fd = fd;
     reader->next_offset = offset;
     reader->left = len;
     fill_slots(reader);
-    return 0;
+}
+
+int xb_reader_start(struct xb_reader *reader, int fd, uint64_t offset, uint64_t len,
+                    struct xb_error *err)
+{
+    xb_reader_stop(reader);
+    int r = make_buffers(reader, err);
+    if (r == 0) {
+        start(reader, fd, offset, len);
+    }
+    return r;
+}
+
+void xb_reader_start_blocks(struct xb_reader *reader, struct xb_budget_share *share, int fd,
+                            uint64_t offset, uint64_t len)
+{
+    xb_reader_stop(reader);
+    reader->share = share;
+    start(reader, fd, offset, len);
 }
 
 static bool passing(int error)
@@ -205,16 +264,13 @@ static void read_slot(struct xb_reader *reader, struct slot *slot)
 
 static int wait_ring(struct xb_reader *reader, struct slot *slot, struct xb_error *err)
 {
+    take_completions(reader);
     while (slot->busy) {
-        struct io_uring_cqe *cqe = NULL;
         int r = io_uring_submit_and_wait(&reader->ring, 1);
         if (r < 0 && r != -EINTR && r != -EAGAIN && r != -EBUSY) {
             return xb_error_errno(err, -r, "io_uring");
         }
-        while (io_uring_peek_cqe(&reader->ring, &cqe) == 0) {
-            take_completion(cqe);
-            io_uring_cqe_seen(&reader->ring, cqe);
-        }
+        take_completions(reader);
     }
     return 0;
 }
@@ -246,6 +302,21 @@ static int complete_slot(struct xb_reader *reader, struct slot *slot, struct xb_
     return 0;
 }
 
+/* Waits until the oldest slot is full, the file has ended or failed. */
+static int finish_slot(struct xb_reader *reader, struct slot *slot, struct xb_error *err)
+{
+    int r = reader->has_ring ? wait_ring(reader, slot, err) : 0;
+    if (r == 0) {
+        r = complete_slot(reader, slot, err);
+    }
+    if (r == 0 && slot->end) {
+        /* Shorter than the range: nothing behind it counts, also if the file grows meanwhile. */
+        reader->ended = true;
+        reader->left = 0;
+    }
+    return r;
+}
+
 int xb_reader_next(struct xb_reader *reader, const void **ret_data, size_t *ret_len,
                    struct xb_error *err)
 {
@@ -260,20 +331,42 @@ int xb_reader_next(struct xb_reader *reader, const void **ret_data, size_t *ret_
     if (!slot->used || reader->ended) {
         return 0;
     }
-    int r = reader->has_ring ? wait_ring(reader, slot, err) : 0;
-    if (r == 0) {
-        r = complete_slot(reader, slot, err);
-    }
+    int r = finish_slot(reader, slot, err);
     if (r < 0) {
         return r;
-    }
-    if (slot->end) {
-        /* Shorter than the range: nothing behind it counts, also if the file grows meanwhile. */
-        reader->ended = true;
-        reader->left = 0;
     }
     reader->handed_out = slot->got > 0;
     *ret_data = slot->data;
     *ret_len = slot->got;
+    return 0;
+}
+
+int xb_reader_next_block(struct xb_reader *reader, bool wait, struct xb_block **ret_block,
+                         size_t *ret_len, struct xb_error *err)
+{
+    struct slot *slot = &reader->slots[reader->head];
+    *ret_block = NULL;
+    *ret_len = 0;
+    fill_slots(reader);
+    if (!slot->used && reader->left > 0 && !reader->ended) {
+        *ret_len = (size_t)XB_BLOCK_BYTES;
+        int r = wait ? xb_block_wait(reader->share, &slot->block, err) : 0;
+        if (r < 0 || !wait) {
+            return r;
+        }
+        fill_slots(reader);
+        *ret_len = 0;
+    }
+    if (!slot->used || reader->ended) {
+        return 0;
+    }
+    int r = finish_slot(reader, slot, err);
+    if (r < 0 || slot->got == 0) {
+        return r;
+    }
+    *ret_block = XB_TAKE(slot->block);
+    *ret_len = slot->got;
+    slot->used = false;
+    reader->head = (reader->head + 1) % reader->depth;
     return 0;
 }

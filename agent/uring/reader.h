@@ -5,10 +5,14 @@
  * What for:  the one way in which volume data is read. io_uring where the kernel allows it, pread
  *            behind the same interface where not (seccomp, sysctl, an old kernel; or
  *            XEBEC_NO_URING=1), which is said once per process.
+ * How:       xb_reader_start and _next hand out bytes in the reader's own buffers. With
+ *            xb_reader_start_blocks and _next_block each read goes into a block of a budget
+ *            (shared/base/blocks.h), which is handed over: as many reads are under way as the
+ *            depth and the budget allow.
  * Ownership: the caller frees the reader and keeps the descriptors it hands in.
  * Threads:   one reader per thread.
  * Blocking:  xb_reader_next waits for the disk.
- * Shapes:    at most depth * buffer bytes are in memory and under way.
+ * Shapes:    at most depth * buffer (or block) bytes are in memory and under way.
  * Errors:    as the read failed; IO for the disk's errors, named by errno.
  */
 #pragma once
@@ -17,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shared/base/blocks.h"
 #include "shared/base/cleanup.h"
 #include "shared/base/error.h"
 
@@ -45,3 +50,17 @@ int xb_reader_start(struct xb_reader *reader, int fd, uint64_t offset, uint64_t 
  * of the file if that is shorter. */
 int xb_reader_next(struct xb_reader *reader, const void **ret_data, size_t *ret_len,
                    struct xb_error *err) XB_MUST_CHECK;
+
+/* The same with blocks of the share; it must live until the reader is started anew, stopped or
+ * freed. */
+void xb_reader_start_blocks(struct xb_reader *reader, struct xb_budget_share *share, int fd,
+                            uint64_t offset, uint64_t len);
+
+/* The next block with bytes from its beginning, a reference of the caller's; *ret_len 0: the end,
+ * and no block. Where nothing is under way because the budget has no block, `wait` decides: it
+ * waits for one, or says *ret_block NULL and a length. */
+int xb_reader_next_block(struct xb_reader *reader, bool wait, struct xb_block **ret_block,
+                         size_t *ret_len, struct xb_error *err) XB_MUST_CHECK;
+
+/* Gives up what is under way, and its blocks. */
+void xb_reader_stop(struct xb_reader *reader);

@@ -61,6 +61,9 @@ int xb_object_writer_write(struct xb_object_writer *writer, const void *data, si
  * hashed once. For holes. */
 int xb_object_writer_write_zeros(struct xb_object_writer *writer, uint64_t len,
                                  struct xb_error *err) XB_MUST_CHECK;
+/* Objects up to so many bytes are one content whatever they hold, and have its id. */
+size_t xb_object_whole_bytes(const struct xb_repository *repository);
+
 /* ---- the same without copies, by several threads ---- */
 
 /* Chunks that are cut and not stored yet; used again and again. */
@@ -84,6 +87,8 @@ uint64_t xb_object_batch_bytes(const struct xb_object_batch *batch);
 int xb_object_writer_feed(struct xb_object_writer *writer, struct xb_object_batch *batch,
                           const struct xb_object_bytes *bytes, size_t *ret_taken,
                           struct xb_error *err) XB_MUST_CHECK;
+/* No chunk is longer. */
+uint64_t xb_object_writer_chunk_max(const struct xb_object_writer *writer);
 /* How long a chunk is that holds nothing but zeros, if one may begin here; else 0. */
 uint64_t xb_object_writer_zero_chunk(struct xb_object_writer *writer);
 /* Appends such a chunk. */

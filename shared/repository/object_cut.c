@@ -220,6 +220,20 @@ int xb_object_writer_feed_zeros(struct xb_object_writer *writer, struct xb_objec
     return r;
 }
 
+uint64_t xb_object_writer_chunk_max(const struct xb_object_writer *writer)
+{
+    return writer->options.split ? writer->splitter.max : (uint64_t)XB_CONTENT_BYTES_MAX;
+}
+
+size_t xb_object_whole_bytes(const struct xb_repository *repository)
+{
+    struct xb_splitter splitter;
+    struct xb_error ignored = XB_ERROR_INIT;
+    return xb_splitter_parse(xb_repository_splitter(repository), &splitter, &ignored) == 0
+               ? splitter.min
+               : 0;
+}
+
 int xb_object_writer_feed_end(struct xb_object_writer *writer, struct xb_object_batch *batch,
                               struct xb_error *err)
 {
