@@ -239,13 +239,132 @@ static void other_kinds_in_the_same_place(void **state)
     assert_string_equal(target.data, "tegrat");
 }
 
+/* ---- folders that are too large to be held ---- */
+
+enum { MANY = 3000, NAME_LEN = 240 };
+
+static void long_name(char name[NAME_LEN + 1], unsigned number)
+{
+    memset(name, 'n', NAME_LEN);
+    snprintf(name, NAME_LEN + 1, "%05u", number * 7919 % 10007);
+    name[5] = 'n';
+    name[NAME_LEN] = '\0';
+}
+
+static void large_folder(void)
+{
+    char name[NAME_LEN + 1];
+    for (unsigned i = 0; i < MANY; i++) {
+        long_name(name, i);
+        tree_file(&tree, name, i % 10 ? "" : name);
+    }
+}
+
+static void odd_entries(void)
+{
+    tree_random(&tree, "pieces", 1, 2 << 20); /* an object with an index */
+    tree_file(&tree, "letter \xe9", "no UTF-8");
+    assert_int_equal(symlinkat("target", tree.fd, "link"), 0);
+    assert_int_equal(mkfifoat(tree.fd, "fifo", 0600), 0);
+    tree_folder(&tree, "folder", 0755);
+    tree_file(&tree, "folder/inside", "inside");
+    tree_folder(&tree, "other", 0755);
+}
+
+/* What a backup makes that knows nothing of the one before. */
+static void equals_a_full_one(void)
+{
+    struct xb_backup_result full;
+    const struct xb_backup_options options = {.root_fd = tree.fd, .root_name = "root"};
+    PROBE_OK(xb_backup_run(repository, &options, &full, &err));
+    assert_string_equal(full.root.object.text, last->root.object.text);
+    xb_backup_result_free(&full);
+}
+
+static void a_large_folder_costs_one_content(void **state)
+{
+    (void)state;
+    large_folder();
+    tree_settle();
+    (void)back_up();
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(back_up(), 1);
+        assert_int_equal(result.cached_files, MANY);
+        assert_int_equal(result.bytes_read, 0);
+    }
+    equals_a_full_one();
+}
+
+static void changes_in_a_large_folder(void **state)
+{
+    (void)state;
+    char name[NAME_LEN + 1];
+    large_folder();
+    odd_entries();
+    tree_settle();
+    (void)back_up();
+    assert_int_equal(back_up(), 1);
+    assert_int_equal(result.files, MANY + 3);
+    assert_int_equal(result.cached_files, MANY + 2); /* but for the name that is no UTF-8 */
+    assert_int_equal(result.bytes_read, strlen("no UTF-8"));
+    equals_a_full_one();
+    long_name(name, 5);
+    tree_file(&tree, name, "changed");
+    long_name(name, 77);
+    assert_int_equal(unlinkat(tree.fd, name, 0), 0);
+    long_name(name, 90);
+    assert_int_equal(unlinkat(tree.fd, name, 0), 0);
+    tree_folder(&tree, name, 0755);
+    tree_file(&tree, "new", "new");
+    assert_int_equal(unlinkat(tree.fd, "other", AT_REMOVEDIR), 0);
+    tree_file(&tree, "other", "a file now");
+    tree_file(&tree, "folder/more", "more");
+    tree_settle();
+    (void)back_up();
+    assert_int_equal(result.files, MANY + 4);
+    assert_int_equal(result.cached_files, MANY - 1);
+    equals_a_full_one();
+}
+
+/* The last snapshot's folder as kopia would have written it. */
+static void forget_identities(void)
+{
+    XB_CLEANUP(xb_directory_freep) struct xb_directory *root = open_root();
+    XB_CLEANUP(xb_directory_builder_freep) struct xb_directory_builder *builder = NULL;
+    XB_CLEANUP(xb_summary_freep) struct xb_summary *summary = NULL;
+    PROBE_OK(xb_directory_builder_new(&builder, &err));
+    for (size_t i = 0; i < root->count; i++) {
+        root->entries[i].inode = 0;
+        root->entries[i].ctime_ns = 0;
+        PROBE_OK(xb_directory_builder_keep(builder, &root->entries[i], &err));
+    }
+    PROBE_OK(
+        xb_directory_builder_write(builder, repository, 0, &last->root.object, &summary, &err));
+    probe_flush(repository);
+}
+
+static void a_large_folder_of_kopias(void **state)
+{
+    (void)state;
+    large_folder();
+    tree_settle();
+    (void)back_up();
+    forget_identities();
+    (void)back_up();
+    assert_int_equal(result.cached_files, MANY);
+    assert_int_equal(result.bytes_read, 0);
+    equals_a_full_one();
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(unchanged_costs_one_content),  TEST(only_the_folders_above_a_change),
-        TEST(only_the_chunks_that_changed), TEST(unchanged_is_not_opened),
-        TEST(changed_attributes_are_seen),  TEST(other_kinds_in_the_same_place),
+        TEST(unchanged_costs_one_content),      TEST(only_the_folders_above_a_change),
+        TEST(only_the_chunks_that_changed),     TEST(unchanged_is_not_opened),
+        TEST(changed_attributes_are_seen),      TEST(other_kinds_in_the_same_place),
+        TEST(a_large_folder_costs_one_content), TEST(changes_in_a_large_folder),
+        TEST(a_large_folder_of_kopias),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
