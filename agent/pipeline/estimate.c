@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Counts ahead of the backup, so that progress has an end. Best effort: what it cannot see it does
- * not count, and nothing depends on it. */
+ * not count, and nothing depends on it. So it takes little of the time of those who back up: a
+ * tenth of a CPU where none is idle. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "agent/pipeline/internal.h"
+
+enum { NICENESS = 10 };
 
 static void count_folder(struct backup *backup, int fd, unsigned depth);
 
@@ -47,6 +51,7 @@ static void count_folder(struct backup *backup, int fd, unsigned depth)
 void *xb_backup_estimate(void *context)
 {
     struct backup *backup = context;
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS); /* of this thread only */
     int fd = openat(backup->options->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0) {
         count_folder(backup, fd, 0);

@@ -217,12 +217,37 @@ static void a_large_sparse_file(void **state)
     xb_backup_result_free(&result);
 }
 
+/* Several workers in deep trees at once need more descriptors than there are. */
+static void deep_trees_share_descriptors(void **state)
+{
+    (void)state;
+    enum { CHAINS = 4, DEPTH = 500, FILES = 1200 };
+    for (int chain = 0; chain < CHAINS; chain++) {
+        char path[2 * DEPTH + 20];
+        int len = snprintf(path, sizeof path, "c%d", chain);
+        for (int i = 0; i < DEPTH; i++) {
+            assert_int_equal(mkdirat(tree.fd, path, 0755), 0);
+            len += snprintf(path + len, sizeof path - (size_t)len, "/d");
+        }
+    }
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    struct rlimit few = {.rlim_cur = FILES, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    XB_CLEANUP(xb_directory_freep) struct xb_directory *root = back_up();
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(result.failed, 0);
+    assert_int_equal(result.dirs, CHAINS * DEPTH + 1);
+    assert_int_equal(root->count, CHAINS);
+    xb_backup_result_free(&result);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(links_lead_nowhere), TEST(vanishing_is_no_failure), TEST(nothing_blocks),
-        TEST(odd_names),          TEST(a_large_sparse_file),
+        TEST(odd_names),          TEST(a_large_sparse_file),     TEST(deep_trees_share_descriptors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
