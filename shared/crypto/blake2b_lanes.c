@@ -19,22 +19,26 @@ const uint64_t xb_blake2b_iv[8] = {UINT64_C(0x6a09e667f3bcc908), UINT64_C(0xbb67
                                    UINT64_C(0x1f83d9abfb41bd6b), UINT64_C(0x5be0cd19137e2179)};
 
 typedef void kernel_fn(struct xb_blake2b_lanes *lanes, size_t blocks);
+typedef void pair_fn(struct xb_blake2b_lanes *lanes, const size_t lane[2], size_t blocks);
 
 struct xb_blake2b {
     kernel_fn *kernel;
+    pair_fn *pair;     /* for one or two lanes at work; NULL: the kernel does */
     uint64_t keyed[8]; /* the state after the key's block */
     uint64_t empty[4]; /* and that of a key alone */
 };
 
-static kernel_fn *find_kernel(void)
+static void find_kernels(kernel_fn **ret_kernel, pair_fn **ret_pair)
 {
 #if defined(__x86_64__)
     enum xb_cpu level = xb_cpu_level();
-    return level >= XB_CPU_AVX512 ? xb_blake2b_avx512
-           : level >= XB_CPU_AVX2 ? xb_blake2b_avx2
-                                  : NULL;
+    *ret_kernel = level >= XB_CPU_AVX512 ? xb_blake2b_avx512
+                  : level >= XB_CPU_AVX2 ? xb_blake2b_avx2
+                                         : NULL;
+    *ret_pair = level >= XB_CPU_AVX512 ? xb_blake2b_pair_avx512 : NULL;
 #else
-    return NULL;
+    *ret_kernel = NULL;
+    *ret_pair = NULL;
 #endif
 }
 
@@ -65,7 +69,9 @@ static void take_key(struct xb_blake2b *hash, const void *key, size_t key_len)
 
 int xb_blake2b_new(const void *key, size_t key_len, struct xb_blake2b **ret, struct xb_error *err)
 {
-    kernel_fn *kernel = find_kernel();
+    kernel_fn *kernel = NULL;
+    pair_fn *pair = NULL;
+    find_kernels(&kernel, &pair);
     if (key_len == 0 || key_len > KEY_BYTES_MAX) {
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
                             "BLAKE2b takes keys of 1 to 64 bytes, not of %zu", key_len);
@@ -78,6 +84,7 @@ int xb_blake2b_new(const void *key, size_t key_len, struct xb_blake2b **ret, str
         return xb_error_no_memory(err, "a hash");
     }
     hash->kernel = kernel;
+    hash->pair = pair;
     take_key(hash, key, key_len);
     *ret = hash;
     return 0;
@@ -89,6 +96,11 @@ void xb_blake2b_free(struct xb_blake2b *hash)
         explicit_bzero(hash, sizeof *hash);
     }
     free(hash);
+}
+
+bool xb_blake2b_fast_alone(const struct xb_blake2b *hash)
+{
+    return hash->pair != NULL;
 }
 
 /* One input on its way through a lane. */
@@ -183,36 +195,47 @@ static size_t point(struct run *run, size_t k)
     return lane->gathered ? 1 : whole;
 }
 
+/* So many blocks into all lanes that have something to do; `busy` says which. */
+static void take(struct run *run, const size_t busy[LANES], size_t count, size_t blocks)
+{
+    if (count <= 2 && run->hash->pair) {
+        const size_t lane[2] = {busy[0], busy[count - 1]};
+        run->hash->pair(&run->lanes, lane, blocks);
+        return;
+    }
+    for (size_t k = 0; k < LANES; k++) {
+        run->lanes.in[k] = run->lane[k].job ? run->lanes.in[k] : run->lanes.in[busy[0]];
+    }
+    run->hash->kernel(&run->lanes, blocks);
+}
+
 /* Goes on with all lanes for as many blocks as the one with the least has. False: all are done. */
 static bool advance(struct run *run)
 {
-    size_t blocks = SIZE_MAX;
-    const unsigned char *any = NULL;
+    size_t blocks = SIZE_MAX, busy[LANES], count = 0;
     for (size_t k = 0; k < LANES; k++) {
         if (run->lane[k].job) {
             size_t here = point(run, k);
             blocks = here < blocks ? here : blocks;
-            any = run->lanes.in[k];
+            busy[count++] = k;
         }
     }
-    if (!any) {
+    if (count == 0) {
         return false;
     }
-    for (size_t k = 0; k < LANES; k++) {
-        run->lanes.in[k] = run->lane[k].job ? run->lanes.in[k] : any;
-    }
-    run->hash->kernel(&run->lanes, blocks);
-    for (size_t k = 0; k < LANES; k++) {
-        struct lane *lane = &run->lane[k];
-        lane->at += lane->job && !lane->gathered ? blocks * BLOCK_BYTES : 0;
-        lane->left -= lane->job && !lane->gathered ? blocks * BLOCK_BYTES : 0;
-        if (lane->job && lane->left == 0) {
+    take(run, busy, count, blocks);
+    for (size_t i = 0; i < count; i++) {
+        struct lane *lane = &run->lane[busy[i]];
+        size_t done = lane->gathered ? 0 : blocks * BLOCK_BYTES; /* else it was counted then */
+        lane->at += done;
+        lane->left -= done;
+        if (lane->left == 0) {
             uint64_t h[4];
-            for (size_t i = 0; i < 4; i++) {
-                h[i] = run->lanes.h[i][k];
+            for (size_t word = 0; word < 4; word++) {
+                h[word] = run->lanes.h[word][busy[i]];
             }
             put(run, h, lane->job->out);
-            start(run, k);
+            start(run, busy[i]);
         }
     }
     return true;

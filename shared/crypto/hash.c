@@ -182,7 +182,7 @@ int xb_hash_compute_many(const struct xb_hash *hash, const struct xb_hash_job *j
 {
     unsigned char full[XB_HASH_BYTES_MAX];
     bool ok = true;
-    if (hash->blake2b && count > 1) { /* one alone would leave the other lanes empty */
+    if (hash->blake2b && (count > 1 || xb_blake2b_fast_alone(hash->blake2b))) {
         xb_blake2b_many(hash->blake2b, jobs, count, hash->algorithm->bytes);
         return 0;
     }
