@@ -18,6 +18,7 @@
 #include "shared/base/file.h"
 #include "shared/base/fnv.h"
 #include "shared/base/random.h"
+#include "shared/repository/recovery.h"
 
 /* BLOBS: with the one of the repository's making. */
 enum { PER_BLOB = 5000, PUT_BLOBS = 4, BLOBS = PUT_BLOBS + 1, PATH_BYTES = 512 };
@@ -521,6 +522,57 @@ static void the_limit(void **state)
     assert_int_equal(check_open(), BLOBS + 2);
 }
 
+/* A blob that is too large for memory goes through a file, with the same outcome. */
+static void a_large_blob(void **state)
+{
+    (void)state;
+    enum { FIRST = 100000, COUNT = 60000 };
+    XB_CLEANUP(xb_repository_freep) struct xb_repository *other = probe_open(base);
+    const struct index_maker maker = {.repository = other, .seed = 9, .per_blob = COUNT};
+    struct probe_names before = probe_list(base, "xn0_");
+    PROBE_OK(index_maker_put(&maker, FIRST, COUNT, &err));
+    event_log.count = 0;
+    XB_CLEANUP(xb_repository_freep) struct xb_repository *repository = open_cached();
+    assert_true(fetched() > BLOBS + 3); /* it came in pieces */
+    for (uint64_t i = FIRST; i < FIRST + COUNT; i += 97) {
+        struct xb_index_entry want;
+        struct xb_content_info info;
+        index_maker_entry(&maker, i, &want);
+        PROBE_OK(xb_content_stat(repository, &want.id, &info, &err));
+        assert_int_equal(info.packed_bytes, want.packed_bytes);
+        assert_int_equal(info.pack_offset, want.offset);
+    }
+    /* A bit of it is wrong: it is damage, by its name, and can be put up with. */
+    struct probe_names after = probe_list(base, "xn0_");
+    size_t at = 0;
+    for (size_t i = 0; i < after.count; i++) {
+        bool known = false;
+        for (size_t k = 0; k < before.count; k++) {
+            known = known || strcmp(after.names[i], before.names[k]) == 0;
+        }
+        at = known ? at : i;
+    }
+    struct xb_buf bytes = XB_BUF_INIT(XB_STORE_GET_BYTES_MAX);
+    PROBE_OK(xb_store_get(base, after.names[at], 0, XB_STORE_TO_END, &bytes, &err));
+    bytes.data[bytes.len / 2] ^= 4;
+    PROBE_OK(xb_store_put(base, after.names[at], bytes.data, bytes.len, NULL, &err));
+    struct xb_repository *damaged = NULL;
+    PROBE_REFUSED(
+        xb_repository_open_with(xb_store_ref(store), probe_keys(base), NULL, &damaged, &err),
+        XB_ERR_CORRUPT, after.names[at]);
+    const struct xb_repository_open_options options = {
+        .read_only = true, .tolerate_damage = true, .cache_folder = folder};
+    uint64_t losses = 0;
+    PROBE_OK(
+        xb_repository_open_with(xb_store_ref(store), probe_keys(base), &options, &damaged, &err));
+    PROBE_OK(xb_repository_losses(damaged, NULL, NULL, &losses, &err));
+    assert_int_equal(losses, 1);
+    xb_repository_free(damaged);
+    xb_buf_free(&bytes);
+    probe_names_free(&before);
+    probe_names_free(&after);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -537,6 +589,7 @@ int main(void)
         TEST(killed_while_building),
         TEST(a_full_disk),
         TEST(the_limit),
+        TEST(a_large_blob),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
