@@ -182,14 +182,21 @@ static int print_entry_json(const struct xb_entry *entry, const char *path, stru
     return 0;
 }
 
+/* Where a listing is: in how many folders, and what their cursors hold. */
+struct deep {
+    unsigned folders;
+    size_t held;
+};
+
 static int list_folder(const struct listing *listing, const struct xb_object_id *id,
-                       const char *path, unsigned depth, struct xb_error *err)
+                       const char *path, struct deep deep, struct xb_error *err)
 {
-    XB_CLEANUP(xb_directory_freep) struct xb_directory *directory = NULL;
-    int r = depth > DEPTH_MAX ? xb_error_set(err, XB_ERR_CORRUPT, -ELOOP, "nested too deeply")
-                              : xb_directory_read(listing->repository, id, &directory, err);
-    for (size_t i = 0; r == 0 && i < directory->count; i++) {
-        const struct xb_entry *entry = &directory->entries[i];
+    XB_CLEANUP(xb_directory_closep) struct xb_directory_cursor *cursor = NULL;
+    struct xb_entry *entry = NULL;
+    int r = deep.folders > DEPTH_MAX
+                ? xb_error_set(err, XB_ERR_CORRUPT, -ELOOP, "nested too deeply")
+                : xb_directory_open(listing->repository, id, &cursor, err);
+    while (r == 0 && (r = xb_directory_next(cursor, &entry, err)) == 0 && entry) {
         XB_CLEANUP(xb_freep) char *child = NULL;
         if (asprintf(&child, "%s%s%s", path, path[0] ? "/" : "", entry->name) < 0) {
             child = NULL;
@@ -201,7 +208,9 @@ static int list_folder(const struct listing *listing, const struct xb_object_id 
             print_entry(entry, child);
         }
         if (r == 0 && listing->recursive && entry->type == XB_ENTRY_DIRECTORY) {
-            r = list_folder(listing, &entry->object, child, depth + 1, err);
+            const struct deep deeper = {deep.folders + 1,
+                                        xb_directory_cursor_wait(cursor, deep.held)};
+            r = list_folder(listing, &entry->object, child, deeper, err);
         }
     }
     return r;
@@ -218,7 +227,7 @@ static int list_path(const struct listing *listing, const char *snapshot_text, c
         return r;
     }
     if (entry.type == XB_ENTRY_DIRECTORY) {
-        r = list_folder(listing, &entry.object, path, 0, err);
+        r = list_folder(listing, &entry.object, path, (struct deep){0, 0}, err);
     } else if (listing->json) {
         r = print_entry_json(&entry, path, err);
     } else {

@@ -2,12 +2,13 @@
  *
  * internal.h - a running restore from within; for the files of this folder only.
  *
- * What for:  walk.c goes through the snapshot's folders, frame.c makes the target's, window.c
- * collects what files need and has it fetched (fetch.c) or compared (compare.c), file.c makes one
- * file, write.c links and special files, attributes.c sets owners, modes, times and extended
- * attributes, links.c remembers hard links, report.c what became of everything. Threads:   one
- * thread walks. `lock` guards the result, the first failure, the counts of frames, files and
- * windows, and the budget.
+ * What for:  walk.c goes through the snapshot's folders, frame.c makes the target's, extra.c tells
+ *            what else is there, window.c collects what files need and has it fetched (fetch.c) or
+ *            compared (compare.c), file.c makes one file, write.c links and special files,
+ *            attributes.c sets owners, modes, times and extended attributes, links.c remembers hard
+ *            links, report.c what became of everything.
+ * Threads:   one thread walks. `lock` guards the result, the first failure, the counts of frames,
+ *            files and windows, and the budget.
  */
 #pragma once
 
@@ -41,6 +42,9 @@ struct frame {
     struct xb_entry entry; /* its own; name NULL: attributes are not set */
     size_t waiting;
     uint64_t window; /* the last that has something in it */
+    /* Where the walk is in it (NULL: it is not), and what the cursors above hold. */
+    struct xb_directory_cursor *cursor;
+    size_t held;
 };
 
 /* A regular file under way. */
@@ -161,6 +165,13 @@ mode_t xb_restore_umask(void);
 
 void xb_restore_frame_hold(struct frame *frame);
 void xb_restore_frame_release(struct frame *frame);
+
+/* ---- extra.c ---- */
+
+/* Notes what is in the folder and not in the snapshot, before anything is made in it; what a
+ * restore that was killed was writing goes. What cannot be listed can still be restored into; what
+ * cannot be read of the snapshot is told when it is restored. */
+void xb_restore_look_for_extra(const struct frame *frame);
 
 /* ---- window.c ---- */
 

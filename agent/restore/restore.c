@@ -51,25 +51,25 @@ static int copy_entry(const struct xb_entry *from, struct xb_entry *ret, struct 
 static int step_down(struct xb_repository *repository, const char *name, struct xb_entry *entry,
                      struct xb_error *err)
 {
-    XB_CLEANUP(xb_directory_freep) struct xb_directory *directory = NULL;
+    XB_CLEANUP(xb_directory_closep) struct xb_directory_cursor *cursor = NULL;
+    struct xb_entry *found = NULL;
     if (entry->type != XB_ENTRY_DIRECTORY) {
         return xb_error_set(err, XB_ERR_NOT_FOUND, -ENOTDIR, "'%.200s' is no folder", entry->name);
     }
-    int r = xb_directory_read(repository, &entry->object, &directory, err);
+    int r = xb_directory_open(repository, &entry->object, &cursor, err);
+    do {
+        r = r < 0 ? r : xb_directory_next(cursor, &found, err);
+    } while (r == 0 && found && strcmp(found->name, name) != 0);
     if (r < 0) {
         return r;
     }
-    const struct xb_entry *found = xb_directory_find(directory, name);
-    struct xb_entry copy;
     if (!found) {
         return xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT, "there is no '%.200s' in it", name);
     }
-    r = copy_entry(found, &copy, err);
-    if (r == 0) {
-        xb_entry_free(entry);
-        *entry = copy;
-    }
-    return r;
+    xb_entry_free(entry);
+    *entry = *found;
+    *found = (struct xb_entry){.name = NULL};
+    return 0;
 }
 
 int xb_snapshot_find_path(struct xb_repository *repository, const struct xb_snapshot *snapshot,

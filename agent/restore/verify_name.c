@@ -21,6 +21,8 @@ struct finding {
 struct place {
     struct xb_verify *verify;
     const char *snapshot;
+    unsigned depth; /* in how many folders */
+    size_t held;    /* by their cursors */
 };
 
 static int look_at(void *context, const struct xb_content_id *id, struct xb_error *err)
@@ -109,10 +111,10 @@ static int name_object(const struct place *place, const struct xb_object_id *obj
 }
 
 static int name_folder(const struct place *place, const struct xb_object_id *object,
-                       const char *path, unsigned depth, bool *ret_hit, struct xb_error *err);
+                       const char *path, bool *ret_hit, struct xb_error *err);
 
 static int name_entry(const struct place *place, const struct xb_entry *entry, const char *path,
-                      unsigned depth, bool *ret_hit, struct xb_error *err)
+                      bool *ret_hit, struct xb_error *err)
 {
     _Atomic unsigned char *state = state_of(place->verify, &entry->object);
     bool hit = false;
@@ -121,9 +123,8 @@ static int name_entry(const struct place *place, const struct xb_entry *entry, c
     }
     int r = xb_verify_tick(place->verify, err);
     if (r == 0) {
-        r = entry->type == XB_ENTRY_DIRECTORY
-                ? name_folder(place, &entry->object, path, depth, &hit, err)
-                : name_object(place, &entry->object, path, &hit, err);
+        r = entry->type == XB_ENTRY_DIRECTORY ? name_folder(place, &entry->object, path, &hit, err)
+                                              : name_object(place, &entry->object, path, &hit, err);
     }
     if (r == 0 && !hit && state) {
         atomic_fetch_or(state, XB_CONTENT_CLEAN);
@@ -132,29 +133,32 @@ static int name_entry(const struct place *place, const struct xb_entry *entry, c
     return r;
 }
 
-static int name_entries(const struct place *place, const struct xb_directory *directory,
-                        const char *folder, unsigned depth, bool *ret_hit, struct xb_error *err)
+/* The entry lies in the folder that the cursor goes through. */
+static int name_next(const struct place *place, struct xb_directory_cursor *cursor,
+                     const struct xb_entry *entry, const char *folder, bool *ret_hit,
+                     struct xb_error *err)
 {
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < directory->count; i++) {
-        XB_CLEANUP(xb_freep) char *path = NULL;
-        const struct xb_entry *entry = &directory->entries[i];
-        if (asprintf(&path, "%s%s%s", folder, folder[0] ? "/" : "", entry->name) < 0) {
-            path = NULL;
-            return xb_error_no_memory(err, "a path");
-        }
-        r = name_entry(place, entry, path, depth, ret_hit, err);
+    XB_CLEANUP(xb_freep) char *path = NULL;
+    struct place inside = *place;
+    if (asprintf(&path, "%s%s%s", folder, folder[0] ? "/" : "", entry->name) < 0) {
+        path = NULL;
+        return xb_error_no_memory(err, "a path");
     }
-    return r;
+    inside.depth++;
+    if (entry->type == XB_ENTRY_DIRECTORY) {
+        inside.held = xb_directory_cursor_wait(cursor, place->held);
+    }
+    return name_entry(&inside, entry, path, ret_hit, err);
 }
 
 static int name_folder(const struct place *place, const struct xb_object_id *object,
-                       const char *path, unsigned depth, bool *ret_hit, struct xb_error *err)
+                       const char *path, bool *ret_hit, struct xb_error *err)
 {
-    XB_CLEANUP(xb_directory_freep) struct xb_directory *directory = NULL;
+    XB_CLEANUP(xb_directory_closep) struct xb_directory_cursor *cursor = NULL;
     const struct finding none = {.bad = 0};
     struct xb_error why = XB_ERROR_INIT;
-    if (depth > XB_VERIFY_DEPTH_MAX) {
+    struct xb_entry *entry = NULL;
+    if (place->depth > XB_VERIFY_DEPTH_MAX) {
         (void)xb_error_set(&why, XB_ERR_CORRUPT, -ELOOP, "more than %d folders deep",
                            XB_VERIFY_DEPTH_MAX);
         *ret_hit = true;
@@ -164,24 +168,28 @@ static int name_folder(const struct place *place, const struct xb_object_id *obj
     if (r < 0 || *ret_hit) {
         return r;
     }
-    r = xb_directory_read(place->verify->repository, object, &directory, &why);
+    r = xb_directory_open(place->verify->repository, object, &cursor, &why);
+    while (r == 0 && (r = xb_directory_next(cursor, &entry, &why)) == 0 && entry) {
+        if (name_next(place, cursor, entry, path, ret_hit, err) < 0) {
+            return err->code;
+        }
+    }
     if (r < 0 && xb_verify_is_damage(&why)) {
         *ret_hit = true;
         return note_entry(place, path, object, &none, &why, err);
     }
     if (r < 0) {
         *err = why;
-        return r;
     }
-    return name_entries(place, directory, path, depth + 1, ret_hit, err);
+    return r;
 }
 
 int xb_verify_name(struct xb_verify *verify, const struct xb_snapshot *snapshot,
                    struct xb_error *err)
 {
-    const struct place place = {verify, snapshot->id};
+    const struct place place = {.verify = verify, .snapshot = snapshot->id};
     bool hit = false;
     return name_entry(&place, &snapshot->root,
-                      snapshot->root.type == XB_ENTRY_DIRECTORY ? "" : snapshot->root.name, 0, &hit,
+                      snapshot->root.type == XB_ENTRY_DIRECTORY ? "" : snapshot->root.name, &hit,
                       err);
 }

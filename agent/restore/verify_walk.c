@@ -232,29 +232,29 @@ static void object_of(const struct xb_verify *verify, const struct xb_verify_tod
 static int walk_folder(struct xb_verify *verify, const struct xb_verify_todo *todo,
                        struct xb_error *err)
 {
-    XB_CLEANUP(xb_directory_freep) struct xb_directory *directory = NULL;
+    XB_CLEANUP(xb_directory_closep) struct xb_directory_cursor *cursor = NULL;
     struct xb_error why = XB_ERROR_INIT;
     struct xb_object_id object;
+    struct xb_entry *entry = NULL;
     object_of(verify, todo, &object);
     atomic_fetch_add(&verify->dirs, 1);
     int r = want_all(verify, &object, todo->content, err);
     if (r < 0) {
         return r;
     }
-    r = xb_directory_read(verify->repository, &object, &directory, &why);
+    r = xb_directory_open(verify->repository, &object, &cursor, &why);
+    while (r == 0 && (r = xb_directory_next(cursor, &entry, &why)) == 0 && entry) {
+        if (xb_verify_tick(verify, err) < 0 ||
+            want_entry(verify, entry, todo->depth + 1, err) < 0) {
+            return err->code;
+        }
+    }
     if (r < 0 && xb_verify_is_damage(&why)) {
         xb_verify_bad(verify, todo->content, &why);
         return 0;
     }
     if (r < 0) {
         *err = why;
-        return r;
-    }
-    for (size_t i = 0; r == 0 && i < directory->count; i++) {
-        r = xb_verify_tick(verify, err);
-        if (r == 0) {
-            r = want_entry(verify, &directory->entries[i], todo->depth + 1, err);
-        }
     }
     return r;
 }

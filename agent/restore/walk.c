@@ -251,6 +251,7 @@ static void add_folder(struct frame *frame, struct xb_entry *entry, unsigned dep
         return;
     }
     xb_restore_frame_born(child, action);
+    child->held = frame->cursor ? xb_directory_cursor_wait(frame->cursor, frame->held) : 0;
     xb_restore_note_done(frame, child->entry.name, action);
     pthread_mutex_lock(&restore->lock);
     frame->waiting++;
@@ -285,62 +286,26 @@ static void add_entry(struct frame *frame, struct xb_entry *entry, unsigned dept
     add_ready(frame->restore);
 }
 
-/* ---- what else is there ---- */
-
-/* A file that a restore was writing when it was killed. */
-static bool is_leftover(const struct frame *frame, const char *name)
-{
-    const size_t prefix = strlen(XB_RESTORE_TEMPORARY);
-    struct stat st;
-    if (strncmp(name, XB_RESTORE_TEMPORARY, prefix) != 0) {
-        return false;
-    }
-    const char *rest = name + prefix;
-    size_t token = strspn(rest, "0123456789abcdef");
-    const char *number = rest + token + 1;
-    return token == sizeof frame->restore->token - 1 && rest[token] == '-' && number[0] &&
-           strspn(number, "0123456789") == strlen(number) &&
-           fstatat(frame->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
-}
-
-/* Before anything is made in the folder. What cannot be listed can still be restored into. */
-static void look_for_extra(const struct frame *frame, const struct xb_directory *directory)
-{
-    int fd = frame->made || frame->fd < 0 ? -1 : xb_restore_folder_open(frame, ".");
-    XB_CLEANUP(xb_closedirp) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    const struct dirent *item = NULL;
-    if (!dir) {
-        xb_closep(&fd);
-    }
-    while (dir && (item = readdir(dir))) {
-        const char *name = item->d_name;
-        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
-            xb_directory_find(directory, name)) {
-            continue;
-        }
-        if (frame->restore->options->dry_run || !is_leftover(frame, name) ||
-            unlinkat(frame->fd, name, 0) < 0) {
-            xb_restore_note_extra(frame, name);
-        }
-    }
-}
-
 static void walk_folder(struct frame *frame, unsigned depth)
 {
     struct restore *restore = frame->restore;
-    XB_CLEANUP(xb_directory_freep) struct xb_directory *directory = NULL;
+    XB_CLEANUP(xb_directory_closep) struct xb_directory_cursor *cursor = NULL;
     struct xb_error err = XB_ERROR_INIT;
-    int r = xb_directory_read(restore->repository, &frame->entry.object, &directory, &err);
+    struct xb_entry *entry = NULL;
+    xb_restore_look_for_extra(frame);
+    int r = xb_directory_open(restore->repository, &frame->entry.object, &cursor, &err);
+    frame->cursor = cursor;
+    while (r == 0 && !xb_restore_stopped(restore) &&
+           (r = xb_directory_next(cursor, &entry, &err)) == 0 && entry) {
+        add_entry(frame, entry, depth);
+    }
     if (r < 0 && !frame->parent) {
         xb_restore_fail(restore, &err);
     } else if (r < 0) {
+        /* What stands before the damage has been restored. */
         xb_restore_note_failure(restore, frame->parent, frame->entry.name, &err);
-    } else {
-        look_for_extra(frame, directory);
     }
-    for (size_t i = 0; r == 0 && i < directory->count && !xb_restore_stopped(restore); i++) {
-        add_entry(frame, &directory->entries[i], depth);
-    }
+    frame->cursor = NULL;
     xb_restore_frame_release(frame);
 }
 
