@@ -122,9 +122,11 @@ static void same_as_json_c(void **state)
         for (int k = 0; k < FLIPS && text.len > 0; k++) {
             size_t at = property_below(&source, text.len);
             char before = text.data[at];
-            text.data[at] = property_once_in(&source, 2)
-                                ? (char)((unsigned char)before ^ 1U << property_below(&source, 8))
-                                : "\"\\{}[],:0-eu"[property_below(&source, 12)];
+            unsigned flipped = (unsigned char)before ^ 1U << property_below(&source, 8);
+            text.data[at] = (char)flipped;
+            if (property_once_in(&source, 2)) {
+                text.data[at] = "\"\\{}[],:0-eu"[property_below(&source, 12)];
+            }
             (void)check_taken(text.data, text.len, windows[k % WINDOWS]);
             text.data[at] = before;
         }
