@@ -5,13 +5,28 @@
 
 #include "agent/restore/internal.h"
 
+enum { DEFERRED_MAX = 32 };
+
 /* What one read brought; `sealed` NULL: nothing, each content is read by itself. */
 struct reading {
     struct restore *restore;
     const struct xb_plan *plan;
     const struct xb_plan_range *range;
-    const char *sealed;
+    char *sealed; /* contents are opened where they lie */
     struct xb_buf *plain;
+};
+
+/* A content that was opened, and where it belongs. */
+struct opened {
+    const struct xb_plan_row *rows;
+    size_t count;
+    const char *data;
+};
+
+/* What was opened while its file was busy. */
+struct deferred {
+    struct opened items[DEFERRED_MAX];
+    size_t count;
 };
 
 static bool wanted(const struct xb_plan_row *row)
@@ -20,15 +35,64 @@ static bool wanted(const struct xb_plan_row *row)
     return !atomic_load(&file->failed) && !xb_restore_stopped(file->frame->restore);
 }
 
-static void write_rows(const struct xb_plan_row *rows, size_t count, const struct xb_buf *plain)
+static void write_row(const struct xb_plan_row *row, const char *data)
 {
-    for (size_t i = 0; i < count; i++) {
-        struct xb_error err = XB_ERROR_INIT;
-        struct file *file = rows[i].owner;
-        int r = wanted(&rows[i])
-                    ? xb_restore_file_write(file, rows[i].target, plain->data, plain->len, &err)
-                    : 0;
-        xb_restore_file_row_done(file, plain->len, r < 0 ? &err : NULL);
+    struct xb_error err = XB_ERROR_INIT;
+    struct file *file = row->owner;
+    int r =
+        wanted(row) ? xb_restore_file_write(file, row->target, data, row->plain_bytes, &err) : 0;
+    if (file->several) {
+        pthread_mutex_unlock(&file->writing);
+    }
+    xb_restore_file_row_done(file, row->plain_bytes, r < 0 ? &err : NULL);
+}
+
+static void write_rows(const struct opened *opened)
+{
+    for (size_t i = 0; i < opened->count; i++) {
+        struct file *file = opened->rows[i].owner;
+        if (file->several) {
+            pthread_mutex_lock(&file->writing);
+        }
+        write_row(&opened->rows[i], opened->data);
+    }
+}
+
+/* The kernel lets one write into a file at a time, and lets others spin meanwhile. */
+static bool try_write(const struct opened *opened)
+{
+    struct file *file = opened->rows[0].owner;
+    if (opened->count > 1 || (file->several && pthread_mutex_trylock(&file->writing) != 0)) {
+        return false;
+    }
+    write_row(&opened->rows[0], opened->data);
+    return true;
+}
+
+/* Writes what does not need to wait, or all. */
+static void write_deferred(struct deferred *deferred, bool all)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < deferred->count; i++) {
+        const struct opened opened = deferred->items[i];
+        if (all) {
+            write_rows(&opened);
+        } else if (!try_write(&opened)) {
+            deferred->items[kept++] = opened;
+        }
+    }
+    deferred->count = kept;
+}
+
+/* Writes it now, or keeps it for when its file is not busy: if it can stay where it is. */
+static void write_or_defer(const struct reading *reading, const struct opened *opened,
+                           struct deferred *deferred)
+{
+    write_deferred(deferred, deferred->count == DEFERRED_MAX);
+    if (opened->data == reading->plain->data) {
+        write_rows(opened);
+    } else if (!try_write(opened)) {
+        deferred->items[deferred->count++] = *opened;
     }
 }
 
@@ -42,7 +106,7 @@ static void fail_rows(const struct xb_plan_row *rows, size_t count, const struct
 /* Opens one content from what was read. What does not open there is read again by itself: it may
  * have become wrong on the way, or it lies elsewhere by now. */
 static int open_content(const struct reading *reading, const struct xb_plan_row *row,
-                        struct xb_error *err)
+                        const char **ret_data, struct xb_error *err)
 {
     struct xb_content_info info;
     struct xb_error first = XB_ERROR_INIT;
@@ -50,9 +114,9 @@ static int open_content(const struct reading *reading, const struct xb_plan_row 
     xb_buf_clear(reading->plain);
     if (reading->sealed) {
         xb_plan_info(reading->plan, row, &info);
-        int r = xb_content_open(repository, &info,
-                                reading->sealed + (row->offset - reading->range->offset), false,
-                                reading->plain, &first);
+        int r = xb_content_open_here(repository, &info,
+                                     reading->sealed + (row->offset - reading->range->offset),
+                                     false, reading->plain, ret_data, &first);
         if (r == 0) {
             return 0;
         }
@@ -61,17 +125,20 @@ static int open_content(const struct reading *reading, const struct xb_plan_row 
             return r;
         }
     }
+    xb_buf_clear(reading->plain);
     xb_restore_count_read(reading->restore, row->packed_bytes);
     int r = xb_content_read(repository, &row->id, false, reading->plain, err);
     if (r == 0 && reading->plain->len != row->plain_bytes) {
         r = xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "a content has another length by now");
     }
+    *ret_data = reading->plain->data;
     return r;
 }
 
 static void deliver(const struct reading *reading)
 {
     const struct xb_plan_row *rows = &reading->plan->rows[reading->range->first];
+    struct deferred deferred = {.count = 0};
     for (size_t i = 0; i < reading->range->count;) {
         struct xb_error err = XB_ERROR_INIT;
         size_t count = 1;
@@ -83,13 +150,17 @@ static void deliver(const struct reading *reading)
         }
         if (!useful) {
             fail_rows(&rows[i], count, NULL);
-        } else if (open_content(reading, &rows[i], &err) < 0) {
-            fail_rows(&rows[i], count, &err);
         } else {
-            write_rows(&rows[i], count, reading->plain);
+            struct opened opened = {.rows = &rows[i], .count = count};
+            if (open_content(reading, &rows[i], &opened.data, &err) < 0) {
+                fail_rows(&rows[i], count, &err);
+            } else {
+                write_or_defer(reading, &opened, &deferred);
+            }
         }
         i += count;
     }
+    write_deferred(&deferred, true);
 }
 
 static void fetch(const struct reading *reading, struct xb_buf *sealed, bool again);
@@ -152,8 +223,8 @@ static void fetch(const struct reading *reading, struct xb_buf *sealed, bool aga
 void xb_restore_fetch_range(struct restore *restore, const struct xb_plan *plan,
                             const struct xb_plan_range *range)
 {
-    /* The sealed bytes, one content that was opened, and what it was compressed to. */
-    uint64_t bytes = range->len + 2 * (uint64_t)range->plain_bytes_max;
+    /* What is read is opened where it lies; what is compressed needs room of its own then. */
+    uint64_t bytes = range->len + range->unpacked_bytes_max;
     struct scratch scratch = xb_restore_take_memory(restore, bytes);
     const struct reading reading = {
         .restore = restore, .plan = plan, .range = range, .plain = &scratch.plain};
@@ -168,16 +239,18 @@ static void take_row(struct restore *restore, const struct xb_plan *plan,
     if (!wanted(row)) {
         xb_restore_file_row_done(file, 0, NULL);
     } else if (xb_restore_take_row(row, plain)) {
+        const struct opened opened = {row, 1, plain->data};
         xb_restore_count(restore, &file->kept, row->plain_bytes);
-        write_rows(row, 1, plain);
+        write_rows(&opened);
     } else {
         /* It has changed since it was compared, or had to go to make room. */
         struct xb_error err = XB_ERROR_INIT;
         const struct reading reading = {.restore = restore, .plan = plan, .plain = plain};
-        if (open_content(&reading, row, &err) < 0) {
+        struct opened opened = {.rows = row, .count = 1};
+        if (open_content(&reading, row, &opened.data, &err) < 0) {
             xb_restore_file_row_done(file, 0, &err);
         } else {
-            write_rows(row, 1, plain);
+            write_rows(&opened);
         }
     }
 }

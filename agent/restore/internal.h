@@ -18,6 +18,7 @@
 #include "agent/restore/holes.h"
 #include "agent/restore/plan.h"
 #include "agent/restore/restore.h"
+#include "shared/base/budget.h"
 
 enum { XB_RESTORE_WINDOWS = 3, XB_RESTORE_SCRATCH_MAX = 64 };
 
@@ -51,18 +52,19 @@ struct frame {
 struct file {
     struct frame *frame;
     struct xb_entry entry;
-    uint64_t number; /* for its temporary name */
-    int fd;          /* the new file; -1: not made yet */
-    bool nameless;   /* it has no name yet, not even a temporary one */
-    mode_t born;     /* its mode, if that is right already; else 0 */
-    int existing;    /* the old file; -1: not open */
-    bool existed;    /* something is to be replaced */
-    bool candidate;  /* the old file may hold chunks that are right */
-    bool stays;      /* and it stays if all of them are */
-    bool differs;    /* they are not */
-    bool several;    /* it has more than one row */
-    size_t waiting;  /* rows, and the planner */
-    uint64_t kept;   /* bytes that came from the old file */
+    uint64_t number;         /* for its temporary name */
+    int fd;                  /* the new file; -1: not made yet */
+    bool nameless;           /* it has no name yet, not even a temporary one */
+    mode_t born;             /* its mode, if that is right already; else 0 */
+    int existing;            /* the old file; -1: not open */
+    bool existed;            /* something is to be replaced */
+    bool candidate;          /* the old file may hold chunks that are right */
+    bool stays;              /* and it stays if all of them are */
+    bool differs;            /* they are not */
+    bool several;            /* it has more than one row */
+    size_t waiting;          /* rows, and the planner */
+    pthread_mutex_t writing; /* whoever writes into it, if it has several rows */
+    uint64_t kept;           /* bytes that came from the old file */
     atomic_bool failed;
     struct xb_error *failure; /* why; NULL without memory for it */
 };
@@ -113,8 +115,10 @@ struct restore {
     uint64_t sequence;
     struct later *ready; /* links whose first name is there now */
     size_t ready_count, ready_cap;
-    size_t comparing; /* jobs */
-    uint64_t inflight_bytes;
+    size_t comparing;             /* jobs */
+    struct xb_budget_share share; /* of the process's budget */
+    uint64_t inflight_bytes;      /* charged to it, or about to be */
+    bool growing;                 /* one waits for a larger floor, all others for him */
     struct scratch scratch[XB_RESTORE_SCRATCH_MAX];
     size_t scratch_count;
     uint64_t file_number;
@@ -128,6 +132,7 @@ struct restore {
 void xb_restore_fail(struct restore *restore, const struct xb_error *err);
 void xb_restore_fail_memory(struct restore *restore);
 bool xb_restore_stopped(const struct restore *restore);
+unsigned xb_restore_threads(const struct restore *restore);
 
 /* ---- report.c ---- */
 

@@ -123,8 +123,8 @@ int xb_plan_finish(struct xb_plan *plan, struct xb_error *err)
         range->count++;
         range->contents += !again;
         range->len = len > range->len ? len : range->len;
-        if (row->plain_bytes > range->plain_bytes_max) {
-            range->plain_bytes_max = row->plain_bytes;
+        if (row->compression && row->plain_bytes > range->unpacked_bytes_max) {
+            range->unpacked_bytes_max = row->plain_bytes;
         }
         plan->fetch_count = i + 1;
     }

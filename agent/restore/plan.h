@@ -20,7 +20,7 @@
 enum {
     XB_PLAN_ROWS_MAX = 8192,
     XB_PLAN_GAP_BYTES_MAX = 256 * 1024, /* read and thrown away rather than asked around */
-    XB_PLAN_RANGE_BYTES_MAX = 8 * 1024 * 1024,
+    XB_PLAN_RANGE_BYTES_MAX = 4 * 1024 * 1024,
     XB_PLAN_RANGE_CONTENTS_MAX = 1024 /* so that workers end at about the same time */
 };
 
@@ -47,7 +47,7 @@ struct xb_plan_range {
     size_t contents; /* different ones */
     uint64_t offset, len;
     uint32_t pack;
-    uint32_t plain_bytes_max; /* of its largest content */
+    uint32_t unpacked_bytes_max; /* of its largest content that is compressed */
 };
 
 struct xb_plan {

@@ -173,16 +173,20 @@ static bool can_be_nameless(const struct restore *restore, int target_fd)
     return can && unlinkat(target_fd, name, 0) == 0;
 }
 
+unsigned xb_restore_threads(const struct restore *restore)
+{
+    return restore->options->threads ? restore->options->threads : THREADS;
+}
+
 static int prepare(struct restore *restore, struct xb_error *err)
 {
-    const unsigned threads = restore->options->threads;
     unsigned char token[8];
     xb_random_bytes(token, sizeof token);
     xb_hex_encode(token, sizeof token, restore->token);
     restore->umask = xb_restore_umask();
     int r = xb_links_new(&restore->links, err);
     return r < 0 ? r
-                 : xb_workers_new(threads ? threads : THREADS, QUEUE_MAX, &restore->workers, err);
+                 : xb_workers_new(xb_restore_threads(restore), QUEUE_MAX, &restore->workers, err);
 }
 
 static int run(struct restore *restore, const struct xb_snapshot *snapshot, struct xb_error *err)
@@ -230,8 +234,10 @@ int xb_restore_run(struct xb_repository *repository, const struct xb_snapshot *s
     pthread_mutex_init(&restore->lock, NULL);
     pthread_cond_init(&restore->changed, NULL);
     pthread_cond_init(&restore->idle, NULL);
+    xb_budget_join(xb_budget_process(), XB_RESTORE_FLOOR_BYTES, &restore->share);
     int r = run(restore, snapshot, err);
     xb_workers_free(restore->workers);
+    xb_budget_leave(&restore->share);
     xb_restore_window_free(restore);
     xb_links_free(restore->links);
     if (r == 0) {

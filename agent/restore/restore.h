@@ -25,7 +25,9 @@
  *            the snapshot's index says of its bytes (not by times): if all are right it stays, else
  *            only what differs is fetched.
  * Memory:    two windows of at most 2 * XB_PLAN_ROWS_MAX chunks and a third that is being planned
- *            (plan.h), XB_RESTORE_INFLIGHT_BYTES_MAX of data, and the folders that are open.
+ *            (plan.h), the folders that are open, and data as far as the process's budget
+ *            (shared/base/budget.h) allows, of which XB_RESTORE_FLOOR_BYTES are its own: it begins
+ *            when they are free.
  */
 #pragma once
 
@@ -41,7 +43,7 @@ enum {
     XB_RESTORE_EXTRA_NAMES_MAX = 10,
     XB_RESTORE_DEPTH_MAX = 900,
     XB_RESTORE_LINKS_MAX = 262144,
-    XB_RESTORE_INFLIGHT_BYTES_MAX = 48 * 1024 * 1024 /* more only for one chunk that is larger */
+    XB_RESTORE_FLOOR_BYTES = 8 * 1024 * 1024 /* more if one chunk, or two of it, are larger */
 };
 
 struct xb_restore_progress {

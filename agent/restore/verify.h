@@ -13,7 +13,8 @@
  * Limits:    a repository opened with tolerate_damage is looked at as far as its index goes, and
  *            each blob that could not be read is damage.
  * Memory:    one byte per content of the repository, 16 per content that is read, each pack's name
- *            once, and per thread what one read brings (XB_VERIFY_READ_BYTES and two contents).
+ *            once, and per thread what one read brings (XB_VERIFY_READ_BYTES or one content, opened
+ *            where it lies) and one content that was compressed.
  */
 #pragma once
 
@@ -26,7 +27,7 @@ enum {
     XB_VERIFY_MESSAGES_MAX = 1000,
     XB_VERIFY_WARNINGS_MAX = 1000,
     XB_VERIFY_THREADS_MAX = 64,
-    XB_VERIFY_READ_BYTES = 8 * 1024 * 1024
+    XB_VERIFY_READ_BYTES = 4 * 1024 * 1024
 };
 
 struct xb_verify_progress {

@@ -109,15 +109,18 @@ static bool take_range(struct plan *plan, struct range *ret)
 
 /* A content from what was read; if that does not do, by itself, from wherever it is now. What came
  * wrong over a wire comes right then, damage stays. */
-static void read_content(struct xb_verify *verify, size_t content, const char *sealed,
+static void read_content(struct xb_verify *verify, size_t content, char *sealed,
                          struct xb_buf *plain)
 {
     struct xb_content_info info;
     struct xb_error why = XB_ERROR_INIT, first = XB_ERROR_INIT;
+    const char *data = NULL;
     xb_content_view_at(verify->view, content, &info);
-    xb_buf_clear(plain);
-    int r = sealed ? xb_content_open(verify->repository, &info, sealed, true, plain, &first) : -1;
+    int r =
+        sealed ? xb_content_open_here(verify->repository, &info, sealed, true, plain, &data, &first)
+               : -1;
     if (r < 0) {
+        xb_buf_clear(plain);
         r = xb_content_read(verify->repository, &info.id, true, plain, &why);
     }
     if (r < 0 && xb_verify_is_damage(&why) && xb_verify_look_again(verify, &info.id, &first) == 0) {
@@ -125,7 +128,7 @@ static void read_content(struct xb_verify *verify, size_t content, const char *s
         r = xb_content_read(verify->repository, &info.id, true, plain, &why);
     }
     atomic_fetch_add(&verify->contents_read, 1);
-    atomic_fetch_add(&verify->bytes_read, r == 0 ? plain->len : 0);
+    atomic_fetch_add(&verify->bytes_read, r == 0 ? info.plain_bytes : 0);
     if (r < 0 && xb_verify_is_damage(&why)) {
         xb_verify_bad(verify, content, &why);
     } else if (r < 0) {
@@ -148,9 +151,10 @@ static void read_range(const struct plan *plan, const struct range *range, struc
     }
     for (size_t i = range->first; i < range->last && !atomic_load(&verify->stop); i++) {
         const struct place *place = &plan->places[i];
-        const char *sealed = buffers->sealed.data ? buffers->sealed.data : "";
-        read_content(verify, place->content,
-                     r == 0 ? sealed + (place->offset - range->offset) : NULL, &buffers->plain);
+        char *sealed = r == 0 && buffers->sealed.data
+                           ? buffers->sealed.data + (place->offset - range->offset)
+                           : NULL;
+        read_content(verify, place->content, sealed, &buffers->plain);
         if (xb_verify_tick(verify, &why) < 0) {
             xb_verify_fail(verify, &why);
         }

@@ -15,16 +15,36 @@ struct window *xb_restore_window_planned(struct restore *restore)
 
 /* ---- memory ---- */
 
+/* With the lock held. What is larger than the floor waits until it is alone, and until the process
+ * has so much for it. */
+static void grow(struct restore *restore, size_t bytes)
+{
+    restore->growing = true;
+    while (restore->inflight_bytes > 0) {
+        pthread_cond_wait(&restore->idle, &restore->lock);
+    }
+    pthread_mutex_unlock(&restore->lock);
+    xb_budget_leave(&restore->share);
+    xb_budget_join(xb_budget_process(), bytes, &restore->share);
+    pthread_mutex_lock(&restore->lock);
+    restore->growing = false;
+    pthread_cond_broadcast(&restore->idle);
+}
+
 struct scratch xb_restore_take_memory(struct restore *restore, uint64_t bytes)
 {
     struct scratch scratch = {XB_BUF_INIT(SEALED_BYTES_MAX), XB_BUF_INIT(XB_CONTENT_BYTES_MAX)};
     pthread_mutex_lock(&restore->lock);
-    /* What is larger than all there is waits until it is alone. */
-    while (restore->inflight_bytes > 0 &&
-           restore->inflight_bytes + bytes > XB_RESTORE_INFLIGHT_BYTES_MAX) {
+    while (restore->growing) {
         pthread_cond_wait(&restore->idle, &restore->lock);
     }
+    if (bytes > restore->share.floor) {
+        grow(restore, (size_t)bytes);
+    }
     restore->inflight_bytes += bytes;
+    pthread_mutex_unlock(&restore->lock);
+    xb_budget_wait(&restore->share, (size_t)bytes);
+    pthread_mutex_lock(&restore->lock);
     if (restore->scratch_count > 0) {
         scratch = restore->scratch[--restore->scratch_count];
     }
@@ -40,6 +60,7 @@ static void free_scratch(struct scratch *scratch)
 
 void xb_restore_give_memory(struct restore *restore, uint64_t bytes, struct scratch *scratch)
 {
+    xb_budget_give(&restore->share, (size_t)bytes);
     pthread_mutex_lock(&restore->lock);
     restore->inflight_bytes -= bytes;
     bool keep = restore->scratch_count < XB_RESTORE_SCRATCH_MAX &&
@@ -74,6 +95,21 @@ static void run_job(void *context)
     pthread_mutex_unlock(&restore->lock);
 }
 
+/* The ranges in as many stretches as there are workers, which take turns: those who are at work at
+ * the same time then mostly write into different files. */
+static void order_ranges(struct window *window)
+{
+    const size_t count = window->plan.range_count;
+    const size_t lanes = xb_restore_threads(window->restore);
+    const size_t each = (count + lanes - 1) / lanes;
+    size_t at = 0;
+    for (size_t i = 0; i < each; i++) {
+        for (size_t first = i; first < count; first += each) {
+            window->jobs[at++] = (struct window_job){.window = window, .first = first};
+        }
+    }
+}
+
 /* Hands out what is to be fetched or taken. Rows that are in place are told first: the plan must
  * not be looked at any more once its last job may have ended. False: no memory, nothing was done.
  */
@@ -95,9 +131,7 @@ static bool submit_all(struct window *window)
         }
     }
     window->running = plan->range_count + takes; /* nobody else is there yet */
-    for (size_t i = 0; i < plan->range_count; i++) {
-        window->jobs[i] = (struct window_job){.window = window, .first = i};
-    }
+    order_ranges(window);
     for (size_t i = 0; i < takes; i++) {
         size_t first = plan->fetch_count + i * TAKE_ROWS;
         size_t count = end - first < TAKE_ROWS ? end - first : TAKE_ROWS;

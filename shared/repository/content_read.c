@@ -147,25 +147,36 @@ int xb_content_identify(struct xb_repository *repository, char prefix, const voi
     return xb_sealer_content_id(repository->sealer, prefix, data, len, ret, err);
 }
 
+static int check_key(const struct xb_content_info *info, struct xb_error *err)
+{
+    return info->key_id == 0 ? 0
+                             : xb_error_set(err, XB_ERR_INVALID, -ENOTSUP,
+                                            "encrypted with an unknown key (%u)", info->key_id);
+}
+
+static int wrong_length(const struct xb_content_info *info, size_t len, struct xb_error *err)
+{
+    return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "%zu bytes long instead of %u", len,
+                        info->plain_bytes);
+}
+
 static int unseal(struct xb_repository *repository, const struct xb_content_info *info,
                   const void *sealed, struct xb_buf *out, struct xb_error *err)
 {
     XB_CLEANUP(xb_buf_free) struct xb_buf stream = XB_BUF_INIT(XB_INDEX_LENGTH_MAX);
     size_t before = out->len;
     struct xb_buf *opened = info->compression ? &stream : out;
-    if (info->key_id != 0) {
-        return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP, "encrypted with an unknown key (%u)",
-                            info->key_id);
+    int r = check_key(info, err);
+    if (r < 0) {
+        return r;
     }
-    int r =
-        xb_unseal_content(repository->sealer, &info->id, sealed, info->packed_bytes, opened, err);
+    r = xb_unseal_content(repository->sealer, &info->id, sealed, info->packed_bytes, opened, err);
     if (r == 0 && info->compression) {
         r = xb_compress_decode(info->compression, stream.data, stream.len, info->plain_bytes, out,
                                err);
     }
     if (r == 0 && out->len - before != info->plain_bytes) {
-        r = xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "%zu bytes long instead of %u",
-                         out->len - before, info->plain_bytes);
+        r = wrong_length(info, out->len - before, err);
     }
     return r;
 }
@@ -194,6 +205,41 @@ int xb_content_open(struct xb_repository *repository, const struct xb_content_in
         out->data[before] = '\0';
     }
     return r < 0 ? xb_error_wrap(err, "pack %s", info->pack) : 0;
+}
+
+static int unseal_here(struct xb_repository *repository, const struct xb_content_info *info,
+                       char *sealed, struct xb_buf *scratch, const char **ret_data,
+                       struct xb_error *err)
+{
+    size_t len = info->packed_bytes - XB_SEAL_OVERHEAD_BYTES; /* once it is opened */
+    *ret_data = sealed + XB_AEAD_NONCE_BYTES;
+    int r = check_key(info, err);
+    if (r == 0) {
+        r = xb_unseal_content_here(repository->sealer, &info->id, sealed, info->packed_bytes, err);
+    }
+    if (r == 0 && info->compression) {
+        xb_buf_clear(scratch);
+        r = xb_compress_decode(info->compression, *ret_data, len, info->plain_bytes, scratch, err);
+        len = scratch->len;
+        *ret_data = scratch->data;
+    }
+    return r == 0 && len != info->plain_bytes ? wrong_length(info, len, err) : r;
+}
+
+int xb_content_open_here(struct xb_repository *repository, const struct xb_content_info *info,
+                         char *sealed, bool verify, struct xb_buf *scratch, const char **ret_data,
+                         struct xb_error *err)
+{
+    const char *data = NULL;
+    int r = unseal_here(repository, info, sealed, scratch, &data, err);
+    if (r == 0 && verify) {
+        r = check_hash(repository, info, data, err);
+    }
+    if (r < 0) {
+        return xb_error_wrap(err, "pack %s", info->pack);
+    }
+    *ret_data = data;
+    return 0;
 }
 
 /* Contents with a prefix (folders, indexes of objects, manifests) are small and many, and whoever

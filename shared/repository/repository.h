@@ -208,6 +208,11 @@ int xb_content_fetch(struct xb_repository *repository, const char *pack, uint64_
 int xb_content_open(struct xb_repository *repository, const struct xb_content_info *info,
                     const void *sealed, bool verify, struct xb_buf *out,
                     struct xb_error *err) XB_MUST_CHECK;
+/* The same without a copy: the bytes at `sealed` are opened where they lie, and are spoilt if that
+ * fails. *ret_data, of info->plain_bytes, is there, or in `scratch` if it was compressed. */
+int xb_content_open_here(struct xb_repository *repository, const struct xb_content_info *info,
+                         char *sealed, bool verify, struct xb_buf *scratch, const char **ret_data,
+                         struct xb_error *err) XB_MUST_CHECK;
 /* The id that these bytes have, or would have, in this repository. */
 int xb_content_identify(struct xb_repository *repository, char prefix, const void *data, size_t len,
                         struct xb_content_id *ret, struct xb_error *err) XB_MUST_CHECK;

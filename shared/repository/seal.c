@@ -201,6 +201,29 @@ int xb_unseal_content(const struct xb_sealer *sealer, const struct xb_content_id
     return xb_unseal(sealer, iv, iv_len, sealed, len, out, err);
 }
 
+int xb_unseal_content_here(const struct xb_sealer *sealer, const struct xb_content_id *id,
+                           char *sealed, size_t len, struct xb_error *err)
+{
+    unsigned char key[KEY_BYTES];
+    struct xb_aead_data associated;
+    struct xb_aead_ends ends;
+    const struct iovec text = {sealed + XB_AEAD_NONCE_BYTES, plain_len(len)};
+    const struct xb_aead_parts parts = {&text, 1, &text, 1};
+    if (len < XB_SEAL_OVERHEAD_BYTES) {
+        return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "too short to be sealed (%zu bytes)",
+                            len);
+    }
+    memcpy(ends.nonce, sealed, sizeof ends.nonce);
+    memcpy(ends.tag, sealed + len - sizeof ends.tag, sizeof ends.tag);
+    associated.data = content_iv(id, &associated.len);
+    int r = xb_hash_compute(sealer->derive, associated.data, associated.len, key, err);
+    if (r == 0) {
+        r = xb_aead_open_parts(sealer->aead, key, &associated, &parts, &ends, err);
+    }
+    explicit_bzero(key, sizeof key);
+    return r;
+}
+
 /* The 32 hex digits before the first dash, or before the end. */
 static int blob_iv(const char *name, unsigned char iv[IV_BYTES], struct xb_error *err)
 {

@@ -59,6 +59,11 @@ int xb_unseal_content(const struct xb_sealer *sealer, const struct xb_content_id
                       const void *sealed, size_t len, struct xb_buf *out,
                       struct xb_error *err) XB_MUST_CHECK;
 
+/* Opens a content where it lies: its len - XB_SEAL_OVERHEAD_BYTES plain bytes then stand at
+ * XB_AEAD_NONCE_BYTES. What does not open is spoilt. */
+int xb_unseal_content_here(const struct xb_sealer *sealer, const struct xb_content_id *id,
+                           char *sealed, size_t len, struct xb_error *err) XB_MUST_CHECK;
+
 /* The same for bytes in parts; where nonce and tag go is the caller's business. */
 int xb_seal_content_parts(const struct xb_sealer *sealer, const struct xb_content_id *id,
                           const struct xb_aead_parts *parts, struct xb_aead_ends *ret,

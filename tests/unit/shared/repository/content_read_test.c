@@ -115,6 +115,58 @@ static void one_read_opens_many(void **state)
     xb_buf_free(&plain);
 }
 
+/* The same where they lie, compressed or not. Bytes that do not open are spoilt, and told. */
+static void opened_where_they_lie(void **state)
+{
+    (void)state;
+    enum { BYTES = 5000 };
+    static char text[BYTES];
+    struct xb_buf sealed = XB_BUF_INIT(100000);
+    struct xb_buf scratch = XB_BUF_INIT(100000);
+    struct xb_content_write_result written[2];
+    memset(text, 'x', sizeof text);
+    for (unsigned i = 0; i < 2; i++) {
+        const enum xb_compression compression = i == 0 ? XB_COMPRESSION_NONE : XB_COMPRESSION_ZSTD;
+        text[0] = (char)('0' + i);
+        PROBE_OK(xb_content_write(repository, 0, text, BYTES, compression, &written[i], &err));
+    }
+    probe_flush(repository);
+    for (unsigned i = 0; i < 2; i++) {
+        struct xb_content_info info;
+        const char *data = NULL;
+        text[0] = (char)('0' + i);
+        PROBE_OK(xb_content_locate(repository, &written[i].id, &info, &err));
+        assert_int_equal(info.compression != 0, i == 1);
+        for (unsigned wrong = 0; wrong < 4; wrong++) {
+            xb_buf_clear(&sealed);
+            PROBE_OK(xb_content_fetch(repository, info.pack, info.pack_offset, info.packed_bytes,
+                                      &sealed, &err));
+            struct xb_content_info bad = info;
+            const unsigned at = wrong == 1 ? 3 : info.packed_bytes - 3;
+            sealed.data[at] = (char)(sealed.data[at] ^ (wrong == 1 || wrong == 2));
+            bad.plain_bytes += wrong == 3;
+            if (wrong == 0) {
+                PROBE_OK(xb_content_open_here(repository, &info, sealed.data, true, &scratch, &data,
+                                              &err));
+                assert_memory_equal(data, text, BYTES);
+                assert_true(i == 1 || (data > sealed.data && data < sealed.data + sealed.len));
+                data = NULL;
+                continue;
+            }
+            PROBE_REFUSED(
+                xb_content_open_here(repository, &bad, sealed.data, false, &scratch, &data, &err),
+                XB_ERR_CORRUPT, info.pack);
+            assert_null(data);
+        }
+        info.packed_bytes = 5;
+        PROBE_REFUSED(
+            xb_content_open_here(repository, &info, sealed.data, false, &scratch, &data, &err),
+            XB_ERR_CORRUPT, "too short");
+    }
+    xb_buf_free(&sealed);
+    xb_buf_free(&scratch);
+}
+
 static void ids_are_recomputed(void **state)
 {
     (void)state;
@@ -151,6 +203,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(wrong_bytes_are_read_again, setup, teardown),
         cmocka_unit_test_setup_teardown(one_read_opens_many, setup, teardown),
+        cmocka_unit_test_setup_teardown(opened_where_they_lie, setup, teardown),
         cmocka_unit_test_setup_teardown(ids_are_recomputed, setup, teardown),
         cmocka_unit_test_setup_teardown(later_contents_are_found, setup, teardown),
     };
