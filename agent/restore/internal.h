@@ -268,7 +268,7 @@ void xb_restore_attributes(struct restore *restore, const struct xb_restore_plac
 /* ---- links.c: where the first name of each hard link was restored; from any thread ---- */
 
 struct xb_link_first {
-    const char *path; /* until the walk begins another one */
+    const char *path; /* until another one is looked for */
     uint64_t window;  /* it is there when this one has ended */
 };
 int xb_links_new(struct xb_links **ret, struct xb_error *err) XB_MUST_CHECK;

@@ -28,6 +28,7 @@
  *            (plan.h), the folders that are open, and data as far as the process's budget
  *            (shared/base/budget.h) allows, of which XB_RESTORE_FLOOR_BYTES are its own: it begins
  *            when they are free.
+ *            First names of hard links take 16 bytes each and a file without a name (scratch.h).
  */
 #pragma once
 
