@@ -259,9 +259,112 @@ static void sizes_have_limits(void **state)
     xb_reader_free(NULL);
 }
 
+/* ---- into blocks ---- */
+
+enum { BIG_BYTES = 5 * XB_BLOCK_BYTES + 1234 };
+
+static int make_big_file(unsigned char **ret)
+{
+    unsigned char *data = malloc(BIG_BYTES);
+    FILE *file = tmpfile();
+    assert_non_null(data);
+    assert_non_null(file);
+    for (size_t i = 0; i < BIG_BYTES; i++) {
+        data[i] = (unsigned char)(i * 7 + (i >> 9));
+    }
+    int fd = dup(fileno(file));
+    fclose(file);
+    assert_int_equal(pwrite(fd, data, BIG_BYTES, 0), BIG_BYTES);
+    *ret = data;
+    return fd;
+}
+
+/* Reads [offset, end of file) into blocks, some of which are kept while others are read. */
+static void read_blocks(struct xb_reader *reader, struct xb_budget_share *share, int fd,
+                        const unsigned char *data, size_t offset)
+{
+    struct xb_block *kept = NULL;
+    size_t at = offset;
+    xb_reader_start_blocks(reader, share, fd, offset, (uint64_t)BIG_BYTES);
+    for (;;) {
+        struct xb_error err = XB_ERROR_INIT;
+        struct xb_block *block = NULL;
+        size_t len = 0;
+        assert_int_equal(xb_reader_next_block(reader, true, &block, &len, &err), 0);
+        if (!block) {
+            assert_int_equal(len, 0);
+            break;
+        }
+        assert_memory_equal(block->data, data + at, len);
+        at += len;
+        xb_block_unref(kept);
+        kept = block;
+    }
+    assert_int_equal(at, BIG_BYTES);
+    xb_block_unref(kept);
+    xb_reader_stop(reader);
+    assert_int_equal(share->taken, 0);
+}
+
+static void blocks(void **state)
+{
+    (void)state;
+    unsigned char *data = NULL;
+    XB_CLEANUP(xb_closep) int fd = make_big_file(&data);
+    /* From a budget of one block and the one that is kept, to more than there are reads. */
+    for (size_t room = 2; room <= 9; room += 3) {
+        struct xb_budget budget = XB_BUDGET_INIT(room * XB_BLOCK_BYTES);
+        struct xb_budget_share share = {.budget = NULL};
+        xb_budget_join(&budget, (size_t)2 * XB_BLOCK_BYTES, &share);
+        for (int ring = 0; ring < 2; ring++) {
+            XB_CLEANUP(xb_reader_freep) struct xb_reader *reader = new_reader(ring);
+            read_blocks(reader, &share, fd, data, 0);
+            read_blocks(reader, &share, fd, data, 1000);
+            read_blocks(reader, &share, fd, data, BIG_BYTES);
+        }
+        xb_budget_leave(&share);
+        assert_int_equal(budget.reserved, 0);
+        xb_budget_trim(&budget);
+    }
+    free(data);
+}
+
+/* Who may not wait is told that there is no block, and goes on when there is one. */
+static void starved(void **state)
+{
+    (void)state;
+    struct xb_error err = XB_ERROR_INIT;
+    unsigned char *data = NULL;
+    struct xb_budget budget = XB_BUDGET_INIT((size_t)XB_BLOCK_BYTES);
+    struct xb_budget_share share = {.budget = NULL};
+    struct xb_block *first = NULL;
+    struct xb_block *second = NULL;
+    size_t len = 0;
+    XB_CLEANUP(xb_closep) int fd = make_big_file(&data);
+    XB_CLEANUP(xb_reader_freep) struct xb_reader *reader = new_reader(true);
+    xb_budget_join(&budget, (size_t)XB_BLOCK_BYTES, &share);
+    xb_reader_start_blocks(reader, &share, fd, 0, (uint64_t)BIG_BYTES);
+    assert_int_equal(xb_reader_next_block(reader, false, &first, &len, &err), 0);
+    assert_non_null(first);
+    assert_int_equal(xb_reader_next_block(reader, false, &second, &len, &err), 0);
+    assert_null(second);
+    assert_true(len > 0);
+    xb_block_unref(first);
+    assert_int_equal(xb_reader_next_block(reader, false, &second, &len, &err), 0);
+    assert_non_null(second);
+    assert_memory_equal(second->data, data + XB_BLOCK_BYTES, len);
+    xb_block_unref(second);
+    xb_reader_stop(reader);
+    xb_budget_leave(&share);
+    xb_budget_trim(&budget);
+    free(data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(blocks),
+        cmocka_unit_test(starved),
         cmocka_unit_test(whole_files),
         cmocka_unit_test(ranges),
         cmocka_unit_test(short_files),
