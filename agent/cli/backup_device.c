@@ -99,6 +99,7 @@ int xb_cli_backup_device(const struct xb_cli_backup *request, struct xb_reposito
     const struct xb_device_backup_options options = {
         .path = request->path,
         .compression = compression,
+        .threads = (unsigned)request->threads,
         .full = request->full,
         .cancel = &xb_cli_cancel,
         .progress = progress.wanted ? show : NULL,

@@ -5,36 +5,30 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "agent/device/free.h"
-#include "agent/device/tree.h"
-#include "agent/device/write.h"
-#include "agent/uring/reader.h"
+#include "agent/device/cut.h"
 #include "shared/base/clock.h"
+#include "shared/base/cpus.h"
 #include "shared/base/file.h"
 
-enum {
-    DEPTH = 8, /* reads of one chunk each: devices want some at once */
-    TICK_MS = 250,
-    CHECKPOINT_MS = 40 * 60 * 1000,
-    CHUNK = XB_DEVICE_CHUNK_BYTES
-};
-
-/* Between two looks at the clock and at `cancel` while there is nothing to read. */
-#define ZERO_BYTES (UINT64_C(1) << 30)
+enum { TICK_MS = 250, CHECKPOINT_MS = 40 * 60 * 1000, THREADS_MAX = 64 };
 
 struct copy {
     struct xb_repository *repository;
     const struct xb_device_backup_options *options;
     struct xb_device device;
     struct xb_free_map map; /* bits NULL: nothing is known to be free */
-    struct xb_reader *reader;
     struct xb_object_writer *writer;
     struct xb_device_backup_result *result;
     struct xb_device_tree tree;
-    uint64_t at;
-    int64_t told_ns, checkpoint_ns;
+    struct xb_device_cut cut;
+    int64_t checkpoint_ns;
+
+    pthread_mutex_t lock;
+    pthread_cond_t ended; /* a thread; by the monotonic clock */
+    unsigned running;
 };
 
 /* ---- what happens meanwhile ---- */
@@ -49,7 +43,9 @@ static int checkpoint(struct copy *copy, struct xb_error *err)
     if (r < 0 || !id.text[0]) {
         return r;
     }
+    pthread_mutex_lock(&copy->cut.lock);
     struct xb_device_tree tree = copy->tree;
+    pthread_mutex_unlock(&copy->cut.lock);
     tree.object = id;
     tree.bytes = bytes;
     tree.incomplete = true;
@@ -63,22 +59,21 @@ static int checkpoint(struct copy *copy, struct xb_error *err)
     return r < 0 ? xb_error_wrap(err, "writing a checkpoint") : 0;
 }
 
-/* Between two chunks: stops if that is wanted, tells how far it is, keeps what is done. */
-static int look_around(struct copy *copy, struct xb_error *err)
+static void tell(const struct copy *copy)
+{
+    const struct xb_device_backup_options *options = copy->options;
+    if (options->progress) {
+        const struct xb_device_progress progress = {atomic_load(&copy->cut.done),
+                                                    copy->device.size};
+        options->progress(options->progress_context, &progress);
+    }
+}
+
+/* Has what is done indexed, and named by a checkpoint, when it is time. */
+static int keep_work(struct copy *copy, struct xb_error *err)
 {
     const struct xb_device_backup_options *options = copy->options;
     int64_t now_ns = xb_clock_mono_ns();
-    if (options->cancel && atomic_load(options->cancel)) {
-        return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "cancelled");
-    }
-    if (now_ns - copy->told_ns < TICK_MS * XB_NS_PER_MS) {
-        return 0;
-    }
-    copy->told_ns = now_ns;
-    if (options->progress) {
-        const struct xb_device_progress progress = {copy->at, copy->device.size};
-        options->progress(options->progress_context, &progress);
-    }
     int64_t every_ns =
         (options->checkpoint_every_ms ? options->checkpoint_every_ms : CHECKPOINT_MS) *
         XB_NS_PER_MS;
@@ -92,152 +87,75 @@ static int look_around(struct copy *copy, struct xb_error *err)
         err);
 }
 
-/* ---- what is to be read ---- */
+/* ---- threads ---- */
 
-/* Where the next data of an image begins, at or behind `at`. */
-static uint64_t next_data(const struct copy *copy, uint64_t at)
+static void *run_thread(void *context)
 {
-    off_t start =
-        copy->device.block ? (off_t)at : lseek(copy->device.cached_fd, (off_t)at, SEEK_DATA);
-    if (start < 0) {
-        /* ENXIO: only a hole is left. Anything else: this file system knows no holes. */
-        return errno == ENXIO ? copy->device.size : at;
+    struct copy *copy = context;
+    struct xb_error err = XB_ERROR_INIT;
+    XB_CLEANUP(xb_object_batch_freep) struct xb_object_batch *batch = NULL;
+    if (xb_object_batch_new(&batch, &err) < 0) {
+        xb_device_cut_fail(&copy->cut, &err);
     }
-    return (uint64_t)start < copy->device.size ? (uint64_t)start : copy->device.size;
+    while (batch && xb_device_cut_turn(&copy->cut, batch)) {
+    }
+    pthread_mutex_lock(&copy->lock);
+    copy->running--;
+    pthread_cond_signal(&copy->ended);
+    pthread_mutex_unlock(&copy->lock);
+    return NULL;
 }
 
-/* The first chunk at or behind `at` with something in it. */
-static uint64_t next_chunk(const struct copy *copy, uint64_t at)
+/* This thread keeps the work and tells how far it is, until the others have ended. */
+static void watch(struct copy *copy)
 {
-    uint64_t size = copy->device.size;
-    while (at < size) {
-        uint64_t data = next_data(copy, at) / CHUNK * CHUNK;
-        at = data > at ? data : at;
-        bool is_free = false;
-        uint64_t run =
-            copy->map.bits && at < size ? xb_free_map_run(&copy->map, at, size - at, &is_free) : 0;
-        /* A chunk is left out if all of it is free. */
-        if (!is_free || (run < CHUNK && run < size - at)) {
-            break;
+    pthread_mutex_lock(&copy->lock);
+    while (copy->running > 0) {
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += TICK_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
+        if (pthread_cond_timedwait(&copy->ended, &copy->lock, &until) == 0) {
+            continue;
         }
-        at = run == size - at ? size : at + run / CHUNK * CHUNK;
-    }
-    return at < size ? at : size;
-}
-
-/* Where the row of chunks that are to be read ends, which begins at `at`. */
-static uint64_t end_of_row(const struct copy *copy, uint64_t at)
-{
-    uint64_t size = copy->device.size;
-    uint64_t next = at;
-    while (next == at && at < size) {
-        at = size - at < CHUNK ? size : at + CHUNK;
-        next = next_chunk(copy, at);
-    }
-    return at;
-}
-
-/* ---- reading and writing ---- */
-
-static int put_zeros(struct copy *copy, uint64_t len, struct xb_error *err)
-{
-    int r = 0;
-    while (r == 0 && len > 0) {
-        uint64_t take = len < ZERO_BYTES ? len : ZERO_BYTES;
-        r = look_around(copy, err);
-        if (r == 0) {
-            r = xb_object_writer_write_zeros(copy->writer, take, err);
+        pthread_mutex_unlock(&copy->lock);
+        struct xb_error err = XB_ERROR_INIT;
+        tell(copy);
+        if (keep_work(copy, &err) < 0) {
+            xb_device_cut_fail(&copy->cut, &err);
         }
-        copy->at += take;
-        len -= take;
+        pthread_mutex_lock(&copy->lock);
     }
-    return r;
-}
-
-/* What was read of one chunk; its free parts are zeros, whatever the device has there. */
-static int put(struct copy *copy, const unsigned char *data, size_t len, struct xb_error *err)
-{
-    int r = 0;
-    copy->result->bytes_read += len;
-    while (r == 0 && len > 0) {
-        bool is_free = false;
-        size_t run =
-            copy->map.bits ? (size_t)xb_free_map_run(&copy->map, copy->at, len, &is_free) : len;
-        r = is_free || xb_device_all_zero(data, run)
-                ? xb_object_writer_write_zeros(copy->writer, run, err)
-                : xb_object_writer_write(copy->writer, data, run, err);
-        copy->at += run;
-        data += run;
-        len -= run;
-    }
-    return r;
-}
-
-static int unreadable(struct copy *copy, struct xb_error *err)
-{
-    return err->kind == XB_ERR_CANCELLED
-               ? err->code
-               : xb_error_wrap(err, "%s cannot be read in the megabyte from byte %llu on",
-                               copy->options->path, (unsigned long long)(copy->at / CHUNK * CHUNK));
-}
-
-static int shorter(struct copy *copy, struct xb_error *err)
-{
-    return xb_error_set(err, XB_ERR_CONFLICT, -EIO, "%s became shorter while it was read",
-                        copy->options->path);
-}
-
-/* The whole blocks of a row by the ring. */
-static int copy_blocks(struct copy *copy, uint64_t end, struct xb_error *err)
-{
-    int r = xb_reader_start(copy->reader, copy->device.fd, copy->at, end - copy->at, err);
-    while (r == 0 && copy->at < end) {
-        const void *data = NULL;
-        size_t len = 0;
-        r = look_around(copy, err);
-        if (r == 0 && (r = xb_reader_next(copy->reader, &data, &len, err)) < 0) {
-            return unreadable(copy, err);
-        }
-        if (r == 0) {
-            r = len == 0 ? shorter(copy, err) : put(copy, data, len, err);
-        }
-    }
-    return r;
-}
-
-/* The last bytes of an image that is no multiple of a block: nobody reads such past the cache. */
-static int copy_rest(struct copy *copy, uint64_t end, struct xb_error *err)
-{
-    unsigned char data[65536];
-    size_t len = (size_t)(end - copy->at);
-    int r = xb_file_pread_all(copy->device.cached_fd, data, len, (off_t)copy->at,
-                              copy->options->path, err);
-    return r < 0 ? unreadable(copy, err) : put(copy, data, len, err);
-}
-
-static int copy_row(struct copy *copy, uint64_t end, struct xb_error *err)
-{
-    uint64_t whole = end - end % copy->device.align;
-    int r = whole > copy->at ? copy_blocks(copy, whole, err) : 0;
-    return r == 0 && end > copy->at ? copy_rest(copy, end, err) : r;
+    pthread_mutex_unlock(&copy->lock);
 }
 
 static int copy_all(struct copy *copy, struct xb_error *err)
 {
-    int r = 0;
-    while (r == 0 && copy->at < copy->device.size) {
-        uint64_t start = next_chunk(copy, copy->at);
-        if (start > copy->at) {
-            r = xb_device_tree_hole(&copy->tree, copy->at, start - copy->at, err);
-            if (r == 0) {
-                r = put_zeros(copy, start - copy->at, err);
-            }
-        }
-        if (r == 0 && start < copy->device.size) {
-            r = copy_row(copy, end_of_row(copy, start), err);
-        }
+    pthread_t threads[THREADS_MAX];
+    unsigned count = 0;
+    int error = 0;
+    copy->running = copy->cut.threads;
+    while (count < copy->cut.threads && error == 0) {
+        error = pthread_create(&threads[count], NULL, run_thread, copy);
+        count += error == 0;
     }
-    return r;
+    pthread_mutex_lock(&copy->lock);
+    copy->running -= copy->cut.threads - count;
+    pthread_mutex_unlock(&copy->lock);
+    watch(copy);
+    for (unsigned i = 0; i < count; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    if (count == 0) {
+        return xb_error_errno(err, error, "starting a thread");
+    }
+    if (copy->cut.err.code) {
+        *err = copy->cut.err;
+        return err->code;
+    }
+    tell(copy);
+    return 0;
 }
 
 /* ---- around it ---- */
@@ -305,18 +223,47 @@ static int finish(struct copy *copy, struct xb_error *err)
         copy->result->record->free_bytes += is_free ? run : 0;
         at += run;
     }
-    if (copy->options->progress) {
-        const struct xb_device_progress progress = {copy->at, copy->device.size};
-        copy->options->progress(copy->options->progress_context, &progress);
-    }
+    copy->result->bytes_read = copy->cut.bytes_read;
     return xb_device_tree_write(copy->repository, &copy->tree, &copy->result->root, err);
+}
+
+static unsigned thread_count(const struct copy *copy)
+{
+    unsigned wanted = copy->options->threads ? copy->options->threads : xb_cpus_usable();
+    return wanted < THREADS_MAX ? wanted : THREADS_MAX;
+}
+
+static int cut_all(struct copy *copy, struct xb_error *err)
+{
+    const struct xb_object_writer_options writing = {
+        .compression = copy->options->compression, .split = true, .splitter = XB_DEVICE_SPLITTER};
+    int r = xb_object_writer_new(copy->repository, &writing, &copy->writer, err);
+    if (r < 0) {
+        return r;
+    }
+    copy->cut = (struct xb_device_cut){.path = copy->options->path,
+                                       .device = &copy->device,
+                                       .map = &copy->map,
+                                       .cancel = copy->options->cancel,
+                                       .writer = copy->writer,
+                                       .tree = &copy->tree,
+                                       .threads = thread_count(copy),
+                                       .lanes = xb_repository_lanes(copy->repository)};
+    r = xb_device_cut_begin(&copy->cut, err);
+    if (r < 0) {
+        return r;
+    }
+    copy->result->used_ring = xb_reader_uses_ring(copy->cut.reader);
+    r = copy_all(copy, err);
+    if (r < 0) {
+        xb_object_writer_abort(copy->writer); /* lets go of its blocks */
+    }
+    xb_device_cut_end(&copy->cut);
+    return r;
 }
 
 static int run(struct copy *copy, struct xb_error *err)
 {
-    const struct xb_reader_options reading = {.depth = DEPTH, .buffer_bytes = CHUNK};
-    const struct xb_object_writer_options writing = {
-        .compression = copy->options->compression, .split = true, .splitter = XB_DEVICE_SPLITTER};
     int r = xb_device_open_source(copy->options->path, &copy->device, err);
     if (r < 0) {
         return r;
@@ -326,18 +273,26 @@ static int run(struct copy *copy, struct xb_error *err)
         return xb_error_no_memory(err, "a backup");
     }
     xb_device_identify(&copy->device, copy->result->record);
-    if ((r = xb_device_tree_begin(&copy->device, copy->options->path, &copy->tree, err)) < 0 ||
-        (r = xb_reader_new(&reading, &copy->reader, err)) < 0 ||
-        (r = xb_object_writer_new(copy->repository, &writing, &copy->writer, err)) < 0) {
+    r = xb_device_tree_begin(&copy->device, copy->options->path, &copy->tree, err);
+    if (r < 0) {
         return r;
     }
     find_free(copy);
     memcpy(copy->result->user, copy->device.user, sizeof copy->result->user);
     copy->result->in_use = copy->device.block && !copy->device.exclusive;
     copy->result->direct = copy->device.direct;
-    copy->result->used_ring = xb_reader_uses_ring(copy->reader);
-    r = copy_all(copy, err);
+    r = cut_all(copy, err);
     return r < 0 ? r : finish(copy, err);
+}
+
+static void init(struct copy *copy)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&copy->ended, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&copy->lock, NULL);
 }
 
 int xb_device_backup(struct xb_repository *repository,
@@ -350,12 +305,14 @@ int xb_device_backup(struct xb_repository *repository,
                         .device = {.fd = -1, .cached_fd = -1},
                         .result = &result,
                         .checkpoint_ns = xb_clock_mono_ns()};
+    init(&copy);
     int r = run(&copy, err);
-    xb_reader_free(copy.reader);
     xb_object_writer_free(copy.writer);
     xb_device_close(&copy.device);
     xb_free_map_free(&copy.map);
     xb_device_tree_free(&copy.tree);
+    pthread_cond_destroy(&copy.ended);
+    pthread_mutex_destroy(&copy.lock);
     if (r < 0) {
         xb_device_backup_free(&result);
         if (err->kind == XB_ERR_CANCELLED) {

@@ -5,7 +5,8 @@
  * What for:  reads it as one object, cut every XB_DEVICE_CHUNK_BYTES. It does not publish: the
  *            caller does, with the result.
  * Ownership: the caller owns everything it passes; xb_device_backup_free frees the result.
- * Threads:   one call per thread. The progress callback comes from the calling thread.
+ * Threads:   one call per thread; it uses threads of its own. The progress callback comes from the
+ *            calling thread.
  * Blocking:  yes, for as long as it takes.
  * Errors:    CANCELLED; those of the repository; IO names the place that cannot be read: unlike a
  *            folder, a device with a hole in it is no backup.
@@ -16,7 +17,7 @@
  *            the device is ours alone (device.h); an image must also be the same afterwards. Both
  *            are zeros in the object. Everything else is read, also what has not changed since the
  *            last backup; only new chunks are stored.
- * Memory:    the reader's buffers, a map of at most XB_FREE_MAP_BYTES_MAX, and the writer's.
+ * Memory:    blocks of the process's budget (cut.h), and a map of at most XB_FREE_MAP_BYTES_MAX.
  */
 #pragma once
 
@@ -25,7 +26,7 @@
 
 #include "agent/device/device.h"
 
-enum { XB_DEVICE_CHUNK_BYTES = 1024 * 1024, XB_DEVICE_REASON_BYTES = 200 };
+enum { XB_DEVICE_REASON_BYTES = 200 };
 
 /* The name of that cut; Velero's own block format has the same grid. */
 #define XB_DEVICE_SPLITTER "FIXED-1M"
@@ -38,6 +39,7 @@ typedef void xb_device_progress_fn(void *context, const struct xb_device_progres
 struct xb_device_backup_options {
     const char *path;
     enum xb_compression compression;
+    unsigned threads;                /* 0: as many as there are processors */
     bool full;                       /* also what is free */
     const atomic_bool *cancel;       /* may be NULL */
     xb_device_progress_fn *progress; /* may be NULL; called about four times a second */

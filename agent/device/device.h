@@ -23,7 +23,11 @@
 
 #include "shared/repository/snapshot.h"
 
-enum { XB_DEVICE_ALIGN_BYTES = 4096, XB_DEVICE_USER_BYTES = 200 };
+enum {
+    XB_DEVICE_ALIGN_BYTES = 4096,
+    XB_DEVICE_CHUNK_BYTES = 1024 * 1024, /* an object's chunks */
+    XB_DEVICE_USER_BYTES = 200
+};
 
 struct xb_device {
     int fd;        /* past the page cache if `direct`; offsets, lengths and memory in `align` */
