@@ -274,6 +274,56 @@ static void a_parent_of_others_is_taken_over(void **state)
     assert_string_not_equal(made[2].text, "k" OBJECT);
 }
 
+/* Only the text that would be written is taken over: all of these mean the same or nearly so. */
+static void only_our_text_is_taken_over(void **state)
+{
+    (void)state;
+#define OURS "\"mode\":\"0644\",\"size\":7,\"mtime\":\"2026-01-05T00:00:00Z\",\"uid\":1,"
+#define OBJ "\"obj\":\"" OBJECT "\""
+    static const struct {
+        const char *fields;
+        bool ours;
+    } cases[] = {
+        {OURS OBJ, true},
+        {OBJ, true},
+        {OURS OBJ ",\"x-ino\":\"12\",\"x-ctime\":\"2026-01-05T00:00:00.5Z\"", true},
+        {OURS OBJ ",\"x-holes\":[0,3,4,2],\"x-changed\":true", true},
+        {OBJ ",\"size\":7", false}, /* another order */
+        {"\"size\":7,\"mode\":\"0644\"," OBJ, false},
+        {"\"size\":7,\"size\":7," OBJ, false},
+        {OURS OBJ ",\"new\":1", false},
+        {OURS " " OBJ, false},
+        {"\"size\":0," OBJ, false}, /* what is left out */
+        {"\"uid\":0," OBJ, false},
+        {"\"uid\":-0," OBJ, false},
+        {"\"uid\":null," OBJ, false},
+        {"\"mode\":\"0\"," OBJ, false},
+        {"\"mode\":\"00644\"," OBJ, false}, /* written otherwise */
+        {"\"mode\":\"644\"," OBJ, false},
+        {"\"mode\":\"0100644\"," OBJ, false},
+        {"\"mtime\":\"1970-01-01T00:00:00Z\"," OBJ, false},
+        {"\"mtime\":\"2026-01-05T00:00:00.50Z\"," OBJ, false},
+        {"\"mtime\":\"2026-01-05T01:00:00+01:00\"," OBJ, false},
+        {OBJ ",\"x-ino\":\"012\"", false},
+        {OBJ ",\"x-ino\":\"0\"", false},
+        {OBJ ",\"x-changed\":false", false},
+        {OBJ ",\"x-holes\":[]", false},
+        {OBJ ",\"x-link\":\"\\u0041\"", false},
+        {OBJ ",\"x-node\":\"p\"", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        XB_CLEANUP(xb_directory_closep) struct xb_directory_cursor *cursor = NULL;
+        struct xb_entry *entry = NULL;
+        char text[1000];
+        snprintf(text, sizeof text, LIST("{\"name\":\"a\",\"type\":\"f\",%s}"), cases[i].fields);
+        PROBE_OK(xb_directory_open_text(text, strlen(text), &cursor, &err));
+        PROBE_OK(xb_directory_next(cursor, &entry, &err));
+        if ((xb_directory_cursor_text(cursor)->rest != NULL) != cases[i].ours) {
+            fail_msg("%s", cases[i].fields);
+        }
+    }
+}
+
 /* ---- names that kopia stored several times ---- */
 
 static void lossy_names_are_told_apart(void **state)
@@ -322,6 +372,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_name_twice_is_found_among_many, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_kept_is_the_parent, setup, teardown),
         cmocka_unit_test_setup_teardown(a_parent_of_others_is_taken_over, setup, teardown),
+        cmocka_unit_test(only_our_text_is_taken_over),
         cmocka_unit_test(lossy_names_are_told_apart),
         cmocka_unit_test(damage_is_found_where_it_is),
     };
