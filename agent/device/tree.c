@@ -93,6 +93,7 @@ static int make_folder(struct xb_repository *repository, const struct xb_device_
                        struct xb_entry *file, struct xb_entry *folder, struct xb_error *err)
 {
     XB_CLEANUP(xb_directory_builder_freep) struct xb_directory_builder *builder = NULL;
+    XB_CLEANUP(xb_directory_builder_freep) struct xb_directory_builder *none = NULL;
     *folder = (struct xb_entry){.type = XB_ENTRY_DIRECTORY,
                                 .mode = FOLDER_MODE,
                                 .mtime_ns = tree->mtime_ns,
@@ -105,8 +106,10 @@ static int make_folder(struct xb_repository *repository, const struct xb_device_
         return r;
     }
     if (tree->incomplete) {
-        return xb_directory_builder_checkpoint(builder, NULL, repository, &folder->object,
-                                               &folder->summary, err);
+        r = xb_directory_builder_new(&none, err);
+        return r < 0 ? r
+                     : xb_directory_builder_checkpoint(builder, none, repository, &folder->object,
+                                                       &folder->summary, err);
     }
     return xb_directory_builder_write(builder, repository, tree->mtime_ns, &folder->object,
                                       &folder->summary, err);

@@ -7,6 +7,7 @@
  *   XB_FAULT=full:N          there is no space left from the N-th change on; a write is cut short
  *   XB_FAULT=broken:N        every change from the N-th on is an input/output error
  *   XB_FAULT=unreadable:N    byte N of what lies below cannot be read (with pread)
+ *   XB_FAULT=slow:N          reading from it (with pread) takes N ms more
  *   XB_FAULT_LOG=FILE        a line for each change
  *   XB_FAULT_CLOCK=SECONDS   how far the wall clock is off
  *
@@ -28,7 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum kind { NONE, KILL, FULL, BROKEN, UNREADABLE };
+enum kind { NONE, KILL, FULL, BROKEN, UNREADABLE, SLOW };
 
 static struct {
     enum kind kind;
@@ -43,11 +44,11 @@ static atomic_uint changes;
 
 __attribute__((constructor)) static void read_plan(void)
 {
-    static const char *const kinds[] = {"", "kill:", "full:", "broken:", "unreadable:"};
+    static const char *const kinds[] = {"", "kill:", "full:", "broken:", "unreadable:", "slow:"};
     const char *fault = getenv("XB_FAULT");
     const char *log = getenv("XB_FAULT_LOG");
     const char *clock_off = getenv("XB_FAULT_CLOCK");
-    for (int kind = KILL; fault && kind <= UNREADABLE; kind++) {
+    for (int kind = KILL; fault && kind <= SLOW; kind++) {
         size_t len = strlen(kinds[kind]);
         if (strncmp(fault, kinds[kind], len) == 0) {
             plan.kind = (enum kind)kind;
@@ -115,7 +116,7 @@ static bool fails(const char *what, int fd, const char *path, bool *ret_torn)
         (void)syscall(SYS_write, plan.log, line, (size_t)len);
     }
     errno = before;
-    if (plan.kind == NONE || plan.kind == UNREADABLE || at < plan.at) {
+    if (plan.kind == NONE || plan.kind >= UNREADABLE || at < plan.at) {
         return false;
     }
     bool first = at == plan.at;
@@ -269,6 +270,9 @@ ssize_t pread64(int fd, void *data, size_t len, off64_t offset)
         counts(fd, NULL)) {
         errno = EIO;
         return -1;
+    }
+    if (plan.kind == SLOW && counts(fd, NULL)) {
+        (void)usleep(plan.at * 1000);
     }
     errno = before;
     return syscall(SYS_pread64, fd, data, len, offset);
