@@ -26,6 +26,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -140,6 +141,40 @@ ssize_t write(int fd, const void *data, size_t len)
         return -1;
     }
     ssize_t done = syscall(SYS_write, fd, data, torn ? (len + 1) / 2 : len);
+    if (torn && plan.kind == KILL) {
+        die();
+    }
+    return done;
+}
+
+/* Torn, it writes the parts up to the middle of all of them. */
+static ssize_t write_half(int fd, const struct iovec *parts, int count)
+{
+    size_t left = 0;
+    ssize_t done = 0;
+    for (int i = 0; i < count; i++) {
+        left += parts[i].iov_len;
+    }
+    left = (left + 1) / 2;
+    for (int i = 0; i < count && left > 0; i++) {
+        size_t len = parts[i].iov_len < left ? parts[i].iov_len : left;
+        ssize_t put = syscall(SYS_write, fd, parts[i].iov_base, len);
+        if (put != (ssize_t)len) {
+            return done > 0 ? done : put;
+        }
+        done += put;
+        left -= len;
+    }
+    return done;
+}
+
+ssize_t writev(int fd, const struct iovec *parts, int count)
+{
+    bool torn = false;
+    if (fails("writev", fd, NULL, &torn)) {
+        return -1;
+    }
+    ssize_t done = torn ? write_half(fd, parts, count) : syscall(SYS_writev, fd, parts, count);
     if (torn && plan.kind == KILL) {
         die();
     }

@@ -6,6 +6,7 @@
 #include "tests/harness/tree_probe.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 
 #include "agent/pipeline/backup.h"
 
@@ -79,6 +80,7 @@ static int setup(void **state)
     }
     make_combed();
     make_holed();
+    tree_settle();
     store = probe_repository_store();
     repository = probe_open(store);
     return 0;
@@ -167,10 +169,54 @@ static void stored_by_many(void **state)
     xb_backup_result_free(&result);
 }
 
+/* ---- several volumes at once ---- */
+
+struct volume {
+    pthread_t thread;
+    struct xb_budget *budget;
+    struct xb_backup_result result;
+    struct xb_error err;
+    int r;
+};
+
+static void *back_up_volume(void *context)
+{
+    struct volume *volume = context;
+    const struct xb_backup_options options = {
+        .root_fd = tree.fd, .root_name = "root", .threads = 8, .budget = volume->budget};
+    volume->err = (struct xb_error)XB_ERROR_INIT;
+    volume->r = xb_backup_run(repository, &options, &volume->result, &volume->err);
+    return NULL;
+}
+
+/* Four backups with eight threads each share a budget that is enough for few files at a time. */
+static void one_budget(void **state)
+{
+    (void)state;
+    struct xb_budget budget = XB_BUDGET_INIT((size_t)3 * MIB);
+    struct volume volumes[4] = {{.budget = &budget}};
+    for (size_t i = 0; i < 4; i++) {
+        volumes[i] = (struct volume){.budget = &budget};
+        assert_int_equal(pthread_create(&volumes[i].thread, NULL, back_up_volume, &volumes[i]), 0);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        pthread_join(volumes[i].thread, NULL);
+        assert_int_equal(volumes[i].r, 0);
+        assert_string_equal(volumes[i].result.root.object.text, volumes[0].result.root.object.text);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        xb_backup_result_free(&volumes[i].result);
+    }
+    assert_int_equal(budget.reserved, 0);
+    assert_true(budget.peak <= budget.max);
+    xb_budget_trim(&budget);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(same_objects, setup, teardown),
-        cmocka_unit_test_setup_teardown(stored_by_many, setup, teardown)};
+        cmocka_unit_test_setup_teardown(stored_by_many, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_budget, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
