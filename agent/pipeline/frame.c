@@ -66,6 +66,13 @@ static int wrap(struct xb_error *err, const struct frame *frame)
     return xb_error_wrap(err, "folder '%.300s'", path ? path : frame->name);
 }
 
+/* An entry could not be kept: the scratch folder is full, or the memory. */
+static void fail_entry(struct frame *frame, struct xb_error *err)
+{
+    (void)!wrap(err, frame);
+    xb_backup_fail(frame->backup, err);
+}
+
 static void enlist(struct backup *backup, struct frame *frame)
 {
     pthread_mutex_lock(&backup->lock);
@@ -137,7 +144,7 @@ static int write_frame(struct frame *frame, struct xb_entry *ret, struct xb_erro
                                    &entry.object, &summary, err);
     if (r < 0) {
         xb_entry_free(&entry);
-        return r;
+        return wrap(err, frame);
     }
     entry.summary = summary;
     if (frame->parent) {
@@ -175,7 +182,7 @@ static void add_folder(struct frame *frame, struct xb_entry *entry,
     int r = xb_directory_builder_add_over(frame->builder, entry, before, &err);
     pthread_mutex_unlock(&frame->lock);
     if (r < 0) {
-        xb_backup_fail(frame->backup, &err);
+        fail_entry(frame, &err);
     }
 }
 
@@ -217,7 +224,7 @@ void xb_frame_add(struct frame *frame, struct xb_entry *entry)
     int r = xb_directory_builder_add(frame->builder, entry, &err);
     pthread_mutex_unlock(&frame->lock);
     if (r < 0) {
-        xb_backup_fail(frame->backup, &err);
+        fail_entry(frame, &err);
     }
 }
 
@@ -234,7 +241,7 @@ void xb_frame_keep(struct frame *frame, const struct keep *keeps, size_t count)
     }
     pthread_mutex_unlock(&frame->lock);
     if (r < 0) {
-        xb_backup_fail(frame->backup, &err);
+        fail_entry(frame, &err);
     }
 }
 
