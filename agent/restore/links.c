@@ -169,7 +169,7 @@ static void change(struct xb_links *links, const char *id, uint32_t window)
     const char *path = NULL;
     pthread_mutex_lock(&links->lock);
     struct slot *slot = links->slots ? find_slot(links, id, &path) : NULL;
-    if (path) {
+    if (path && slot->window != WINDOW_FAILED) { /* that may be known before it is all planned */
         slot->window = window;
     }
     pthread_mutex_unlock(&links->lock);
