@@ -484,8 +484,8 @@ int xb_free_ext(const struct xb_free_source *source, const unsigned char *super,
     if (r < 0) {
         return r;
     }
-    XB_CLEANUP(xb_freep) unsigned char *table = malloc(ext.block_bytes);
-    XB_CLEANUP(xb_freep) unsigned char *bitmap = malloc(ext.block_bytes);
+    XB_CLEANUP(xb_freep) unsigned char *table = malloc(XB_FREE_BLOCK_BYTES_MAX);
+    XB_CLEANUP(xb_freep) unsigned char *bitmap = malloc(XB_FREE_BLOCK_BYTES_MAX);
     if (!table || !bitmap) {
         return xb_error_no_memory(err, "a file system's maps");
     }

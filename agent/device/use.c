@@ -15,12 +15,13 @@ static bool find_mount(const char *path, dev_t number, char ret[XB_DEVICE_USER_B
 {
     XB_CLEANUP(xb_fclosep) FILE *file = fopen(path, "re");
     char line[LINE_BYTES];
+    char wanted[32];
+    snprintf(wanted, sizeof wanted, "%u:%u", major(number), minor(number));
     for (int i = 0; file && i < LINES_MAX && fgets(line, sizeof line, file); i++) {
-        unsigned a = 0;
-        unsigned b = 0;
+        char device[32];
         char place[161];
-        if (sscanf(line, "%*s %*s %u:%u %*s %160s", &a, &b, place) == 3 && a == major(number) &&
-            b == minor(number)) {
+        if (sscanf(line, "%*s %*s %31s %*s %160s", device, place) == 2 &&
+            strcmp(device, wanted) == 0) {
             snprintf(ret, XB_DEVICE_USER_BYTES, "mounted at %s", place);
             return true;
         }
