@@ -4,9 +4,8 @@
  * entry by entry they are the folders they would be in memory. What is kept of a parent is taken
  * over.
  */
-#include "tests/harness/repository_probe.h"
-
 #include "shared/repository/directory_internal.h"
+#include "tests/harness/opened_repository.h"
 #include "tests/harness/property.h"
 
 enum { MANY = 30000, FEW = 40 };
@@ -14,25 +13,6 @@ enum { MANY = 30000, FEW = 40 };
 #define OBJECT "fcab135b7e0a6e8bae2398343da4be9a"
 #define NAMED(name, type) "{\"name\":\"" name "\",\"type\":\"" type "\",\"obj\":\"" OBJECT "\"}"
 #define LIST(entries) "{\"stream\":\"kopia:directory\",\"entries\":[" entries "]}"
-
-static struct xb_store *store;
-static struct xb_repository *repository;
-
-static int setup(void **state)
-{
-    (void)state;
-    store = probe_repository_store();
-    repository = probe_open(store);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    xb_repository_free(repository);
-    xb_store_free(store);
-    return 0;
-}
 
 /* By turns a file, a folder, a fifo, a name that is no UTF-8 and one that is called as that is
  * stored. */

@@ -2,32 +2,13 @@
  *
  * Directory objects: kopia's bytes to the letter, and whatever else kopia may have written is read.
  */
-#include "tests/harness/repository_probe.h"
-
 #include "shared/codec/text.h"
 #include "shared/repository/directory.h"
 
+#include "tests/harness/opened_repository.h"
+
 #define OBJECT "fcab135b7e0a6e8bae2398343da4be9a"
 #define STREAM "{\"stream\":\"kopia:directory\","
-
-static struct xb_store *store;
-static struct xb_repository *repository;
-
-static int setup(void **state)
-{
-    (void)state;
-    store = probe_repository_store();
-    repository = probe_open(store);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    xb_repository_free(repository);
-    xb_store_free(store);
-    return 0;
-}
 
 static int64_t time_of(const char *text)
 {

@@ -3,8 +3,6 @@
  * A flush makes everything durable in an order in which nothing can be lost: whatever fails, and
  * whatever others do meanwhile, what is indexed is there, and what was reused is still there.
  */
-#include "tests/harness/repository_probe.h"
-
 #include "shared/base/clock.h"
 #include "shared/codec/json.h"
 #include "shared/codec/text.h"
@@ -12,25 +10,7 @@
 #include "shared/store/fault/fault.h"
 #include "tests/harness/fake_clock.h"
 #include "tests/harness/hook_store.h"
-
-static struct xb_store *store;
-static struct xb_repository *repository;
-
-static int setup(void **state)
-{
-    (void)state;
-    store = probe_repository_store();
-    repository = probe_open(store);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    xb_repository_free(repository);
-    xb_store_free(store);
-    return 0;
-}
+#include "tests/harness/opened_repository.h"
 
 static void stat_content(struct xb_repository *from, const struct xb_content_id *id,
                          struct xb_content_info *ret)

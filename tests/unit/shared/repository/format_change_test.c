@@ -3,30 +3,11 @@
  * The owner changes a repository while it is in use: another password, or a promise to lock its
  * blobs in the store.
  */
-#include "tests/harness/repository_probe.h"
-
 #include "shared/base/clock.h"
 #include "shared/crypto/aead.h"
 #include "shared/repository/state.h"
 
-static struct xb_store *store;
-static struct xb_repository *repository;
-
-static int setup(void **state)
-{
-    (void)state;
-    store = probe_repository_store();
-    repository = probe_open(store);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    xb_repository_free(repository);
-    xb_store_free(store);
-    return 0;
-}
+#include "tests/harness/opened_repository.h"
 
 /* Puts a kopia.blobcfg of that plain text. */
 static void put_config(const struct xb_format_keys *keys, const char *config)

@@ -3,30 +3,11 @@
  * Manifests: what is put is found again by its labels, what others put is understood, and the
  * newest of each id counts.
  */
-#include "tests/harness/repository_probe.h"
-
 #include "shared/codec/text.h"
 #include "shared/compress/compress.h"
 #include "shared/repository/snapshot.h"
 
-static struct xb_store *store;
-static struct xb_repository *repository;
-
-static int setup(void **state)
-{
-    (void)state;
-    store = probe_repository_store();
-    repository = probe_open(store);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    xb_repository_free(repository);
-    xb_store_free(store);
-    return 0;
-}
+#include "tests/harness/opened_repository.h"
 
 struct found {
     struct xb_manifest *list;

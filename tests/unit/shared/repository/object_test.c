@@ -3,32 +3,12 @@
  * Objects: what we write is what kopia writes, what kopia may have written is read, and what does
  * not fit together is refused.
  */
-#include "tests/harness/repository_probe.h"
-
 #include "shared/repository/splitter.h"
 #include "tests/harness/object_chunks.h"
+#include "tests/harness/opened_repository.h"
 #include "tests/harness/property.h"
 
 enum { BIG_BYTES = 1 << 20 };
-
-static struct xb_store *store;
-static struct xb_repository *repository;
-
-static int setup(void **state)
-{
-    (void)state;
-    store = probe_repository_store();
-    repository = probe_open(store);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    xb_repository_free(repository);
-    xb_store_free(store);
-    return 0;
-}
 
 static void fill(unsigned char *data, size_t len)
 {

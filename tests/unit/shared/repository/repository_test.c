@@ -3,32 +3,12 @@
  * Making and opening repositories, and their contents: stored once, found by everyone after a
  * flush, refused when they are not what their name says.
  */
-#include "tests/harness/repository_probe.h"
-
 #include "shared/base/clock.h"
 #include "shared/codec/json.h"
 #include "shared/repository/state.h"
 #include "tests/harness/format_probe.h"
 #include "tests/harness/hook_store.h"
-
-static struct xb_store *store;
-static struct xb_repository *repository;
-
-static int setup(void **state)
-{
-    (void)state;
-    store = probe_repository_store();
-    repository = probe_open(store);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    xb_repository_free(repository);
-    xb_store_free(store);
-    return 0;
-}
+#include "tests/harness/opened_repository.h"
 
 static int open_with(const char *text, struct xb_repository **ret, struct xb_error *err)
 {

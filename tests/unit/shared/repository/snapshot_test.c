@@ -3,10 +3,10 @@
  * Snapshots: kopia's record to the letter; nothing is published that could not be read again; what
  * cannot be read is named, not left out.
  */
-#include "tests/harness/repository_probe.h"
-
 #include "shared/codec/text.h"
 #include "shared/repository/snapshot.h"
+
+#include "tests/harness/opened_repository.h"
 
 /* A record of Velero's. */
 static const char veleros[] =
@@ -21,25 +21,6 @@ static const char veleros[] =
     "\"size\":70650082,\"files\":319,\"symlinks\":2,\"dirs\":14,\"maxTime\":"
     "\"2026-11-23T01:02:03.608439734Z\",\"numFailed\":0}},\"tags\":{\"snapshot-requester\":"
     "\"snapshot-pod-volume\",\"snapshot-uploader\":\"kopia\"},\"pins\":[\"velero-pin\"]}";
-
-static struct xb_store *store;
-static struct xb_repository *repository;
-
-static int setup(void **state)
-{
-    (void)state;
-    store = probe_repository_store();
-    repository = probe_open(store);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    xb_repository_free(repository);
-    xb_store_free(store);
-    return 0;
-}
 
 /* veleros with the first `from` replaced. */
 static char *changed(const char *from, const char *to)
