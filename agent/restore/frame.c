@@ -128,7 +128,10 @@ mode_t xb_restore_umask(void)
     size_t cap = 0;
     FILE *file = fopen("/proc/self/status", "re");
     while (file && getline(&line, &cap, file) > 0) {
-        if (sscanf(line, "Umask: %o", &mask) == 1) {
+        char *end = NULL;
+        unsigned long bits = strncmp(line, "Umask:", 6) == 0 ? strtoul(line + 6, &end, 8) : 0;
+        if (end && end > line + 6 && bits <= ALL_BITS) {
+            mask = (unsigned)bits;
             break;
         }
     }

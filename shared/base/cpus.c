@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shared/base/cpus.h"
 
-#include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "shared/base/cleanup.h"
@@ -12,10 +12,11 @@ enum { TEXT_BYTES = 4096 };
 
 unsigned xb_cpus_of_quota(const char *text)
 {
-    int64_t quota = 0;
-    int64_t period = 0;
-    if (sscanf(text, "%" SCNd64 " %" SCNd64, &quota, &period) != 2 || quota <= 0 || period <= 0 ||
-        quota / period >= 1024) {
+    char *rest = NULL;
+    char *end = NULL;
+    long long quota = strtoll(text, &rest, 10);
+    long long period = strtoll(rest, &end, 10);
+    if (rest == text || end == rest || quota <= 0 || period <= 0 || quota / period >= 1024) {
         return 0;
     }
     return (unsigned)((quota + period - 1) / period);

@@ -224,7 +224,7 @@ static int check_after(struct putting *put, struct xb_index_listing *ret_after, 
 static int tell_put(const struct putting *put, struct xb_index_put *ret, struct xb_error *err)
 {
     struct xb_index_put told = {.count = put->shard_count};
-    told.blobs = calloc(put->shard_count, sizeof *told.blobs);
+    told.blobs = calloc((size_t)put->shard_count + 1, sizeof *told.blobs);
     int r = told.blobs ? 0 : xb_error_no_memory(err, "the session's index");
     for (unsigned i = 0; r == 0 && i < put->shard_count; i++) {
         told.names_hash += xb_fnv1a(put->shards[i].name);

@@ -155,8 +155,8 @@ static int append(struct xb_pack *pack, struct xb_packing *packings, size_t coun
     for (size_t i = 0; i < count; i++) {
         room += parts_of(&packings[i]);
     }
-    XB_CLEANUP(xb_freep) struct iovec *parts = calloc(room, sizeof *parts);
-    XB_CLEANUP(xb_freep) struct xb_index_entry **entries = calloc(count, sizeof(void *));
+    XB_CLEANUP(xb_freep) struct iovec *parts = calloc(room + 1, sizeof *parts);
+    XB_CLEANUP(xb_freep) struct xb_index_entry **entries = calloc(count + 1, sizeof(void *));
     if (!parts || !entries) {
         return xb_error_no_memory(err, "contents to pack");
     }
