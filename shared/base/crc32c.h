@@ -2,7 +2,7 @@
  *
  * crc32c.h - the CRC with Castagnoli's polynomial.
  *
- * What for:  checksums inside S2 streams.
+ * What for:  checksums inside S2 streams, of S3's objects, and of file systems.
  * Threads:   any.    Blocking: never (pure but for its tables, made once).
  * Source:    RFC 3720, appendix B.4.
  */

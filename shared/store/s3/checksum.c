@@ -3,8 +3,10 @@
 
 #include <endian.h>
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
+#include <zlib.h>
+
+#include "shared/base/crc32c.h"
 
 static const struct {
     const char *name, *header;
@@ -51,48 +53,9 @@ int xb_s3_checksum_parse(const char *name, enum xb_s3_checksum *ret, struct xb_e
                         name);
 }
 
-/* Eight tables per polynomial: eight bytes per step. */
-static uint32_t tables[2][8][256];
-static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
-
-static void fill_tables(void)
-{
-    static const uint32_t polynomials[2] = {0xEDB88320U, 0x82F63B78U}; /* bits reversed */
-    for (int p = 0; p < 2; p++) {
-        for (uint32_t i = 0; i < 256; i++) {
-            uint32_t crc = i;
-            for (int bit = 0; bit < 8; bit++) {
-                crc = crc >> 1 ^ (crc & 1 ? polynomials[p] : 0);
-            }
-            tables[p][0][i] = crc;
-        }
-        for (uint32_t i = 0; i < 256; i++) {
-            for (int t = 1; t < 8; t++) {
-                uint32_t before = tables[p][t - 1][i];
-                tables[p][t][i] = before >> 8 ^ tables[p][0][before & 255];
-            }
-        }
-    }
-}
-
 uint32_t xb_s3_crc(enum xb_s3_checksum which, uint32_t crc, const void *data, size_t len)
 {
-    pthread_once(&tables_once, fill_tables);
-    const uint32_t(*t)[256] = tables[which == XB_S3_CRC32C];
-    const unsigned char *at = data;
-    crc = ~crc;
-    for (; len >= 8; at += 8, len -= 8) {
-        uint64_t word;
-        memcpy(&word, at, sizeof word);
-        word = le64toh(word) ^ crc;
-        crc = t[7][word & 255] ^ t[6][word >> 8 & 255] ^ t[5][word >> 16 & 255] ^
-              t[4][word >> 24 & 255] ^ t[3][word >> 32 & 255] ^ t[2][word >> 40 & 255] ^
-              t[1][word >> 48 & 255] ^ t[0][word >> 56];
-    }
-    for (; len > 0; at++, len--) {
-        crc = crc >> 8 ^ t[0][(crc ^ *at) & 255];
-    }
-    return ~crc;
+    return which == XB_S3_CRC32C ? xb_crc32c(crc, data, len) : (uint32_t)crc32_z(crc, data, len);
 }
 
 static const EVP_MD *digest_of(enum xb_s3_checksum which)
