@@ -71,12 +71,6 @@ int xb_buf_printf(struct xb_buf *buf, struct xb_error *err, const char *format, 
     return xb_buf_append(buf, text, (size_t)len, err);
 }
 
-int xb_buf_append_be16(struct xb_buf *buf, uint16_t value, struct xb_error *err)
-{
-    unsigned char bytes[2] = {(unsigned char)(value >> 8), (unsigned char)value};
-    return xb_buf_append(buf, bytes, sizeof bytes, err);
-}
-
 int xb_buf_append_be32(struct xb_buf *buf, uint32_t value, struct xb_error *err)
 {
     unsigned char bytes[4] = {(unsigned char)(value >> 24), (unsigned char)(value >> 16),

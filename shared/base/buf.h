@@ -38,8 +38,7 @@ int xb_buf_append_str(struct xb_buf *buf, const char *text, struct xb_error *err
 int xb_buf_printf(struct xb_buf *buf, struct xb_error *err, const char *format, ...) XB_MUST_CHECK
     XB_PRINTF(3, 4);
 
-/* Big-endian numbers, as kopia's formats have them. */
-int xb_buf_append_be16(struct xb_buf *buf, uint16_t value, struct xb_error *err) XB_MUST_CHECK;
+/* Big-endian, as kopia's formats have numbers. */
 int xb_buf_append_be32(struct xb_buf *buf, uint32_t value, struct xb_error *err) XB_MUST_CHECK;
 
 /* Drops the first `count` bytes (at most len). */

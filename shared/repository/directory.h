@@ -185,8 +185,6 @@ int xb_directory_next(struct xb_directory_cursor *cursor, struct xb_entry **ret,
                       struct xb_error *err) XB_MUST_CHECK;
 /* What xb_directory_builder_keep_text takes of the present entry, until the next call. */
 const struct xb_entry_text *xb_directory_cursor_text(const struct xb_directory_cursor *cursor);
-/* Bytes of the directory's text: how large it would be in memory. */
-uint64_t xb_directory_cursor_length(const struct xb_directory_cursor *cursor);
 /* The entries so far, and the summary if it has been passed: both are whole at the end. */
 const struct xb_directory_tally *
 xb_directory_cursor_tally(const struct xb_directory_cursor *cursor);

@@ -95,11 +95,6 @@ size_t xb_directory_cursor_wait(struct xb_directory_cursor *cursor, size_t held)
     return held + xb_directory_cursor_memory(cursor);
 }
 
-uint64_t xb_directory_cursor_length(const struct xb_directory_cursor *cursor)
-{
-    return cursor->object.length;
-}
-
 const struct xb_directory_tally *xb_directory_cursor_tally(const struct xb_directory_cursor *cursor)
 {
     return &cursor->tally;

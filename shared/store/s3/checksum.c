@@ -30,11 +30,6 @@ const char *xb_s3_checksum_header(enum xb_s3_checksum which)
     return kinds[which].header;
 }
 
-size_t xb_s3_checksum_bytes(enum xb_s3_checksum which)
-{
-    return kinds[which].bytes;
-}
-
 int xb_s3_checksum_parse(const char *name, enum xb_s3_checksum *ret, struct xb_error *err)
 {
     if (!name || !name[0]) {

@@ -32,7 +32,6 @@ enum { XB_S3_DIGEST_BYTES_MAX = 32, XB_S3_DIGEST_TEXT_BYTES = 48 };
 const char *xb_s3_checksum_name(enum xb_s3_checksum which);
 /* The header of an object's checksum in small letters ("x-amz-checksum-crc32"); NULL for MD5. */
 const char *xb_s3_checksum_header(enum xb_s3_checksum which);
-size_t xb_s3_checksum_bytes(enum xb_s3_checksum which);
 /* "" is none; NULL is CRC32. INVALID names those known. */
 int xb_s3_checksum_parse(const char *name, enum xb_s3_checksum *ret,
                          struct xb_error *err) XB_MUST_CHECK;
