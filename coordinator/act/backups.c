@@ -129,13 +129,14 @@ static bool is_old(const struct xb_run *run, xb_json *object)
 enum xb_plan xb_plan_backups(void *context, const char *key, int64_t now_ns, struct xb_action *ret)
 {
     struct xb_coordinator *coordinator = context;
-    xb_json *backup = xb_kube_informer_get(coordinator->backups, key);
+    xb_json *backup = xb_kube_informer_get(coordinator->watched[XB_WATCH_BACKUPS], key);
     if (!backup || xb_json_get(backup, "metadata.deletionTimestamp")) {
         xb_run_drop(&coordinator->backup_runs, key);
         return XB_PLAN_NONE;
     }
     const char *phase = xb_json_str(backup, "status.phase", "");
-    if (xb_velero_backup_phase_final(phase) || !xb_kube_informer_synced(coordinator->pvbs)) {
+    if (xb_velero_backup_phase_final(phase) ||
+        !xb_kube_informer_synced(coordinator->watched[XB_WATCH_PVBS])) {
         xb_run_drop(&coordinator->backup_runs, key);
         return XB_PLAN_NONE;
     }
@@ -149,8 +150,8 @@ enum xb_plan xb_plan_backups(void *context, const char *key, int64_t now_ns, str
                                   .deadline_ns = run->deadline_ns,
                                   .running_max = coordinator->options->backups_max};
     struct queue_view view = {key, xb_json_int(backup, "status.queuePosition", 0), &facts};
-    xb_kube_informer_each(coordinator->backups, look_at_queue, &view);
-    facts.volumes_open = count_open(coordinator, run, coordinator->pvbs, now_ns);
+    xb_kube_informer_each(coordinator->watched[XB_WATCH_BACKUPS], look_at_queue, &view);
+    facts.volumes_open = count_open(coordinator, run, coordinator->watched[XB_WATCH_PVBS], now_ns);
     const struct xb_step_result step = xb_plan_backup(&facts);
     if (step.step == XB_STEP_NONE) {
         return XB_PLAN_NONE;
@@ -161,9 +162,9 @@ enum xb_plan xb_plan_backups(void *context, const char *key, int64_t now_ns, str
     struct xb_step_work *work = make_work(coordinator, backup, run, &step);
     if (work && step.step == XB_STEP_PUBLISH) {
         work->timed_out = facts.volumes_open > 0;
-        xb_kube_informer_each(coordinator->pvbs, add_order, work);
+        xb_kube_informer_each(coordinator->watched[XB_WATCH_PVBS], add_order, work);
     } else if (work && step.step == XB_STEP_WORK) {
-        xb_kube_informer_each(coordinator->leases, add_lease, work);
+        xb_kube_informer_each(coordinator->watched[XB_WATCH_NODES], add_lease, work);
     }
     return wait_or_act(work, &step, xb_act_backup, ret);
 }
@@ -171,8 +172,8 @@ enum xb_plan xb_plan_backups(void *context, const char *key, int64_t now_ns, str
 enum xb_plan xb_plan_restores(void *context, const char *key, int64_t now_ns, struct xb_action *ret)
 {
     struct xb_coordinator *coordinator = context;
-    xb_json *restore = xb_kube_informer_get(coordinator->restores, key);
-    if (!restore || !xb_kube_informer_synced(coordinator->pvrs)) {
+    xb_json *restore = xb_kube_informer_get(coordinator->watched[XB_WATCH_RESTORES], key);
+    if (!restore || !xb_kube_informer_synced(coordinator->watched[XB_WATCH_PVRS])) {
         xb_run_drop(&coordinator->restore_runs, key);
         return XB_PLAN_NONE;
     }
@@ -184,7 +185,7 @@ enum xb_plan xb_plan_restores(void *context, const char *key, int64_t now_ns, st
         .phase = xb_json_str(restore, "status.phase", ""),
         .deleting = xb_json_get(restore, "metadata.deletionTimestamp") != NULL,
         .worked = run->worked,
-        .volumes_open = count_open(coordinator, run, coordinator->pvrs, now_ns),
+        .volumes_open = count_open(coordinator, run, coordinator->watched[XB_WATCH_PVRS], now_ns),
         .now_ns = now_ns,
         .deadline_ns = run->deadline_ns};
     const struct xb_step_result step = xb_plan_restore(&facts);
@@ -198,7 +199,7 @@ enum xb_plan xb_plan_restores(void *context, const char *key, int64_t now_ns, st
     struct xb_step_work *work = make_work(coordinator, restore, run, &step);
     if (work && step.step == XB_STEP_PUBLISH) {
         work->timed_out = facts.volumes_open > 0;
-        xb_kube_informer_each(coordinator->pvrs, add_order, work);
+        xb_kube_informer_each(coordinator->watched[XB_WATCH_PVRS], add_order, work);
     }
     return wait_or_act(work, &step, xb_act_restore, ret);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Wiring: what is watched, which keys a change makes dirty, who leads. */
+ * The daemon made and ended; who leads. */
 #include "coordinator/act/coordinator.h"
 
 #include <errno.h>
@@ -18,141 +18,26 @@
 
 enum { WORKERS = 6, QUEUE_MAX = 256, TICK_MS = 15 * 1000 };
 
-static bool mark_backup(void *context, const char *key, xb_json *object)
-{
-    struct xb_coordinator *coordinator = context;
-    if (!xb_velero_backup_phase_final(xb_json_str(object, "status.phase", ""))) {
-        xb_control_dirty(coordinator->backup_control, key);
-    }
-    return true;
-}
-
-static bool mark_restore(void *context, const char *key, xb_json *object)
-{
-    struct xb_coordinator *coordinator = context;
-    if (!xb_velero_backup_phase_final(xb_json_str(object, "status.phase", "")) ||
-        xb_json_get(object, "metadata.deletionTimestamp")) {
-        xb_control_dirty(coordinator->restore_control, key);
-    }
-    return true;
-}
-
-static bool mark_location(void *context, const char *key, xb_json *object)
-{
-    struct xb_coordinator *coordinator = context;
-    (void)object;
-    xb_control_dirty(coordinator->location_control, key);
-    return true;
-}
-
-/* A backup that ends makes room for those in the queue: all open ones are looked at. */
-static void on_backup(void *context, const char *key, xb_json *object)
-{
-    struct xb_coordinator *coordinator = context;
-    (void)object;
-    xb_control_dirty(coordinator->backup_control, key);
-    xb_kube_informer_each(coordinator->backups, mark_backup, coordinator);
-}
-
-static void on_restore(void *context, const char *key, xb_json *object)
-{
-    struct xb_coordinator *coordinator = context;
-    (void)object;
-    xb_control_dirty(coordinator->restore_control, key);
-}
-
-static void on_location(void *context, const char *key, xb_json *object)
-{
-    struct xb_coordinator *coordinator = context;
-    (void)object;
-    xb_control_dirty(coordinator->location_control, key);
-}
-
-static void on_download(void *context, const char *key, xb_json *object)
-{
-    struct xb_coordinator *coordinator = context;
-    (void)object;
-    xb_control_dirty(coordinator->download_control, key);
-}
-
-static void on_status_request(void *context, const char *key, xb_json *object)
-{
-    struct xb_coordinator *coordinator = context;
-    (void)object;
-    xb_control_dirty(coordinator->status_control, key);
-}
-
-/* An order changed: whoever waits for it looks again when it has ended, or is gone. */
-static void on_backup_order(void *context, const char *key, xb_json *object)
-{
-    struct xb_coordinator *coordinator = context;
-    (void)key;
-    if (!object || xb_velero_data_phase_final(xb_json_str(object, "status.phase", ""))) {
-        xb_kube_informer_each(coordinator->backups, mark_backup, coordinator);
-    }
-}
-
-static void on_restore_order(void *context, const char *key, xb_json *object)
-{
-    struct xb_coordinator *coordinator = context;
-    (void)key;
-    if (!object || xb_velero_data_phase_final(xb_json_str(object, "status.phase", ""))) {
-        xb_kube_informer_each(coordinator->restores, mark_restore, coordinator);
-    }
-}
-
-/* A node reports every few seconds; only another report than its last one is news. */
-static void on_lease(void *context, const char *key, xb_json *object)
-{
-    struct xb_coordinator *coordinator = context;
-    xb_json *annotations = object ? xb_json_get(object, "metadata.annotations") : NULL;
-    xb_json *text = NULL;
-    xb_json *last = NULL;
-    if (annotations) {
-        (void)json_object_object_get_ex(annotations, XB_STORES_SEEN_ANNOTATION, &text);
-    }
-    const char *now = text ? json_object_get_string(text) : "";
-    if (json_object_object_get_ex(coordinator->nodes_seen, key, &last) &&
-        strcmp(json_object_get_string(last), now) == 0) {
-        return;
-    }
-    xb_json_put_text(coordinator->nodes_seen, key, now);
-    coordinator->stores_generation++;
-    xb_kube_informer_each(coordinator->locations, mark_location, coordinator);
-}
-
 static void on_tick(void *context)
 {
-    struct xb_coordinator *coordinator = context;
-    xb_kube_informer_each(coordinator->backups, mark_backup, coordinator);
-    xb_kube_informer_each(coordinator->restores, mark_restore, coordinator);
-    xb_kube_informer_each(coordinator->locations, mark_location, coordinator);
+    xb_watched_tick(context);
 }
 
 /* ---- leading ---- */
-
-static void pause_all(struct xb_coordinator *coordinator, bool paused)
-{
-    xb_control_pause(coordinator->backup_control, paused);
-    xb_control_pause(coordinator->restore_control, paused);
-    xb_control_pause(coordinator->location_control, paused);
-    xb_control_pause(coordinator->download_control, paused);
-    xb_control_pause(coordinator->status_control, paused);
-}
 
 static void on_started(void *context)
 {
     struct xb_coordinator *coordinator = context;
     xb_log_info("leading");
-    pause_all(coordinator, false);
-    on_tick(coordinator);
+    xb_watched_pause(coordinator, false);
+    xb_watched_tick(coordinator);
 }
 
 static void on_lost(void *context)
 {
     struct xb_coordinator *coordinator = context;
     xb_log_warning("not leading any more: what is under way is given up");
-    pause_all(coordinator, true);
+    xb_watched_pause(coordinator, true);
 }
 
 static void on_lease_stopped(void *context)
@@ -166,70 +51,11 @@ static void on_signal(void *context, int signal_number)
     struct xb_coordinator *coordinator = context;
     (void)signal_number;
     xb_log_info("ending: what is under way is taken up by the next start");
-    xb_control_stop(coordinator->backup_control);
-    xb_control_stop(coordinator->restore_control);
-    xb_control_stop(coordinator->location_control);
+    xb_watched_stop(coordinator);
     xb_kube_lease_stop(coordinator->lease, on_lease_stopped);
 }
 
 /* ---- wiring ---- */
-
-static int make_control(struct xb_coordinator *coordinator, const char *name,
-                        xb_control_plan_fn *plan, struct xb_control **ret, struct xb_error *err)
-{
-    const struct xb_control_options options = {.name = name,
-                                               .loop = coordinator->loop,
-                                               .workers = coordinator->workers,
-                                               .plan = plan,
-                                               .context = coordinator,
-                                               .actions_max = 2};
-    int r = xb_control_new(&options, ret, err);
-    if (r == 0) {
-        xb_control_pause(*ret, true);
-    }
-    return r;
-}
-
-static int make_controls(struct xb_coordinator *c, struct xb_error *err)
-{
-    int r = make_control(c, "backup", xb_plan_backups, &c->backup_control, err);
-    if (r < 0 || (r = make_control(c, "restore", xb_plan_restores, &c->restore_control, err)) < 0 ||
-        (r = make_control(c, "location", xb_plan_locations, &c->location_control, err)) < 0 ||
-        (r = make_control(c, "download", xb_plan_downloads, &c->download_control, err)) < 0) {
-        return r;
-    }
-    return make_control(c, "status-request", xb_plan_status_requests, &c->status_control, err);
-}
-
-static int make_informers(struct xb_coordinator *c, struct xb_error *err)
-{
-    const struct {
-        const struct xb_kube_resource *resource;
-        void (*on_change)(void *, const char *, xb_json *);
-        struct xb_kube_informer **ret;
-        const char *selector;
-    } watched[] = {{&xb_velero_locations, on_location, &c->locations, NULL},
-                   {&xb_coordination_leases, on_lease, &c->leases, XB_NODE_LEASE_LABEL},
-                   {&xb_velero_pvbs, on_backup_order, &c->pvbs, NULL},
-                   {&xb_velero_pvrs, on_restore_order, &c->pvrs, NULL},
-                   {&xb_velero_backups, on_backup, &c->backups, NULL},
-                   {&xb_velero_restores, on_restore, &c->restores, NULL},
-                   {&xb_velero_downloads, on_download, &c->downloads, NULL},
-                   {&xb_velero_status_requests, on_status_request, &c->status_requests, NULL}};
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < sizeof watched / sizeof watched[0]; i++) {
-        const struct xb_kube_informer_options options = {.loop = c->loop,
-                                                         .client = c->client,
-                                                         .resource = watched[i].resource,
-                                                         .namespace = c->options->namespace,
-                                                         .label_selector = watched[i].selector,
-                                                         .trim = xb_kube_trim_managed_fields,
-                                                         .on_change = watched[i].on_change,
-                                                         .context = c};
-        r = xb_kube_informer_new(&options, watched[i].ret, err);
-    }
-    return r;
-}
 
 static int make_lease(struct xb_coordinator *coordinator, struct xb_error *err)
 {
@@ -295,8 +121,7 @@ static int start(struct xb_coordinator *coordinator, struct xb_error *err)
         (r = xb_downloads_start(coordinator, err)) < 0 ||
         (r = xb_loop_new(&coordinator->loop, err)) < 0 ||
         (r = xb_workers_new(WORKERS, QUEUE_MAX, &coordinator->workers, err)) < 0 ||
-        (r = make_controls(coordinator, err)) < 0 || (r = make_informers(coordinator, err)) < 0 ||
-        (r = make_lease(coordinator, err)) < 0 ||
+        (r = xb_watched_start(coordinator, err)) < 0 || (r = make_lease(coordinator, err)) < 0 ||
         (r = xb_timer_new(coordinator->loop, on_tick, coordinator, &coordinator->timer, err)) < 0) {
         return r;
     }
@@ -316,19 +141,7 @@ static void free_runs(struct xb_run **list)
 static void stop(struct xb_coordinator *c)
 {
     xb_metrics_server_free(c->metrics);
-    xb_control_free(c->backup_control);
-    xb_control_free(c->restore_control);
-    xb_control_free(c->location_control);
-    xb_control_free(c->download_control);
-    xb_control_free(c->status_control);
-    xb_kube_informer_free(c->backups);
-    xb_kube_informer_free(c->restores);
-    xb_kube_informer_free(c->locations);
-    xb_kube_informer_free(c->pvbs);
-    xb_kube_informer_free(c->pvrs);
-    xb_kube_informer_free(c->downloads);
-    xb_kube_informer_free(c->status_requests);
-    xb_kube_informer_free(c->leases);
+    xb_watched_free(c);
     free_runs(&c->backup_runs);
     free_runs(&c->restore_runs);
     free_runs(&c->location_runs);

@@ -343,7 +343,7 @@ enum xb_plan xb_plan_downloads(void *context, const char *key, int64_t now_ns,
                                struct xb_action *ret)
 {
     struct xb_coordinator *coordinator = context;
-    xb_json *request = xb_kube_informer_get(coordinator->downloads, key);
+    xb_json *request = xb_kube_informer_get(coordinator->watched[XB_WATCH_DOWNLOADS], key);
     struct xb_error err = XB_ERROR_INIT;
     int64_t expires_ns = 0;
     enum xb_plan plan = XB_PLAN_NONE;
@@ -413,7 +413,7 @@ enum xb_plan xb_plan_status_requests(void *context, const char *key, int64_t now
                                      struct xb_action *ret)
 {
     struct xb_coordinator *coordinator = context;
-    xb_json *request = xb_kube_informer_get(coordinator->status_requests, key);
+    xb_json *request = xb_kube_informer_get(coordinator->watched[XB_WATCH_STATUS_REQUESTS], key);
     struct xb_error err = XB_ERROR_INIT;
     int64_t processed_ns = 0;
     enum xb_plan plan = XB_PLAN_NONE;

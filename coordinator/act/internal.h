@@ -24,7 +24,31 @@
 #include "shared/velero/location.h"
 #include "shared/velero/velero.h"
 
-enum { XB_RUNS_MAX = 10000, XB_PATH_BYTES = 1024, XB_NODE_REPORT_S = 60 };
+enum {
+    XB_RUNS_MAX = 10000,
+    XB_PATH_BYTES = 1024,
+    XB_NODE_REPORT_S = 60,
+    XB_COORDINATOR_ACTIONS_MAX = 2
+};
+
+/* What is watched. The table in watched.c says how. */
+enum xb_watched {
+    XB_WATCH_LOCATIONS,
+    XB_WATCH_NODES, /* the agents' leases */
+    XB_WATCH_PVBS,
+    XB_WATCH_PVRS,
+    XB_WATCH_BACKUPS,
+    XB_WATCH_RESTORES,
+    XB_WATCH_DOWNLOADS,
+    XB_WATCH_STATUS_REQUESTS,
+    XB_WATCHED_COUNT
+};
+
+struct xb_coordinator;
+struct xb_watch {
+    struct xb_coordinator *coordinator;
+    enum xb_watched kind;
+};
 
 /* What a backup or restore under way knows; lost with the process, and made again. */
 struct xb_run {
@@ -53,10 +77,9 @@ struct xb_coordinator {
     struct xb_kube_lease *lease;
     struct xb_timer *timer;
     char identity[XB_VELERO_NAME_BYTES + 16];
-    struct xb_kube_informer *backups, *restores, *locations, *pvbs, *pvrs, *downloads,
-        *status_requests, *leases;
-    struct xb_control *backup_control, *restore_control, *location_control, *download_control,
-        *status_control;
+    struct xb_watch watches[XB_WATCHED_COUNT];
+    struct xb_kube_informer *watched[XB_WATCHED_COUNT];
+    struct xb_control *controls[XB_WATCHED_COUNT]; /* NULL where a kind has none */
     struct xb_run *backup_runs, *restore_runs, *location_runs;
     uint64_t stores_generation; /* grows when some node reports another view of the stores */
     xb_json *nodes_seen;        /* node: last report's text */
@@ -67,6 +90,20 @@ struct xb_coordinator {
     struct xb_certificate *ca;
     char *helper_image;
 };
+
+/* ---- what is watched; loop thread ---- */
+
+/* Makes every informer and, paused, every control loop. */
+int xb_watched_start(struct xb_coordinator *coordinator, struct xb_error *err) XB_MUST_CHECK;
+void xb_watched_pause(struct xb_coordinator *coordinator, bool paused);
+void xb_watched_stop(struct xb_coordinator *coordinator);
+void xb_watched_free(struct xb_coordinator *coordinator);
+/* Marks the objects of a kind that need looking at. */
+void xb_watched_mark_all(struct xb_coordinator *coordinator, enum xb_watched kind);
+/* The same for all kinds: nothing may be forgotten because an event was lost. */
+void xb_watched_tick(struct xb_coordinator *coordinator);
+/* The control loop's name; NULL where there is none. */
+const char *xb_watched_name(enum xb_watched kind);
 
 /* ---- actions ---- */
 

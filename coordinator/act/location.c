@@ -272,7 +272,7 @@ enum xb_plan xb_plan_locations(void *context, const char *key, int64_t now_ns,
                                struct xb_action *ret)
 {
     struct xb_coordinator *coordinator = context;
-    xb_json *location = xb_kube_informer_get(coordinator->locations, key);
+    xb_json *location = xb_kube_informer_get(coordinator->watched[XB_WATCH_LOCATIONS], key);
     struct xb_error err = XB_ERROR_INIT;
     char judged[XB_VELERO_NAME_BYTES];
     int64_t last_ns = 0;
@@ -302,7 +302,7 @@ enum xb_plan xb_plan_locations(void *context, const char *key, int64_t now_ns,
     work->run = run;
     work->generation = coordinator->stores_generation;
     work->extra = json_object_new_array();
-    xb_kube_informer_each(coordinator->leases, add_lease, work->extra);
+    xb_kube_informer_each(coordinator->watched[XB_WATCH_NODES], add_lease, work->extra);
     *ret = (struct xb_action){
         .work = work, .run = xb_act_location, .done = xb_location_done, .free = xb_step_work_free};
     return XB_PLAN_ACT;

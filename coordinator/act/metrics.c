@@ -25,12 +25,12 @@ static int fill(void *context, struct xb_buf *out, struct xb_error *err)
     struct xb_coordinator *c = context;
     int r = xb_buf_printf(out, err, "xebec_leading %d\nxebec_loop_lag_ms %lld\n",
                           xb_kube_lease_held(c->lease), (long long)xb_loop_lag_ms(c->loop));
-    if (r < 0 || (r = add_control(out, "backup", c->backup_control, err)) < 0 ||
-        (r = add_control(out, "restore", c->restore_control, err)) < 0 ||
-        (r = add_control(out, "location", c->location_control, err)) < 0) {
-        return r;
+    for (unsigned kind = 0; r == 0 && kind < XB_WATCHED_COUNT; kind++) {
+        if (c->controls[kind]) {
+            r = add_control(out, xb_watched_name(kind), c->controls[kind], err);
+        }
     }
-    return add_control(out, "download", c->download_control, err);
+    return r;
 }
 
 void xb_metrics_begin(struct xb_coordinator *coordinator)

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What is watched, which keys a change makes dirty, and the control loop of each kind. A new kind
+ * is a row in the table. */
+#include <string.h>
+
+#include "coordinator/act/internal.h"
+#include "shared/base/log.h"
+
+typedef bool needs_fn(xb_json *object);
+
+struct row {
+    const struct xb_kube_resource *resource;
+    const char *selector; /* of labels; NULL: all of the namespace */
+    const char *name;     /* of the control loop; NULL: this kind has none of its own */
+    xb_control_plan_fn *plan;
+    needs_fn *needs; /* which objects the timer and changes elsewhere mark; NULL: none */
+    /* What else a change means; `object` is NULL when it is gone. May be NULL. */
+    void (*also)(struct xb_coordinator *coordinator, const char *key, xb_json *object);
+};
+
+static const struct row rows[XB_WATCHED_COUNT];
+
+/* ---- marking ---- */
+
+static bool mark(void *context, const char *key, xb_json *object)
+{
+    const struct xb_watch *watch = context;
+    const struct row *row = &rows[watch->kind];
+    if (row->needs && row->needs(object)) {
+        xb_control_dirty(watch->coordinator->controls[watch->kind], key);
+    }
+    return true;
+}
+
+void xb_watched_mark_all(struct xb_coordinator *coordinator, enum xb_watched kind)
+{
+    xb_kube_informer_each(coordinator->watched[kind], mark, &coordinator->watches[kind]);
+}
+
+void xb_watched_tick(struct xb_coordinator *coordinator)
+{
+    for (unsigned kind = 0; kind < XB_WATCHED_COUNT; kind++) {
+        if (rows[kind].needs) {
+            xb_watched_mark_all(coordinator, kind);
+        }
+    }
+}
+
+static void on_change(void *context, const char *key, xb_json *object)
+{
+    const struct xb_watch *watch = context;
+    const struct row *row = &rows[watch->kind];
+    if (row->plan) {
+        xb_control_dirty(watch->coordinator->controls[watch->kind], key);
+    }
+    if (row->also) {
+        row->also(watch->coordinator, key, object);
+    }
+}
+
+/* ---- which objects, and what else ---- */
+
+static bool always(xb_json *object)
+{
+    (void)object;
+    return true;
+}
+
+static bool is_open(xb_json *object)
+{
+    return !xb_velero_backup_phase_final(xb_json_str(object, "status.phase", ""));
+}
+
+static bool is_open_or_leaving(xb_json *object)
+{
+    return is_open(object) || xb_json_get(object, "metadata.deletionTimestamp");
+}
+
+/* A backup that ends makes room for those in the queue: all open ones are looked at. */
+static void backup_changed(struct xb_coordinator *coordinator, const char *key, xb_json *object)
+{
+    (void)key;
+    (void)object;
+    xb_watched_mark_all(coordinator, XB_WATCH_BACKUPS);
+}
+
+/* An order changed: whoever waits for it looks again when it has ended, or is gone. */
+static bool has_ended(xb_json *order)
+{
+    return !order || xb_velero_data_phase_final(xb_json_str(order, "status.phase", ""));
+}
+
+static void pvb_changed(struct xb_coordinator *coordinator, const char *key, xb_json *object)
+{
+    (void)key;
+    if (has_ended(object)) {
+        xb_watched_mark_all(coordinator, XB_WATCH_BACKUPS);
+    }
+}
+
+static void pvr_changed(struct xb_coordinator *coordinator, const char *key, xb_json *object)
+{
+    (void)key;
+    if (has_ended(object)) {
+        xb_watched_mark_all(coordinator, XB_WATCH_RESTORES);
+    }
+}
+
+/* A node reports every few seconds; only another report than its last one is news. */
+static void node_changed(struct xb_coordinator *coordinator, const char *key, xb_json *object)
+{
+    xb_json *annotations = object ? xb_json_get(object, "metadata.annotations") : NULL;
+    xb_json *text = NULL;
+    xb_json *last = NULL;
+    if (annotations) {
+        (void)json_object_object_get_ex(annotations, XB_STORES_SEEN_ANNOTATION, &text);
+    }
+    const char *now = text ? json_object_get_string(text) : "";
+    if (json_object_object_get_ex(coordinator->nodes_seen, key, &last) &&
+        strcmp(json_object_get_string(last), now) == 0) {
+        return;
+    }
+    xb_json_put_text(coordinator->nodes_seen, key, now);
+    coordinator->stores_generation++;
+    xb_watched_mark_all(coordinator, XB_WATCH_LOCATIONS);
+}
+
+/* ---- the table ---- */
+
+static const struct row rows[XB_WATCHED_COUNT] = {
+    [XB_WATCH_LOCATIONS] = {.resource = &xb_velero_locations,
+                            .name = "location",
+                            .plan = xb_plan_locations,
+                            .needs = always},
+    [XB_WATCH_NODES] = {.resource = &xb_coordination_leases,
+                        .selector = XB_NODE_LEASE_LABEL,
+                        .also = node_changed},
+    [XB_WATCH_PVBS] = {.resource = &xb_velero_pvbs, .also = pvb_changed},
+    [XB_WATCH_PVRS] = {.resource = &xb_velero_pvrs, .also = pvr_changed},
+    [XB_WATCH_BACKUPS] = {.resource = &xb_velero_backups,
+                          .name = "backup",
+                          .plan = xb_plan_backups,
+                          .needs = is_open,
+                          .also = backup_changed},
+    [XB_WATCH_RESTORES] = {.resource = &xb_velero_restores,
+                           .name = "restore",
+                           .plan = xb_plan_restores,
+                           .needs = is_open_or_leaving},
+    [XB_WATCH_DOWNLOADS] = {.resource = &xb_velero_downloads,
+                            .name = "download",
+                            .plan = xb_plan_downloads},
+    [XB_WATCH_STATUS_REQUESTS] = {.resource = &xb_velero_status_requests,
+                                  .name = "status-request",
+                                  .plan = xb_plan_status_requests},
+};
+
+/* ---- made and ended ---- */
+
+static int make_control(struct xb_coordinator *coordinator, enum xb_watched kind,
+                        struct xb_error *err)
+{
+    const struct xb_control_options options = {.name = rows[kind].name,
+                                               .loop = coordinator->loop,
+                                               .workers = coordinator->workers,
+                                               .plan = rows[kind].plan,
+                                               .context = coordinator,
+                                               .actions_max = XB_COORDINATOR_ACTIONS_MAX};
+    int r = xb_control_new(&options, &coordinator->controls[kind], err);
+    if (r == 0) {
+        xb_control_pause(coordinator->controls[kind], true);
+    }
+    return r;
+}
+
+static int make_informer(struct xb_coordinator *coordinator, enum xb_watched kind,
+                         struct xb_error *err)
+{
+    coordinator->watches[kind] = (struct xb_watch){coordinator, kind};
+    const struct xb_kube_informer_options options = {.loop = coordinator->loop,
+                                                     .client = coordinator->client,
+                                                     .resource = rows[kind].resource,
+                                                     .namespace = coordinator->options->namespace,
+                                                     .label_selector = rows[kind].selector,
+                                                     .trim = xb_kube_trim_managed_fields,
+                                                     .on_change = on_change,
+                                                     .context = &coordinator->watches[kind]};
+    return xb_kube_informer_new(&options, &coordinator->watched[kind], err);
+}
+
+int xb_watched_start(struct xb_coordinator *coordinator, struct xb_error *err)
+{
+    int r = 0;
+    for (unsigned kind = 0; r == 0 && kind < XB_WATCHED_COUNT; kind++) {
+        r = rows[kind].plan ? make_control(coordinator, kind, err) : 0;
+    }
+    for (unsigned kind = 0; r == 0 && kind < XB_WATCHED_COUNT; kind++) {
+        r = make_informer(coordinator, kind, err);
+    }
+    return r;
+}
+
+void xb_watched_pause(struct xb_coordinator *coordinator, bool paused)
+{
+    for (unsigned kind = 0; kind < XB_WATCHED_COUNT; kind++) {
+        if (coordinator->controls[kind]) {
+            xb_control_pause(coordinator->controls[kind], paused);
+        }
+    }
+}
+
+void xb_watched_stop(struct xb_coordinator *coordinator)
+{
+    for (unsigned kind = 0; kind < XB_WATCHED_COUNT; kind++) {
+        if (coordinator->controls[kind]) {
+            xb_control_stop(coordinator->controls[kind]);
+        }
+    }
+}
+
+const char *xb_watched_name(enum xb_watched kind)
+{
+    return rows[kind].name;
+}
+
+void xb_watched_free(struct xb_coordinator *coordinator)
+{
+    for (unsigned kind = 0; kind < XB_WATCHED_COUNT; kind++) {
+        xb_control_free(coordinator->controls[kind]);
+    }
+    for (unsigned kind = 0; kind < XB_WATCHED_COUNT; kind++) {
+        xb_kube_informer_free(coordinator->watched[kind]);
+    }
+}
