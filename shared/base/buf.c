@@ -78,16 +78,6 @@ int xb_buf_append_be32(struct xb_buf *buf, uint32_t value, struct xb_error *err)
     return xb_buf_append(buf, bytes, sizeof bytes, err);
 }
 
-void xb_buf_consume(struct xb_buf *buf, size_t count)
-{
-    if (count >= buf->len) {
-        xb_buf_clear(buf);
-        return;
-    }
-    memmove(buf->data, buf->data + count, buf->len - count + 1);
-    buf->len -= count;
-}
-
 void xb_buf_clear(struct xb_buf *buf)
 {
     buf->len = 0;

@@ -41,9 +41,6 @@ int xb_buf_printf(struct xb_buf *buf, struct xb_error *err, const char *format, 
 /* Big-endian, as kopia's formats have numbers. */
 int xb_buf_append_be32(struct xb_buf *buf, uint32_t value, struct xb_error *err) XB_MUST_CHECK;
 
-/* Drops the first `count` bytes (at most len). */
-void xb_buf_consume(struct xb_buf *buf, size_t count);
-
 /* Forgets the content, keeps the memory. */
 void xb_buf_clear(struct xb_buf *buf);
 

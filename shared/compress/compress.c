@@ -48,14 +48,6 @@ int xb_compress_encode_parts(uint32_t id, const struct iovec *parts, size_t coun
     return r;
 }
 
-int xb_compress_encode(uint32_t id, const void *data, size_t len, struct xb_buf *out,
-                       bool *ret_smaller, struct xb_error *err)
-{
-    struct iovec part = {.iov_len = len};
-    memcpy(&part.iov_base, &data, sizeof data); /* it is only read */
-    return xb_compress_encode_parts(id, &part, 1, out, ret_smaller, err);
-}
-
 int xb_compress_decode(uint32_t id, const void *data, size_t len, size_t plain_len,
                        struct xb_buf *out, struct xb_error *err)
 {

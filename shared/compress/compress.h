@@ -43,9 +43,6 @@ enum {
 int xb_compress_encode_parts(uint32_t id, const struct iovec *parts, size_t count,
                              struct xb_buf *out, bool *ret_smaller,
                              struct xb_error *err) XB_MUST_CHECK;
-/* The same for data in one piece. */
-int xb_compress_encode(uint32_t id, const void *data, size_t len, struct xb_buf *out,
-                       bool *ret_smaller, struct xb_error *err) XB_MUST_CHECK;
 
 /* Checks that `data` starts with header `id` and appends exactly plain_len plain bytes. */
 int xb_compress_decode(uint32_t id, const void *data, size_t len, size_t plain_len,

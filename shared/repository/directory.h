@@ -114,12 +114,9 @@ struct xb_directory_builder;
 int xb_directory_builder_new(struct xb_directory_builder **ret, struct xb_error *err) XB_MUST_CHECK;
 int xb_directory_builder_add(struct xb_directory_builder *builder, struct xb_entry *entry,
                              struct xb_error *err) XB_MUST_CHECK;
-/* The same, and the entry stays the caller's. */
-int xb_directory_builder_keep(struct xb_directory_builder *builder, const struct xb_entry *entry,
-                              struct xb_error *err) XB_MUST_CHECK;
-/* The same for an entry that was decoded and not changed since: its text, if it has one, is taken
- * over and need not be made again (NULL is as good as none). `of_parent`: it is the entry of this
- * name in the directory that xb_directory_builder_parent tells. */
+/* The same for an entry that was decoded and not changed since; it stays the caller's. Its text, if
+ * it has one, is taken over and need not be made again (NULL is as good as none). `of_parent`: it
+ * is the entry of this name in the directory that xb_directory_builder_parent tells. */
 int xb_directory_builder_keep_text(struct xb_directory_builder *builder,
                                    const struct xb_entry *entry, const struct xb_entry_text *text,
                                    bool of_parent, struct xb_error *err) XB_MUST_CHECK;

@@ -183,12 +183,6 @@ int xb_directory_builder_keep_text(struct xb_directory_builder *builder,
     return r;
 }
 
-int xb_directory_builder_keep(struct xb_directory_builder *builder, const struct xb_entry *entry,
-                              struct xb_error *err)
-{
-    return xb_directory_builder_keep_text(builder, entry, NULL, false, err);
-}
-
 int xb_directory_builder_add_over(struct xb_directory_builder *builder, struct xb_entry *entry,
                                   const struct xb_entry_text *before, struct xb_error *err)
 {

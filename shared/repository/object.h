@@ -57,10 +57,6 @@ int xb_object_writer_new(struct xb_repository *repository,
                          struct xb_object_writer **ret, struct xb_error *err) XB_MUST_CHECK;
 int xb_object_writer_write(struct xb_object_writer *writer, const void *data, size_t len,
                            struct xb_error *err) XB_MUST_CHECK;
-/* The same as writing so many zeros, in a time that depends on the number of chunks only: they are
- * hashed once. For holes. */
-int xb_object_writer_write_zeros(struct xb_object_writer *writer, uint64_t len,
-                                 struct xb_error *err) XB_MUST_CHECK;
 /* Objects up to so many bytes are one content whatever they hold, and have its id. */
 size_t xb_object_whole_bytes(const struct xb_repository *repository);
 
@@ -89,7 +85,8 @@ int xb_object_writer_feed(struct xb_object_writer *writer, struct xb_object_batc
                           struct xb_error *err) XB_MUST_CHECK;
 /* No chunk is longer. */
 uint64_t xb_object_writer_chunk_max(const struct xb_object_writer *writer);
-/* How long a chunk is that holds nothing but zeros, if one may begin here; else 0. */
+/* How long a chunk is that holds nothing but zeros, if one may begin here; else 0. For holes: all
+ * such chunks together are hashed once. */
 uint64_t xb_object_writer_zero_chunk(struct xb_object_writer *writer);
 /* Appends such a chunk. */
 int xb_object_writer_feed_zeros(struct xb_object_writer *writer, struct xb_object_batch *batch,

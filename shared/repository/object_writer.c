@@ -80,7 +80,7 @@ static int need_batch(struct xb_object_writer *writer, struct xb_error *err)
     return writer->own ? 0 : xb_object_batch_new(&writer->own, err);
 }
 
-/* Copies and feeds, to the end of a chunk at most. `data` NULL: zeros. */
+/* Copies and feeds, to the end of a chunk at most. */
 static int copy_some(struct xb_object_writer *writer, const void *data, size_t len,
                      size_t *ret_taken, struct xb_error *err)
 {
@@ -91,11 +91,7 @@ static int copy_some(struct xb_object_writer *writer, const void *data, size_t l
     size_t room = writer->fill->size - writer->filled;
     size_t take = len < room ? len : room;
     const struct xb_object_bytes bytes = {writer->fill, writer->filled, take};
-    if (data) {
-        memcpy(writer->fill->data + writer->filled, data, take);
-    } else {
-        memset(writer->fill->data + writer->filled, 0, take);
-    }
+    memcpy(writer->fill->data + writer->filled, data, take);
     r = xb_object_writer_feed(writer, writer->own, &bytes, ret_taken, err);
     if (r == 0) {
         writer->filled += *ret_taken;
@@ -114,31 +110,6 @@ int xb_object_writer_write(struct xb_object_writer *writer, const void *data, si
     int r = 0;
     for (size_t taken = 0; r == 0 && len > 0; at += taken, len -= taken) {
         r = copy_some(writer, at, len, &taken, err);
-    }
-    return r;
-}
-
-int xb_object_writer_write_zeros(struct xb_object_writer *writer, uint64_t len,
-                                 struct xb_error *err)
-{
-    if (!writer->options.split) {
-        return xb_error_set(err, XB_ERR_BUG, -EINVAL, "holes in an object of one content");
-    }
-    int r = need_batch(writer, err);
-    while (r == 0 && len > 0) {
-        size_t taken = 0;
-        uint64_t whole = xb_object_writer_zero_chunk(writer);
-        if (whole && len >= whole) {
-            r = xb_object_writer_feed_zeros(writer, writer->own, err);
-            len -= whole;
-        } else {
-            r = copy_some(writer, NULL, len < FILL_BYTES_MAX ? (size_t)len : FILL_BYTES_MAX, &taken,
-                          err);
-            len -= taken;
-        }
-        if (r == 0 && (writer->own->count == XB_OBJECT_BATCH_CHUNKS_MAX || len == 0)) {
-            r = xb_object_writer_store(writer, writer->own, err);
-        }
     }
     return r;
 }

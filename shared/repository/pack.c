@@ -114,17 +114,6 @@ int xb_pack_append_many(struct xb_pack *pack, const struct iovec *parts, size_t 
     return 0;
 }
 
-int xb_pack_append(struct xb_pack *pack, const void *sealed, size_t len,
-                   struct xb_index_entry *entry, struct xb_error *err)
-{
-    if (len > XB_INDEX_LENGTH_MAX) {
-        return xb_error_set(err, XB_ERR_BUG, -EFBIG, "pack %s is too large", pack->name);
-    }
-    const struct iovec part = {.iov_base = (void *)(uintptr_t)sealed, .iov_len = len};
-    entry->packed_bytes = (uint32_t)len;
-    return xb_pack_append_many(pack, &part, 1, &entry, 1, err);
-}
-
 int xb_pack_add_deletion(struct xb_pack *pack, const struct xb_index_entry *entry,
                          const char *in_pack, struct xb_error *err)
 {

@@ -27,13 +27,9 @@ int xb_pack_new(struct xb_store *store, char kind, const char *session, struct x
 const char *xb_pack_name(const struct xb_pack *pack);
 uint64_t xb_pack_bytes(const struct xb_pack *pack);
 
-/* Appends sealed bytes. `entry` is complete but for pack and offset, which are filled here;
+/* Appends sealed contents: `parts` is what all of them are one after the other. The entries are
+ * complete (packed_bytes says how long each is) but for pack and offset, which is filled here;
  * entry->pack is not a number yet (the caller interns the name). */
-int xb_pack_append(struct xb_pack *pack, const void *sealed, size_t len,
-                   struct xb_index_entry *entry, struct xb_error *err) XB_MUST_CHECK;
-
-/* Several at once: `parts` is what all of them are one after the other, and each entry says how
- * long it is (packed_bytes); offsets are filled here. */
 int xb_pack_append_many(struct xb_pack *pack, const struct iovec *parts, size_t part_count,
                         struct xb_index_entry *const *entries, size_t count,
                         struct xb_error *err) XB_MUST_CHECK;

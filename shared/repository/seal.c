@@ -170,14 +170,6 @@ static const unsigned char *content_iv(const struct xb_content_id *id, size_t *r
     return id->hash + id->len - *ret_len;
 }
 
-int xb_seal_content(const struct xb_sealer *sealer, const struct xb_content_id *id,
-                    const void *data, size_t len, struct xb_buf *out, struct xb_error *err)
-{
-    size_t iv_len = 0;
-    const unsigned char *iv = content_iv(id, &iv_len);
-    return xb_seal(sealer, iv, iv_len, NULL, data, len, out, err);
-}
-
 int xb_seal_content_parts(const struct xb_sealer *sealer, const struct xb_content_id *id,
                           const struct xb_aead_parts *parts, struct xb_aead_ends *ret,
                           struct xb_error *err)

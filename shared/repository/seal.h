@@ -52,9 +52,6 @@ int xb_unseal(const struct xb_sealer *sealer, const unsigned char *iv, size_t iv
               struct xb_error *err) XB_MUST_CHECK;
 
 /* The same with a content's IV: the last 16 bytes of its hash. */
-int xb_seal_content(const struct xb_sealer *sealer, const struct xb_content_id *id,
-                    const void *data, size_t len, struct xb_buf *out,
-                    struct xb_error *err) XB_MUST_CHECK;
 int xb_unseal_content(const struct xb_sealer *sealer, const struct xb_content_id *id,
                       const void *sealed, size_t len, struct xb_buf *out,
                       struct xb_error *err) XB_MUST_CHECK;

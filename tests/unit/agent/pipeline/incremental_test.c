@@ -336,7 +336,7 @@ static void forget_identities(void)
     for (size_t i = 0; i < root->count; i++) {
         root->entries[i].inode = 0;
         root->entries[i].ctime_ns = 0;
-        PROBE_OK(xb_directory_builder_keep(builder, &root->entries[i], &err));
+        PROBE_OK(xb_directory_builder_keep_text(builder, &root->entries[i], NULL, false, &err));
     }
     PROBE_OK(
         xb_directory_builder_write(builder, repository, 0, &last->root.object, &summary, &err));

@@ -32,10 +32,10 @@ static void buf_ceiling(void **state)
     assert_int_equal(buf.len, 10);
     assert_string_equal(buf.data, "0123456789");
     assert_int_equal(xb_buf_reserve(&buf, SIZE_MAX, &err), -E2BIG);
-    xb_buf_consume(&buf, 4);
-    assert_string_equal(buf.data, "456789");
-    xb_buf_consume(&buf, 100);
+    assert_string_equal(buf.data, "0123456789");
+    xb_buf_clear(&buf);
     assert_int_equal(buf.len, 0);
+    assert_string_equal(buf.data, "");
     xb_buf_free(&buf);
 }
 

@@ -7,6 +7,7 @@
 #include "shared/codec/text.h"
 #include "shared/repository/pack.h"
 #include "shared/store/fault/fault.h"
+#include "tests/harness/pack_probe.h"
 
 static struct xb_sealer *make_sealer(const char *hash)
 {
@@ -33,7 +34,7 @@ static struct xb_index_entry append(struct xb_pack *pack, const struct xb_sealer
     memset(data, fill, len);
     PROBE_OK(xb_sealer_content_id(sealer, 'k', data, len, &entry.id, &err));
     entry.plain_bytes = (uint32_t)len;
-    PROBE_OK(xb_pack_append(pack, data, len, &entry, &err));
+    PROBE_OK(probe_pack_append(pack, data, (uint32_t)len, &entry, &err));
     assert_int_equal(entry.packed_bytes, len);
     free(data);
     return entry;
@@ -206,7 +207,7 @@ static void a_store_that_fails_is_heard(void **state)
             const struct xb_fault_rule rule = {calls[i], XB_FAULT_FAIL, nth, NULL, XB_ERR_IO, 0};
             PROBE_OK(xb_fault_add(fault, &rule, &err));
             int r = xb_pack_new(store, 'p', "s1", &pack, &why);
-            r = r < 0 ? r : xb_pack_append(pack, "abc", 3, &entry, &why);
+            r = r < 0 ? r : probe_pack_append(pack, "abc", 3, &entry, &why);
             r = r < 0 ? r : xb_pack_close(pack, sealer, &why);
             assert_int_equal(probe_count(store, "p"), r == 0);
             if (r == 0) {

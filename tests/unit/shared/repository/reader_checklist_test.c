@@ -9,6 +9,7 @@
 #include "tests/harness/fake_clock.h"
 #include "tests/harness/format_probe.h"
 #include "tests/harness/maintenance.h"
+#include "tests/harness/pack_probe.h"
 #include "tests/harness/snapshot_probe.h"
 
 static struct event_log events;
@@ -54,7 +55,8 @@ static struct xb_index_entry hand_content(const char *text, size_t preamble)
         PROBE_OK(xb_buf_append(&pack, "?", 1, &err));
     }
     entry.offset = (uint32_t)pack.len;
-    PROBE_OK(xb_seal_content(repository->sealer, &entry.id, text, strlen(text), &pack, &err));
+    assert_int_equal(probe_seal_content(repository->sealer, &entry.id, text, strlen(text), &pack),
+                     0);
     entry.packed_bytes = (uint32_t)pack.len - entry.offset;
     PROBE_OK(xb_buf_append_str(&pack, "whatever comes behind", &err));
     PROBE_OK(xb_store_put(base, HAND_PACK, pack.data, pack.len, NULL, &err));
@@ -273,7 +275,7 @@ static void reader_5_verify_computes_the_hash(void **state)
     (void)state;
     struct xb_index_entry entry = hand_content("what it says to be", 32);
     XB_CLEANUP(xb_buf_free) struct xb_buf pack = XB_BUF_INIT(1000);
-    PROBE_OK(xb_seal_content(repository->sealer, &entry.id, "what it is", 10, &pack, &err));
+    assert_int_equal(probe_seal_content(repository->sealer, &entry.id, "what it is", 10, &pack), 0);
     entry.offset = 0;
     entry.packed_bytes = (uint32_t)pack.len;
     entry.plain_bytes = 10;
@@ -378,8 +380,8 @@ static void reader_7_unknown_keys_and_compressions(void **state)
     XB_CLEANUP(xb_buf_free) struct xb_buf pack = XB_BUF_INIT(1000);
     entry = hand_content("another", 0);
     entry.compression = 0x7777;
-    PROBE_OK(
-        xb_seal_content(repository->sealer, &entry.id, "\0\0\x77\x77 and so on", 14, &pack, &err));
+    assert_int_equal(
+        probe_seal_content(repository->sealer, &entry.id, "\0\0\x77\x77 and so on", 14, &pack), 0);
     entry.packed_bytes = (uint32_t)pack.len;
     PROBE_OK(xb_store_put(base, HAND_PACK, pack.data, pack.len, NULL, &err));
     hand_index(&entry, HAND_PACK);

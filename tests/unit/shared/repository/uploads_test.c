@@ -10,6 +10,7 @@
 #include "shared/store/fault/fault.h"
 #include "tests/harness/fake_clock.h"
 #include "tests/harness/hook_store.h"
+#include "tests/harness/pack_probe.h"
 
 enum { THREADS = 4, WRITES = 5, CONTENT_BYTES = 2000, PACK_BYTES = 1000, SLOW_MS = 100 };
 
@@ -368,18 +369,17 @@ static void no_offset_or_length_beyond_the_format(void **state)
     struct xb_index_entry entry = {.id = {.len = 16}};
     PROBE_OK(xb_store_setup(sink, &driver, false, "nowhere", &err));
     PROBE_OK(xb_pack_new(sink, 'p', "s0123456789abcdef147", &pack, &err));
-    PROBE_REFUSED(xb_pack_append(pack, "x", (size_t)1 << 28, &entry, &err), XB_ERR_BUG,
-                  "too large");
+    PROBE_REFUSED(probe_pack_append(pack, "x", 1U << 28, &entry, &err), XB_ERR_BUG, "too large");
     uint64_t len = XB_PACK_PREAMBLE_BYTES;
     while (len < (uint64_t)1 << 30) {
-        PROBE_OK(xb_pack_append(pack, "x", ((size_t)1 << 28) - 1, &entry, &err));
+        PROBE_OK(probe_pack_append(pack, "x", (1U << 28) - 1, &entry, &err));
         assert_int_equal(entry.offset, len);
         assert_int_equal(entry.packed_bytes, (1 << 28) - 1);
         assert_true(entry.offset < 1 << 30);
         len += entry.packed_bytes;
         entry.id.hash[0]++;
     }
-    PROBE_REFUSED(xb_pack_append(pack, "x", 1, &entry, &err), XB_ERR_BUG, "too large");
+    PROBE_REFUSED(probe_pack_append(pack, "x", 1, &entry, &err), XB_ERR_BUG, "too large");
     PROBE_OK(xb_pack_close(pack, repository->sealer, &err));
     xb_pack_free(pack);
     xb_store_free(sink);
