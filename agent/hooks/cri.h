@@ -13,10 +13,11 @@
  * host's /run (never the socket alone: after a restart that would be the old one). The container
  * is the one whose labels name the pod's uid and the container, that is running, and whose attempt
  * is the highest: a container of another pod can never match. Where several runtimes have sockets,
- * each is asked. A timeout kills the process (the runtime does; not what the process has started in
- * the background); its output so far is then lost, as the CRI hands none out. Setting `cancel`
- * closes the connection, upon which the runtime kills the process, too.
+ * each is asked. A timeout has the runtime kill the process; what that has started itself lives
+ * on, and the output so far is lost, as the CRI hands none out. `cancel` closes the connection,
+ * upon which the runtime kills the process, too.
  * Errors:    as shared/base/exec.h; NOT_FOUND with code -ENODEV: no runtime's socket is there.
+ * FULL: the command ended, but said more than the runtime can hand out (containerd: 16 MiB).
  * Limits:    XB_CRI_*. Whatever comes from the socket is hostile until parsed. Source: Kubernetes
  * CRI v1 (runtime.v1.RuntimeService), gRPC over HTTP/2.
  */
