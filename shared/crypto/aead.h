@@ -3,7 +3,8 @@
  * aead.h - authenticated encryption with associated data.
  *
  * What for:  seal and open everything that a repository keeps.
- * Ownership: the caller frees it; keys are passed per call and not kept.
+ * Ownership: the caller frees it. Keys are passed per call; our own code wipes what it makes of
+ *            them, OpenSSL's spare contexts hold the last one until they are used again or freed.
  * Threads:   one object may be used by any number of threads at once.
  * Blocking:  never; CPU only.
  * Shapes:    sealed = nonce (12) then ciphertext (as long as the plain bytes) then tag (16). Where

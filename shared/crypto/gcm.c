@@ -143,7 +143,7 @@ KERNEL void add_block(struct xb_gcm *gcm, __m128i block)
 /* ---- 16 blocks at once ---- */
 
 struct batch {
-    __m512i keys[XB_GCM_ROUND_KEYS];
+    const __m512i *keys;
     __m512i counter; /* of the next four blocks */
     __m128i sum;
 };
@@ -254,10 +254,10 @@ KERNEL void xor_batch(const __m512i stream[4], const __m512i from[4], unsigned c
 KERNEL void run_batches(struct xb_gcm *gcm, bool sealing, const unsigned char *in,
                         unsigned char *out, size_t count)
 {
-    struct batch batch = {.sum = load(gcm->sum)};
-    __m512i stream[4], from[4];
+    __m512i keys[XB_GCM_ROUND_KEYS], stream[4], from[4];
+    struct batch batch = {.keys = keys, .sum = load(gcm->sum)};
     for (int i = 0; i < XB_GCM_ROUND_KEYS; i++) {
-        batch.keys[i] = _mm512_broadcast_i32x4(load(gcm->keys[i]));
+        keys[i] = _mm512_broadcast_i32x4(load(gcm->keys[i]));
     }
     batch.counter =
         _mm512_add_epi32(_mm512_broadcast_i32x4(load(gcm->counter)),
@@ -280,6 +280,7 @@ KERNEL void run_batches(struct xb_gcm *gcm, bool sealing, const unsigned char *i
     }
     store(gcm->sum, batch.sum);
     store(gcm->counter, _mm512_castsi512_si128(batch.counter));
+    explicit_bzero(keys, sizeof keys); /* no caller sees this copy of the key */
 }
 
 TARGET static void seal_batches(struct xb_gcm *gcm, const unsigned char *in, unsigned char *out,
