@@ -118,6 +118,14 @@ static int odd(struct xb_error *err)
     return xb_free_refuse(err, "its ext superblock does not fit together");
 }
 
+/* Blocks of the descriptors' table before those that meta_bg scatters. */
+static uint64_t dense_table_blocks(const struct ext *ext)
+{
+    uint64_t scattered_from = xb_free_le32(ext->super + 0x104);
+    bool meta = (ext->incompat & INCOMPAT_META_BG) != 0;
+    return meta && scattered_from < ext->table_blocks ? scattered_from : ext->table_blocks;
+}
+
 static int measure_groups(struct ext *ext, struct xb_error *err)
 {
     const unsigned char *super = ext->super;
@@ -145,9 +153,10 @@ static int measure_groups(struct ext *ext, struct xb_error *err)
     uint32_t per_block = ext->block_bytes / ext->group_bytes;
     ext->table_blocks = (ext->groups + per_block - 1) / per_block;
     ext->reserved_table_blocks = xb_free_le16(super + 0xce);
-    /* Each copy of it lies within one group. */
-    bool meta = (ext->incompat & INCOMPAT_META_BG) != 0;
-    bool fits = meta || 2 + ext->table_blocks + ext->reserved_table_blocks <= ext->group_blocks;
+    /* Each copy of it lies within one group, and so does an inode table: what is kept of all
+     * together is never much more than the device has. */
+    bool fits = 2 + dense_table_blocks(ext) + ext->reserved_table_blocks <= ext->group_blocks &&
+                ext->inode_table_blocks <= ext->group_blocks;
     return ext->groups > UINT32_MAX || !fits ? odd(err) : 0;
 }
 
@@ -365,14 +374,6 @@ static uint64_t inside(const struct group *group, uint64_t start, uint64_t len)
     uint64_t group_end = group->first + group->clusters;
     uint64_t last = start + len < group_end ? start + len : group_end;
     return first < last ? last - first : 0;
-}
-
-/* Blocks of the descriptors' table before those that meta_bg scatters. */
-static uint64_t dense_table_blocks(const struct ext *ext)
-{
-    uint64_t scattered_from = xb_free_le32(ext->super + 0x104);
-    bool meta = (ext->incompat & INCOMPAT_META_BG) != 0;
-    return meta && scattered_from < ext->table_blocks ? scattered_from : ext->table_blocks;
 }
 
 /* Whether a group without a bitmap has as many free blocks as it says: then what we take for its

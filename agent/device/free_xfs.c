@@ -71,7 +71,7 @@ static bool power_of_two(uint32_t value, uint32_t least, uint32_t most)
 static int check_sizes(struct xb_free_xfs *xfs, const struct xb_free_source *source,
                        struct xb_error *err)
 {
-    if (!power_of_two(xfs->block_bytes, 512, XB_FREE_BLOCK_BYTES_MAX) ||
+    if (!power_of_two(xfs->block_bytes, 512, XB_FREE_BLOCK_BYTES_MAX) || xfs->super[120] > 16 ||
         UINT32_C(1) << xfs->super[120] != xfs->block_bytes || xfs->ag_blocks == 0 ||
         xfs->ag_blocks > INT32_MAX || xfs->ags == 0 || xfs->blocks == 0 ||
         xfs->blocks > source->size / xfs->block_bytes ||

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What a file system calls free, on the structures of real ones (the fuzz corpus): whichever bit of
- * them flips, and wherever the device ends, no block is called free that was not free before.
+ * them flips, and wherever the device ends, no block is called free that was not free before. And
+ * superblocks that were made to keep us busy.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,9 +11,11 @@
 
 #include <cmocka.h>
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "shared/base/crc32c.h"
 #include "tests/harness/device_probe.h"
 #include "tests/harness/property.h"
 
@@ -254,9 +257,116 @@ static void large_devices_have_large_units(void **state)
     xb_free_map_free(&map);
 }
 
+/* ---- superblocks made to be expensive ---- */
+
+enum { SUPER_AT = 1024, EXT_BLOCK = 1024, EXT_BLOCKS = 1 << 20, EXT_GROUP_BLOCKS = 8 };
+
+/* An ext file system of tiny groups that are full. `super`: its superblock; every other read gets
+ * descriptors, or the bitmap that all of them share. */
+static int read_tiny_groups(void *context, uint64_t offset, void *out, size_t len,
+                            struct xb_error *err)
+{
+    const unsigned char *super = context;
+    const uint32_t bitmap = EXT_BLOCKS - 100000;
+    const uint32_t group[8] = {bitmap, bitmap + 1, bitmap + 2};
+    (void)err;
+    memset(out, 0xff, len);
+    if (offset == 0) {
+        memcpy((char *)out + SUPER_AT, super, len - SUPER_AT);
+    } else if (offset != (uint64_t)bitmap * EXT_BLOCK) {
+        for (size_t at = 0; at + sizeof group <= len; at += sizeof group) {
+            memcpy((char *)out + at, group, sizeof group);
+        }
+    }
+    return 0;
+}
+
+static void put(unsigned char *super, size_t at, uint32_t value)
+{
+    memcpy(super + at, &value, sizeof value); /* little-endian, as the test's machines are */
+}
+
+static int find_tiny_groups(unsigned char super[1024])
+{
+    struct xb_error err = XB_ERROR_INIT;
+    struct xb_free_map map;
+    const struct xb_free_source source = {
+        .read = read_tiny_groups, .context = super, .size = (uint64_t)EXT_BLOCKS * EXT_BLOCK};
+    int r = xb_free_find(&source, &map, &err);
+    if (r == 0) {
+        assert_int_equal(count_free(&map), 0);
+        xb_free_map_free(&map);
+    }
+    return r;
+}
+
+/* What each group of an honest file system has of its own fits into it. If not, millions of groups
+ * could each claim millions of blocks, and keeping these would take days. */
+static void structures_larger_than_their_group_are_refused(void **state)
+{
+    (void)state;
+    unsigned char super[1024] = {[0x38] = 0x53, [0x39] = 0xef, [0x3a] = 1};
+    put(super, 0x4, EXT_BLOCKS);
+    put(super, 0x14, 1);                /* the first block */
+    put(super, 0x20, EXT_GROUP_BLOCKS); /* blocks of a group, */
+    put(super, 0x28, 8);                /* and inodes */
+    put(super, 0x60, 0x10);             /* meta_bg: */
+    put(super, 0x104, 0);               /* no descriptors lie together */
+    assert_int_equal(find_tiny_groups(super), 0);
+    put(super, 0x104, UINT32_MAX); /* all do, in each group */
+    assert_int_equal(find_tiny_groups(super), -ENOTSUP);
+    put(super, 0x104, 0);
+    put(super, 0x28, 8192); /* a table of a thousand blocks in each */
+    assert_int_equal(find_tiny_groups(super), -ENOTSUP);
+}
+
+/* Where the seed's device has its first `len` bytes. */
+static unsigned char *head_of(struct seed *seed, size_t len)
+{
+    struct device_probe probe;
+    const unsigned char *bytes = NULL;
+    size_t at = 8, piece = 0;
+    uint64_t offset = 0;
+    assert_true(probe_device(seed->data, seed->len, &probe));
+    while (probe_piece(&probe, &at, &offset, &bytes, &piece)) {
+        if (offset == 0 && piece >= len) {
+            return seed->data + (bytes - seed->data);
+        }
+    }
+    return NULL;
+}
+
+/* A block size of 2^44 is none, though a shift by 44 bits is one by 12 for some processors. */
+static void an_absurd_block_size_is_refused(void **state)
+{
+    (void)state;
+    enum { LOG_AT = 120, SUM_AT = 224 };
+    size_t tried = 0;
+    for (size_t i = 0; i < seed_count; i++) {
+        unsigned char *super = head_of(&seeds[i], 512);
+        struct xb_free_map map;
+        if (!super || memcmp(super, "XFSB", 4) != 0 ||
+            !(super = head_of(&seeds[i], (size_t)super[102] << 8 | super[103]))) {
+            continue;
+        }
+        unsigned char sum[4];
+        memcpy(sum, super + SUM_AT, sizeof sum);
+        super[LOG_AT] += 32;
+        memset(super + SUM_AT, 0, sizeof sum);
+        put(super, SUM_AT, xb_crc32c(0, super, (size_t)super[102] << 8 | super[103]));
+        assert_false(find(&seeds[i], 0, &map));
+        super[LOG_AT] -= 32;
+        memcpy(super + SUM_AT, sum, sizeof sum);
+        tried++;
+    }
+    assert_true(tried > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_absurd_block_size_is_refused),
+        cmocka_unit_test(structures_larger_than_their_group_are_refused),
         cmocka_unit_test(real_ones_are_read),
         cmocka_unit_test(a_flipped_bit_frees_nothing),
         cmocka_unit_test(a_device_that_ends_early_is_refused),
