@@ -210,11 +210,13 @@ static void fetch(const struct reading *reading, struct xb_buf *sealed, bool aga
     }
     if (r < 0 && err.kind == XB_ERR_NOT_FOUND && !again) {
         fetch_moved(reading, sealed);
-    } else if (r < 0 && err.kind != XB_ERR_NOT_FOUND && err.kind != XB_ERR_CORRUPT) {
+    } else if (r < 0 && err.kind != XB_ERR_NOT_FOUND && err.kind != XB_ERR_CORRUPT &&
+               err.kind != XB_ERR_IO) {
         (void)!xb_error_wrap(&err, "pack %s", pack);
         fail_rows(&reading->plan->rows[range->first], range->count, &err);
     } else {
-        /* Of a pack that is cut short, the beginning can still be read, content by content. */
+        /* Of a pack that is cut short the beginning can still be read, content by content, and of
+         * one on a failing disk all but what lies in its bad sectors. */
         got.sealed = r == 0 && sealed->len == range->len ? sealed->data : NULL;
         deliver(&got);
     }

@@ -281,8 +281,9 @@ int xb_readahead_read(struct xb_readahead *readahead, struct xb_store *store, co
         return r;
     }
     r = block ? load(readahead, store, block, &want, out, &first) : -1;
-    /* What surrounds it may be damaged, or gone: that is not its own fault. */
-    if (r < 0 && (!block || first.kind == XB_ERR_CORRUPT || first.kind == XB_ERR_FULL)) {
+    /* What surrounds it may be damaged, gone, or in a bad sector: that is not its own fault. */
+    if (r < 0 && (!block || first.kind == XB_ERR_CORRUPT || first.kind == XB_ERR_FULL ||
+                  first.kind == XB_ERR_IO)) {
         return get(store, &want, out, err);
     }
     if (r < 0) {

@@ -348,6 +348,31 @@ static void damage_hits_only_what_it_hits(void **state)
     xb_restore_result_free(&result);
 }
 
+/* The disk cannot read some sector among the contents of many files: only who needs it loses
+ * something. Nor does a folder that lies beside one in a bad sector. */
+static void a_bad_sector_hits_only_what_it_hits(void **state)
+{
+    (void)state;
+    static const char *const packs[] = {"p", "q"};
+    struct counted counted;
+    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *snapshot = small_files(50);
+    for (size_t i = 0; i < 2; i++) {
+        struct xb_fault *fault = NULL;
+        struct xb_store *failing = faulty(&fault);
+        const struct xb_fault_rule first_read = {.call = XB_FAULT_GET,
+                                                 .effect = XB_FAULT_FAIL,
+                                                 .nth = 1,
+                                                 .name_prefix = packs[i],
+                                                 .kind = XB_ERR_IO};
+        PROBE_OK(xb_fault_add(fault, &first_read, &err));
+        struct xb_restore_result result = counted_restore(failing, snapshot, 2, &counted);
+        clean(&result);
+        small_files_are_right(50);
+        tree_free(&tree);
+        tree = tree_new();
+    }
+}
+
 /* No connection is no damage. */
 static void a_store_that_does_not_answer(void **state)
 {
@@ -414,7 +439,7 @@ int main(void)
         TEST(a_shared_chunk_is_read_once),     TEST(a_long_file_comes_back),
         TEST(one_file_keeps_all_workers_busy), TEST(bytes_that_came_wrong_are_read_again),
         TEST(damage_hits_only_what_it_hits),   TEST(a_store_that_does_not_answer),
-        TEST(packs_that_moved_are_found),
+        TEST(packs_that_moved_are_found),      TEST(a_bad_sector_hits_only_what_it_hits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
