@@ -7,15 +7,17 @@
  *            any time. Internal.
  * Ownership: the caller frees a cache; the tables that it gave stay good.
  * Threads:   one at a time. Any number of processes may share a folder: a file gets its name when
- * it is whole and is never changed; one that is deleted lives on for who has it mapped. Blocking:
- * yes (disk): loading reads every byte once. Shapes:    a folder per repository (a hash of its
- * unique id), in it "base-<id>" and "over-<id>": the bytes of an index_run.h, an authentication
- * code for each block of them, the head with its own code. The codes' key comes from the
- * repository's: who cannot open the repository cannot make a file that is taken. Secrets:   ids of
- * contents and names of packs lie there in clear; no keys, no data. Errors:    nothing of it is
- * ever an error of the repository: what cannot be read, is not whole or does not fit is not there;
- * what cannot be written is given up. Limits:    `bytes_max` for all repositories together: the one
- * that was not used for longest goes first.
+ *            it is whole and is never changed; one that is deleted lives on for who has it mapped.
+ * Blocking:  yes (disk): loading reads every byte once.
+ * Shapes:    a folder per repository (a hash of its unique id), in it "base-<id>" and "over-<id>":
+ *            the bytes of an index_run.h, an authentication code for each block of them, the head
+ *            with its own code. The codes' key comes from the repository's: who cannot open the
+ *            repository cannot make a file that is taken.
+ * Secrets:   ids of contents and names of packs lie there in clear; no keys, no data.
+ * Errors:    nothing of it is ever an error of the repository: what cannot be read, is not whole or
+ *            does not fit is not there; what cannot be written is given up.
+ * Limits:    `bytes_max` for all repositories together: the one that was not used for longest goes
+ *            first.
  */
 #pragma once
 

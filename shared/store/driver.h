@@ -3,12 +3,13 @@
  * driver.h - what a driver of store.h supplies; for implementers only.
  *
  * What for:  store.h checks names and arguments once, says which store an error belongs to, counts
- * references and refuses writes to a read-only store; a driver does the rest. Ownership: a driver's
- * struct starts with `struct xb_store`; xb_store_setup fills it, close frees the whole. An upload's
- * struct starts with `struct xb_store_upload`, which store.c fills after begin. Threads: calls come
- * from any thread at once; one upload from one thread at a time.
- * Errors: as in store.h; the text names the object, store.c adds the store (not for decorators,
- * whose inner store has said it).
+ *            references and refuses writes to a read-only store; a driver does the rest.
+ * Ownership: a driver's struct starts with `struct xb_store`; xb_store_setup fills it, close frees
+ *            the whole. An upload's struct starts with `struct xb_store_upload`, which store.c
+ *            fills after begin.
+ * Threads:   calls come from any thread at once; one upload from one thread at a time.
+ * Errors:    as in store.h; the text names the object, store.c adds the store (not for decorators,
+ *            whose inner store has said it).
  */
 #pragma once
 
