@@ -39,6 +39,7 @@ struct xb_s3 {
     enum xb_s3_checksum checksum;
     uint64_t part_bytes;
     atomic_bool no_if_none_match; /* the server does not know it */
+    atomic_bool checksum_checked; /* the server has repeated a checksum of ours */
     atomic_bool bucket_seen;      /* the server has said that the bucket is there */
     atomic_llong clock_offset_ns; /* server minus us; INT64_MIN: not known */
     struct xb_s3_overlay *overlay;

@@ -3,10 +3,15 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <zlib.h>
 
 #include "shared/base/crc32c.h"
+#include "shared/base/crc_fold.h"
+
+enum { PIECE_BYTES = 64 << 10 }; /* is still near when the next digest wants it */
+#define CRC32_POLYNOMIAL UINT32_C(0xedb88320)
 
 static const struct {
     const char *name, *header;
@@ -48,9 +53,29 @@ int xb_s3_checksum_parse(const char *name, enum xb_s3_checksum *ret, struct xb_e
                         name);
 }
 
+static struct xb_crc_fold crc32_fold;
+static pthread_once_t crc32_once = PTHREAD_ONCE_INIT;
+
+static void prepare_crc32(void)
+{
+    xb_crc_fold_prepare(CRC32_POLYNOMIAL, &crc32_fold);
+}
+
+/* Most of it by multiplication, where there is one; the end, or all, by zlib. */
+static uint32_t crc32_of(uint32_t crc, const unsigned char *data, size_t len)
+{
+    unsigned char rest[XB_CRC_FOLD_BYTES];
+    pthread_once(&crc32_once, prepare_crc32);
+    size_t used = xb_crc_fold(&crc32_fold, ~crc, data, len, rest);
+    if (used) {
+        crc = (uint32_t)crc32_z(UINT32_MAX, rest, sizeof rest); /* the state 0, inverted */
+    }
+    return (uint32_t)crc32_z(crc, data + used, len - used);
+}
+
 uint32_t xb_s3_crc(enum xb_s3_checksum which, uint32_t crc, const void *data, size_t len)
 {
-    return which == XB_S3_CRC32C ? xb_crc32c(crc, data, len) : (uint32_t)crc32_z(crc, data, len);
+    return which == XB_S3_CRC32C ? xb_crc32c(crc, data, len) : crc32_of(crc, data, len);
 }
 
 static const EVP_MD *digest_of(enum xb_s3_checksum which)
@@ -83,8 +108,8 @@ int xb_s3_digests_begin(struct xb_s3_digests *digests, unsigned wanted, struct x
     return 0;
 }
 
-int xb_s3_digests_add(struct xb_s3_digests *digests, const void *data, size_t len,
-                      struct xb_error *err)
+static int add_piece(struct xb_s3_digests *digests, const void *data, size_t len,
+                     struct xb_error *err)
 {
     for (enum xb_s3_checksum which = XB_S3_CRC32; which < XB_S3_CHECKSUMS; which++) {
         if (!(digests->wanted & 1U << which)) {
@@ -97,6 +122,20 @@ int xb_s3_digests_add(struct xb_s3_digests *digests, const void *data, size_t le
         }
     }
     return 0;
+}
+
+int xb_s3_digests_add(struct xb_s3_digests *digests, const void *data, size_t len,
+                      struct xb_error *err)
+{
+    const char *next = data;
+    int r = 0;
+    while (r == 0 && len > 0) {
+        size_t piece = len < PIECE_BYTES ? len : PIECE_BYTES;
+        r = add_piece(digests, next, piece, err);
+        next += piece;
+        len -= piece;
+    }
+    return r;
 }
 
 int xb_s3_digests_end(struct xb_s3_digests *digests, enum xb_s3_checksum which,

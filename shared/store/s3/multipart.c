@@ -141,6 +141,7 @@ static int send_part(struct parts *parts, size_t index, struct xb_error *err)
     r = xb_s3_call(upload->self, &call, err);
     xb_s3_call_done(&call);
     if (r == 0) {
+        xb_s3_note_checked(upload->self, &sums, &call);
         memcpy(parts->parts[index].etag, call.got.etag, sizeof call.got.etag);
         memcpy(parts->parts[index].checksum, sums.checksum, sizeof sums.checksum);
     }

@@ -13,7 +13,7 @@ enum { XB_S3_MARK_BYTES = 33 };
 
 /* Checksums of one body, as headers want them. */
 struct xb_s3_sums {
-    char md5[XB_S3_DIGEST_TEXT_BYTES];      /* base64 */
+    char md5[XB_S3_DIGEST_TEXT_BYTES];      /* base64; "": not sent */
     char checksum[XB_S3_DIGEST_TEXT_BYTES]; /* base64, of the store's algorithm */
     char sha256_hex[XB_SIGV4_HEX_BYTES];    /* "": TLS, not signed */
 };
@@ -26,11 +26,20 @@ struct xb_s3_upload {
     struct xb_s3_digests digests;
 };
 
+/* Which digests a body is sent with: the checksum of the store's algorithm, if it has one; without
+ * TLS the SHA-256, which is signed; and Content-MD5 unless the server is known to check the
+ * checksum. It is known when an answer to an upload has repeated it: servers that do not know the
+ * header pass over it, and none but MD5 would then tell them that a body has changed. MD5 costs
+ * both sides more than all else that an upload takes. */
 unsigned xb_s3_wanted_digests(const struct xb_s3 *self);
 int xb_s3_digests_take(const struct xb_s3 *self, struct xb_s3_digests *digests,
                        struct xb_s3_sums *ret, struct xb_error *err) XB_MUST_CHECK;
 void xb_s3_headers_sums(const struct xb_s3 *self, const struct xb_s3_sums *sums,
                         struct xb_s3_call *call);
+
+/* An upload was answered: does the server check checksums? */
+void xb_s3_note_checked(struct xb_s3 *self, const struct xb_s3_sums *sums,
+                        const struct xb_s3_call *call);
 
 /* HEAD; the answer's headers are in call->got. */
 int xb_s3_head(struct xb_s3 *self, const char *name, struct xb_s3_call *call,

@@ -13,11 +13,23 @@
 #include "shared/store/s3/overlay.h"
 #include "shared/store/s3/upload.h"
 
+/* The rule (upload.h) of which digests a body is sent with. */
 unsigned xb_s3_wanted_digests(const struct xb_s3 *self)
 {
-    unsigned wanted = 1U << XB_S3_MD5;
-    wanted |= self->checksum != XB_S3_CHECKSUMS ? 1U << self->checksum : 0;
-    return self->place.tls ? wanted : wanted | 1U << XB_S3_SHA256;
+    unsigned wanted = self->place.tls ? 0 : 1U << XB_S3_SHA256;
+    if (self->checksum != XB_S3_CHECKSUMS) {
+        wanted |= 1U << self->checksum;
+    }
+    return atomic_load(&self->checksum_checked) ? wanted : wanted | 1U << XB_S3_MD5;
+}
+
+void xb_s3_note_checked(struct xb_s3 *self, const struct xb_s3_sums *sums,
+                        const struct xb_s3_call *call)
+{
+    if (self->checksum != XB_S3_CHECKSUMS &&
+        strcmp(call->got.checksum[self->checksum], sums->checksum) == 0) {
+        atomic_store(&self->checksum_checked, true);
+    }
 }
 
 int xb_s3_digests_take(const struct xb_s3 *self, struct xb_s3_digests *digests,
@@ -25,7 +37,9 @@ int xb_s3_digests_take(const struct xb_s3 *self, struct xb_s3_digests *digests,
 {
     unsigned char raw[XB_S3_DIGEST_BYTES_MAX];
     *ret = (struct xb_s3_sums){.sha256_hex = ""};
-    int r = xb_s3_digests_text(digests, XB_S3_MD5, ret->md5, err);
+    int r = digests->wanted & 1U << XB_S3_MD5
+                ? xb_s3_digests_text(digests, XB_S3_MD5, ret->md5, err)
+                : 0;
     if (r == 0 && digests->wanted & 1U << XB_S3_SHA256) {
         r = xb_s3_digests_end(digests, XB_S3_SHA256, raw, err);
         if (r == 0) {
@@ -43,7 +57,9 @@ void xb_s3_headers_sums(const struct xb_s3 *self, const struct xb_s3_sums *sums,
                         struct xb_s3_call *call)
 {
     call->sha256 = sums->sha256_hex[0] ? sums->sha256_hex : NULL;
-    xb_s3_header(call, "content-md5", sums->md5);
+    if (sums->md5[0]) {
+        xb_s3_header(call, "content-md5", sums->md5);
+    }
     if (self->checksum != XB_S3_CHECKSUMS) {
         xb_s3_header(call, xb_s3_checksum_header(self->checksum), sums->checksum);
     }
@@ -108,6 +124,9 @@ static int send_object(struct xb_s3 *self, struct xb_s3_call *call, const struct
     }
     int r = xb_s3_call(self, call, &failure);
     xb_s3_call_done(call);
+    if (r == 0) {
+        xb_s3_note_checked(self, sums, call);
+    }
     if (r < 0 && conditional && call->status == 501) {
         atomic_store(&self->no_if_none_match, true);
         return send_object(self, call, sums, exclusive, err); /* once: now without a condition */

@@ -4,12 +4,14 @@
  *
  * What for:  what real S3 servers do not do on demand: cut answers, lie about ranges, repeat pages,
  *            fail between two parts. It checks what the driver says of its bodies (length, MD5,
- *            SHA-256) by itself. A header: only tests of the driver have it.
- * Threads:   a thread per connection; one lock around the objects.
+ *            SHA-256, CRC-32 if it checks that) by itself. A header: only tests of the driver have
+ * it. Threads:   a thread per connection; one lock around the objects.
  */
 #pragma once
 
+#include <endian.h>
 #include <openssl/evp.h>
+#include <zlib.h>
 
 #include "shared/codec/text.h"
 #include "shared/store/s3/s3.h"
@@ -35,6 +37,7 @@ struct bucket {
     atomic_int wrong;         /* bodies that are not what was said */
     size_t page;              /* keys per page */
     atomic_bool no_condition; /* If-None-Match is NotImplemented */
+    atomic_bool checks;       /* x-amz-checksum-crc32, and says it again in its answer */
     char last_head[8192];     /* under the lock */
     /* Looks at a request first; true: it has answered, and *keep says whether to go on. */
     bool (*_Atomic fault)(struct bucket *bucket, struct test_request *request, bool *keep);
@@ -130,6 +133,22 @@ static inline bool bucket_body_good(const struct test_request *request)
     return good && (strcmp(said, text) == 0 || strcmp(said, "UNSIGNED-PAYLOAD") == 0);
 }
 
+/* Whether the body has the CRC-32 that the request claims. The header for the answer is "" unless
+ * the bucket checks and there is one. */
+static inline bool bucket_crc_good(const struct bucket *bucket, const struct test_request *request,
+                                   char *answer, size_t room)
+{
+    char said[100], text[16];
+    answer[0] = '\0';
+    if (!bucket->checks || !bucket_header(request, "x-amz-checksum-crc32", said, sizeof said)) {
+        return true;
+    }
+    uint32_t crc = htobe32((uint32_t)crc32_z(0, (const void *)request->body, request->body_len));
+    EVP_EncodeBlock((unsigned char *)text, (const unsigned char *)&crc, sizeof crc);
+    snprintf(answer, room, "x-amz-checksum-crc32: %s\r\n", text);
+    return strcmp(said, text) == 0;
+}
+
 static inline void bucket_store(struct bucket *bucket, const char *key, const void *data,
                                 size_t len, const struct test_request *request)
 {
@@ -151,10 +170,10 @@ static inline void bucket_store(struct bucket *bucket, const char *key, const vo
 
 static inline bool bucket_put(struct bucket *bucket, struct test_request *request, const char *key)
 {
-    char value[100];
+    char value[100], checked[100], head[200];
     bool exists, part = bucket_param(request, "partNumber", value, sizeof value);
     bool conditional = bucket_header(request, "If-None-Match", value, sizeof value);
-    if (!bucket_body_good(request)) {
+    if (!bucket_body_good(request) || !bucket_crc_good(bucket, request, checked, sizeof checked)) {
         bucket->wrong++;
         return bucket_error(request, 400, "BadDigest");
     }
@@ -165,7 +184,8 @@ static inline bool bucket_put(struct bucket *bucket, struct test_request *reques
         to->data = malloc(request->body_len + 1);
         memcpy(to->data, request->body, request->body_len);
         to->len = request->body_len;
-        return test_answer(request, 200, "ETag: \"part\"\r\n", "");
+        snprintf(head, sizeof head, "ETag: \"part\"\r\n%s", checked);
+        return test_answer(request, 200, head, "");
     }
     bucket_find(bucket, key, &exists);
     if (conditional && bucket->no_condition) {
@@ -175,7 +195,8 @@ static inline bool bucket_put(struct bucket *bucket, struct test_request *reques
         return bucket_error(request, 412, "PreconditionFailed");
     }
     bucket_store(bucket, key, request->body, request->body_len, request);
-    return test_answer(request, 200, "ETag: \"x\"\r\n", "");
+    snprintf(head, sizeof head, "ETag: \"x\"\r\n%s", checked);
+    return test_answer(request, 200, head, "");
 }
 
 static inline bool bucket_post(struct bucket *bucket, struct test_request *request, const char *key)

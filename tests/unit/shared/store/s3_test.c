@@ -493,7 +493,85 @@ static void headers(void **state)
     bucket_stop(bucket);
 }
 
+static bool sent(struct bucket *bucket, const char *name)
+{
+    struct test_request request = {.head = bucket->last_head};
+    char value[1000];
+    pthread_mutex_lock(&bucket->lock);
+    bool found = bucket_header(&request, name, value, sizeof value);
+    pthread_mutex_unlock(&bucket->lock);
+    return found;
+}
+
+static void without_checksum(struct xb_store_s3_options *options)
+{
+    options->checksum_algorithm = "";
+}
+
+/* MD5 goes with every body until the server has shown that it checks the checksum, which takes one
+ * upload; and always where there is no checksum. */
+static void md5_until_checked(void **state)
+{
+    (void)state;
+    for (int mode = 0; mode < 3; mode++) {
+        struct bucket *bucket = bucket_start(NULL);
+        bucket->checks = mode > 0;
+        struct xb_store *store = bucket_open(bucket, mode == 2 ? without_checksum : NULL);
+        suite_put(store, "one", "text");
+        assert_true(sent(bucket, "Content-MD5"));
+        suite_put(store, "two", "text");
+        assert_int_equal(sent(bucket, "Content-MD5"), mode != 1);
+        assert_int_equal(sent(bucket, "x-amz-checksum-crc32"), mode != 2);
+        upload_large(store, "large", 1000000, NULL, XB_ERR_NONE);
+        assert_int_equal(bucket->completes, 1);
+        assert_int_equal(bucket->wrong, 0);
+        xb_store_free(store);
+        bucket_stop(bucket);
+    }
+}
+
+/* Changes the bodies of the first bucket->fail_at uploads on their way. */
+static bool flip_puts(struct bucket *bucket, struct test_request *request, bool *keep)
+{
+    (void)keep;
+    if (strcmp(request->method, "PUT") == 0 &&
+        atomic_fetch_add(&bucket->seen, 1) < bucket->fail_at) {
+        request->body[request->body_len / 2] ^= 1;
+    }
+    return false;
+}
+
 static struct test_pair authority;
+
+static void with_authority(struct xb_store_s3_options *options)
+{
+    options->ca_pem = authority.cert_pem;
+}
+
+/* Over TLS, too, where nothing else is said of the body once MD5 is no longer sent. */
+static void changed_on_the_way(void **state)
+{
+    (void)state;
+    authority = test_pair_new("authority", NULL);
+    struct test_pair pair = test_pair_new("server", &authority);
+    for (int tls = 0; tls < 2; tls++) {
+        struct bucket *bucket = bucket_start(tls ? test_tls(&pair, NULL) : NULL);
+        bucket->checks = true;
+        struct xb_store *store = bucket_open(bucket, tls ? with_authority : NULL);
+        suite_put(store, "first", "text");
+        bucket->fault = flip_puts;
+        bucket->fail_at = 1;
+        suite_put(store, "second", "other text");
+        assert_false(sent(bucket, "Content-MD5"));
+        assert_int_equal(bucket->wrong, 1);
+        bucket->fault = NULL;
+        suite_holds(store, "second", "other text");
+        xb_store_free(store);
+        bucket_stop(bucket);
+    }
+    test_pair_done(&pair);
+    test_pair_done(&authority);
+}
 
 static void with_customer_key(struct xb_store_s3_options *options)
 {
@@ -769,15 +847,16 @@ static int unmount(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STORE_SUITE_TESTS(&suite),         cmocka_unit_test(bad_reads),
-        cmocka_unit_test(bad_pages),       cmocka_unit_test(hostile_pages),
-        cmocka_unit_test(stale_listings),  cmocka_unit_test(bad_writes),
-        cmocka_unit_test(no_conditions),   cmocka_unit_test(parts),
-        cmocka_unit_test(aborted),         cmocka_unit_test(headers),
-        cmocka_unit_test(over_tls),        cmocka_unit_test(client_certificates),
-        cmocka_unit_test(kept_connection), cmocka_unit_test(links),
-        cmocka_unit_test(refusals),        cmocka_unit_test(missing_bucket),
-        cmocka_unit_test(scratch),         cmocka_unit_test_teardown(full_scratch, unmount),
+        STORE_SUITE_TESTS(&suite),           cmocka_unit_test(bad_reads),
+        cmocka_unit_test(bad_pages),         cmocka_unit_test(hostile_pages),
+        cmocka_unit_test(stale_listings),    cmocka_unit_test(bad_writes),
+        cmocka_unit_test(no_conditions),     cmocka_unit_test(parts),
+        cmocka_unit_test(aborted),           cmocka_unit_test(headers),
+        cmocka_unit_test(md5_until_checked), cmocka_unit_test(changed_on_the_way),
+        cmocka_unit_test(over_tls),          cmocka_unit_test(client_certificates),
+        cmocka_unit_test(kept_connection),   cmocka_unit_test(links),
+        cmocka_unit_test(refusals),          cmocka_unit_test(missing_bucket),
+        cmocka_unit_test(scratch),           cmocka_unit_test_teardown(full_scratch, unmount),
     };
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);
