@@ -179,7 +179,8 @@ static int find_once(const char *root, const struct xb_cri_target *target,
 static int find(const char *root, const struct xb_cri_target *target, const atomic_bool *cancel,
                 struct place *ret, struct xb_error *err)
 {
-    static const struct xb_http_retry policy = {.attempts_max = 5};
+    static const struct xb_http_retry policy = {.attempts_max = 5,
+                                                .budget_ms = XB_CRI_ASK_TIMEOUT_MS};
     struct xb_http_attempts attempts;
     int r;
     xb_http_attempts_begin(&attempts, &policy);

@@ -8,7 +8,8 @@
  * connection of its own (on a kept one libcurl could send a request again, and run it twice).
  * Threads:   any number at once.
  * Blocking:  the command's timeout, rounded up to whole seconds, plus XB_CRI_GRACE_MS; and up to
- * XB_CRI_ASK_TIMEOUT_MS per runtime for finding the container.
+ * twice XB_CRI_ASK_TIMEOUT_MS per runtime for finding the container (a runtime that restarts is
+ * waited for).
  * Shapes:    below `root` each runtime's folder is mounted under the name that it has below the
  * host's /run (never the socket alone: after a restart that would be the old one). The container
  * is the one whose labels name the pod's uid and the container, that is running, and whose attempt

@@ -23,7 +23,8 @@
 
 enum {
     XB_KUBE_EXEC_CONNECT_TIMEOUT_MS = 20 * 1000,
-    XB_KUBE_EXEC_STATUS_BYTES_MAX = 64 << 10 /* the Status at the end */
+    XB_KUBE_EXEC_STATUS_BYTES_MAX = 64 << 10, /* the Status at the end */
+    XB_KUBE_EXEC_DRAIN_MS = 2000 /* for output that is still under way when the Status comes */
 };
 
 struct xb_kube_exec_target {
