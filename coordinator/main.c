@@ -36,9 +36,9 @@ int main(int argc, char **argv)
 {
     const char *level = "info", *volumes = NULL, *validation = NULL, *ttl = NULL;
     const char *backups = NULL, *port = NULL, *fs_backup = NULL, *metrics = NULL;
-    const char *scratch = getenv("VELERO_SCRATCH_DIR");
+    const char *scratch = getenv("VELERO_SCRATCH_DIR"), *pod = getenv("POD_NAME");
     struct xb_coordinator_options options = {.namespace = getenv("VELERO_NAMESPACE"),
-                                             .pod_name = getenv("POD_NAME"),
+                                             .pod_name = pod ? pod : getenv("HOSTNAME"),
                                              .node = getenv("NODE_NAME"),
                                              .pod_ip = getenv("POD_IP"),
                                              .default_location = "default"};

@@ -76,31 +76,47 @@ static int make_lease(struct xb_coordinator *coordinator, struct xb_error *err)
     return xb_kube_lease_new(&options, &coordinator->lease, err);
 }
 
-/* Restored pods wait in our own image: it is on the nodes already. */
-static int find_image(struct xb_coordinator *coordinator, struct xb_error *err)
+/* Takes over what the pod says, where nobody has said it before. */
+static int take(const char **said, xb_json *object, const char *path, char **ret_own,
+                struct xb_error *err)
 {
-    const struct xb_coordinator_options *options = coordinator->options;
-    XB_CLEANUP(xb_json_putp) xb_json *pod = NULL;
-    if (options->helper_image) {
-        coordinator->helper_image = strdup(options->helper_image);
-        return coordinator->helper_image ? 0 : xb_error_no_memory(err, "an image's name");
+    const char *text = xb_json_str(object, path, "");
+    if (*said || !text[0]) {
+        return 0;
     }
-    const struct xb_kube_ref ref = {.resource = &xb_core_pods,
-                                    .namespace = options->namespace,
-                                    .name = options->pod_name ? options->pod_name : ""};
-    int r = options->pod_name
-                ? xb_kube_get(coordinator->client, &ref, &pod, err)
-                : xb_error_set(err, XB_ERR_INVALID, -EINVAL,
-                               "which image do restored pods wait in? use --helper-image");
-    if (r < 0) {
+    *ret_own = strdup(text);
+    *said = *ret_own;
+    return *said ? 0 : xb_error_no_memory(err, "what the pod says");
+}
+
+/* What manifests of ours say in flags and environment, and Velero's own do not, is in the pod: the
+ * image, in which restored pods wait because it is on the nodes already; the node; the address. */
+static int find_self(struct xb_coordinator *coordinator, struct xb_error *err)
+{
+    struct xb_coordinator_options *own = &coordinator->own_options;
+    XB_CLEANUP(xb_json_putp) xb_json *pod = NULL;
+    if (own->helper_image && own->node && own->pod_ip) {
+        return 0;
+    }
+    const struct xb_kube_ref ref = {
+        .resource = &xb_core_pods, .namespace = own->namespace, .name = own->pod_name};
+    int r = own->pod_name ? xb_kube_get(coordinator->client, &ref, &pod, err) : 0;
+    if (r < 0 && !own->helper_image) {
         return r;
     }
     xb_json *containers = xb_json_get(pod, "spec.containers");
     xb_json *first = json_object_is_type(containers, json_type_array)
                          ? json_object_array_get_idx(containers, 0)
                          : NULL;
-    coordinator->helper_image = strdup(xb_json_str(first, "image", ""));
-    return coordinator->helper_image ? 0 : xb_error_no_memory(err, "an image's name");
+    if ((r = take(&own->helper_image, first, "image", &coordinator->own_image, err)) < 0 ||
+        (r = take(&own->node, pod, "spec.nodeName", &coordinator->own_node, err)) < 0 ||
+        (r = take(&own->pod_ip, pod, "status.podIP", &coordinator->own_ip, err)) < 0) {
+        return r;
+    }
+    return own->helper_image
+               ? 0
+               : xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                              "which image do restored pods wait in? use --helper-image");
 }
 
 static int start(struct xb_coordinator *coordinator, struct xb_error *err)
@@ -117,7 +133,7 @@ static int start(struct xb_coordinator *coordinator, struct xb_error *err)
     r = xb_kube_client_new(config, &client, &coordinator->client, err);
     xb_kube_config_free(config);
     coordinator->nodes_seen = json_object_new_object();
-    if (r < 0 || (r = find_image(coordinator, err)) < 0 ||
+    if (r < 0 || (r = find_self(coordinator, err)) < 0 ||
         (r = xb_downloads_start(coordinator, err)) < 0 ||
         (r = xb_loop_new(&coordinator->loop, err)) < 0 ||
         (r = xb_workers_new(WORKERS, QUEUE_MAX, &coordinator->workers, err)) < 0 ||
@@ -151,13 +167,16 @@ static void stop(struct xb_coordinator *c)
     xb_loop_free(c->loop);
     xb_downloads_stop(c);
     xb_kube_client_free(c->client);
-    free(c->helper_image);
+    free(c->own_image);
+    free(c->own_node);
+    free(c->own_ip);
     json_object_put(c->nodes_seen);
 }
 
 int xb_coordinator_run(const struct xb_coordinator_options *options, struct xb_error *err)
 {
-    struct xb_coordinator coordinator = {.options = options};
+    struct xb_coordinator coordinator = {.own_options = *options};
+    coordinator.options = &coordinator.own_options;
     int r = start(&coordinator, err);
     if (r == 0) {
         xb_metrics_begin(&coordinator);

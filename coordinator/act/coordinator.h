@@ -19,9 +19,10 @@
 struct xb_coordinator_options {
     const char *namespace;    /* VELERO_NAMESPACE */
     const char *kubeconfig;   /* NULL: the pod's account */
-    const char *pod_name;     /* POD_NAME */
-    const char *node;         /* NODE_NAME; may be NULL: named in messages */
-    const char *pod_ip;       /* POD_IP: where downloads are served when nothing else is said */
+    const char *pod_name;     /* POD_NAME, or the pod's host name */
+    const char *node;         /* NODE_NAME: named in messages; NULL: as the pod says */
+    const char *pod_ip;       /* POD_IP: where downloads are served when nothing else is said; NULL:
+                                 as the pod says */
     const char *scratch;      /* VELERO_SCRATCH_DIR */
     const char *helper_image; /* NULL: the coordinator's own image */
     const char *default_location;

@@ -71,6 +71,8 @@ struct xb_run {
 
 struct xb_coordinator {
     const struct xb_coordinator_options *options;
+    struct xb_coordinator_options own_options; /* with what nobody said, found in the own pod */
+    char *own_image, *own_node, *own_ip;
     struct xb_kube_client *client;
     struct xb_loop *loop;
     struct xb_workers *workers;
@@ -88,7 +90,6 @@ struct xb_coordinator {
     struct xb_metrics_server *metrics; /* NULL: its port was taken */
     struct xb_secret *link_key;
     struct xb_certificate *ca;
-    char *helper_image;
 };
 
 /* ---- what is watched; loop thread ---- */

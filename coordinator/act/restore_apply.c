@@ -224,7 +224,7 @@ static int fill_context(struct restoring *restoring, struct xb_error *err)
         .namespace_mapping = xb_json_get(restore, "spec.namespaceMapping"),
         .preserve_node_ports = xb_json_bool(restore, "spec.preserveNodePorts", false),
         .keep_token_secrets = true,
-        .helper_image = restoring->work->coordinator->helper_image};
+        .helper_image = restoring->work->coordinator->options->helper_image};
     return r;
 }
 
