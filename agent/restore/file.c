@@ -342,10 +342,12 @@ static void own_rows(struct file *file, struct window *window, size_t first)
         file->frame->window = restore->sequence;
         window->folders++;
     }
-    file->several = file->several || rows > 1;
+    if (!file->several) { /* of a file with several, rows of an earlier window are written now */
+        file->several = rows > 1;
+        /* One chunk is fetched as fast as it is copied. */
+        file->candidate = file->candidate && (file->several || file->stays);
+    }
     window->open_files += file->several;
-    /* One chunk is fetched as fast as it is copied. */
-    file->candidate = file->candidate && (file->several || file->stays);
 }
 
 /* A file with more rows than a window holds. If it is there, it is compared first, as a whole. */
