@@ -294,7 +294,7 @@ int xb_http_escape(struct xb_buf *out, const char *text, struct xb_error *err)
 int64_t xb_http_date_parse(const char *value)
 {
     time_t when = curl_getdate(value, NULL);
-    return when == (time_t)-1 ? -1 : (int64_t)when;
+    return when < 0 || when > XB_HTTP_DATE_MAX_S ? -1 : (int64_t)when;
 }
 
 int64_t xb_http_retry_after_parse(const char *value)

@@ -107,7 +107,8 @@ void xb_http_response_free(struct xb_http_response *response);
 int xb_http_escape(struct xb_buf *out, const char *text, struct xb_error *err) XB_MUST_CHECK;
 
 /* The date of an HTTP header ("Wed, 21 Oct 2015 07:28:00 GMT") in seconds since 1970; -1 when it is
- * none. */
+ * none, or not between 1970 and 2200, where every time can be counted in nanoseconds. */
+#define XB_HTTP_DATE_MAX_S INT64_C(7258118400)
 int64_t xb_http_date_parse(const char *value);
 
 /* The value of a Retry-After header in ms: seconds or a date; -1 when it is neither. */

@@ -3,22 +3,11 @@
  * A device with any bytes (device_probe.h): refused with a reason, or a map of free units that lie
  * within it and whose runs add up to the device.
  */
-#include <stdint.h>
-#include <stdlib.h>
-
 #include "tests/harness/device_probe.h"
+#include "tests/harness/fuzz.h"
 
 /* Larger ones only take longer. */
 #define DEVICE_BYTES_MAX (UINT64_C(1) << 30)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-static void need(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {

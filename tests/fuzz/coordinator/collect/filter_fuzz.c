@@ -3,22 +3,10 @@
  * Any JSON as a Backup's spec and any as an object: a filter is always made, and what it answers
  * hangs together. The input's first line is the spec, the rest is the object.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "coordinator/collect/filter.h"
 #include "coordinator/collect/resource_list.h"
 #include "coordinator/collect/volumes.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-static void need(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
+#include "tests/harness/fuzz.h"
 
 static void check_namespaces(const struct xb_filter *filter, xb_json *spec)
 {

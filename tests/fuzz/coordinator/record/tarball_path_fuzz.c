@@ -3,23 +3,12 @@
  * A path out of an archive: refused, no item, or the item that the writer would put at this path.
  * Its parts never name anything above or beside themselves.
  */
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "coordinator/record/tarball.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+#include "tests/harness/fuzz.h"
 
 enum { INPUT_BYTES_MAX = 4096 };
-
-static void need(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
 
 static void check_part(const char *part)
 {

@@ -4,24 +4,12 @@
  * and read again, with nothing of the old cluster in its metadata. The input's first line is the
  * kind (or any name), the rest is the object.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "coordinator/restore/order.h"
 #include "coordinator/restore/pod_volumes.h"
 #include "coordinator/restore/transform.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+#include "tests/harness/fuzz.h"
 
 enum { KIND_BYTES = 100, TEXT_BYTES_MAX = 1 << 24 };
-
-static void need(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
 
 static void check_writable(xb_json *object)
 {

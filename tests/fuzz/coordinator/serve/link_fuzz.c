@@ -3,26 +3,14 @@
  * Links of any kind: as they come, all are refused; with a right MAC put to them, what is taken is
  * taken as it would have been made. The first byte says which of the two.
  */
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "coordinator/serve/link.h"
 #include "shared/codec/text.h"
 #include "shared/crypto/hash.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+#include "tests/harness/fuzz.h"
 
 static const char key_text[] = "0123456789abcdef0123456789abcdef";
-
-static void need(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
 
 static void append_base64url(struct xb_buf *out, const void *data, size_t len)
 {

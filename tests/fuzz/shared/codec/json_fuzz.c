@@ -2,21 +2,9 @@
  *
  * JSON of any kind: refused, or written and read again as the same text. Go's strings are JSON.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "shared/codec/json.h"
 #include "shared/codec/text.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-static void need(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
+#include "tests/harness/fuzz.h"
 
 static void check_again(xb_json *json)
 {

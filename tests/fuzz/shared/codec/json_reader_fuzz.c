@@ -3,19 +3,8 @@
  * Any bytes as JSON, token by token: refused, or what json-c makes of them; in every kind of pieces
  * the same.
  */
-#include <stdint.h>
-#include <stdlib.h>
-
+#include "tests/harness/fuzz.h"
 #include "tests/harness/json_tokens.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-static void need(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {

@@ -2,20 +2,8 @@
  *
  * Texts of times, durations, hex and base64: refused, or written again and read as the same.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "shared/codec/text.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-static void need(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
+#include "tests/harness/fuzz.h"
 
 static void check_times(const char *text)
 {

@@ -3,20 +3,8 @@
  * The first two bytes are the length that an index promises, the rest a content: refused, or of
  * exactly that length. The same bytes are also taken as a gzip stream, and compressed.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "shared/compress/compress.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-static void need(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
+#include "tests/harness/fuzz.h"
 
 static void check_decode(const uint8_t *data, size_t len, size_t promised)
 {

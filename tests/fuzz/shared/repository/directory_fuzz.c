@@ -3,20 +3,8 @@
  * Directory bytes of any kind: refused, or entries that are possible, that are found by name, and
  * that, written anew, read back the same.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "shared/repository/entry_internal.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-static void need(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
+#include "tests/harness/fuzz.h"
 
 /* Encodes, and decodes that; the text is appended. */
 static struct xb_entry again(const struct xb_entry *entry, struct xb_buf *text)

@@ -3,22 +3,10 @@
  * Both texts of a format blob, the outer one and the one that is sealed in it, and that of the
  * retention.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "shared/crypto/aead.h"
 #include "shared/repository/format.h"
 #include "shared/repository/retention.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-static void need(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
+#include "tests/harness/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {

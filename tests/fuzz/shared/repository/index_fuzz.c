@@ -3,13 +3,8 @@
  * Index bytes of any kind: refused, or entries that are possible, that merge, and that, written
  * anew, read back the same.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "shared/repository/index_table.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+#include "tests/harness/fuzz.h"
 
 enum { ENTRIES_MAX = 4096 };
 
@@ -18,13 +13,6 @@ struct collected {
     size_t count, hash_bytes;
     const struct xb_names *packs;
 };
-
-static void need(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
 
 static int collect(void *context, const struct xb_index_entry *entry, struct xb_error *err)
 {

@@ -3,20 +3,8 @@
  * A run of index entries as a file of the cache would have it: its head, then its bytes. Codes keep
  * such bytes out before anybody looks at them; should they not, nothing is read outside of them.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "shared/repository/index_table.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-static void need(bool true_)
-{
-    if (!true_) {
-        abort();
-    }
-}
+#include "tests/harness/fuzz.h"
 
 static void look_up(const struct xb_index_run *run, const uint8_t *key)
 {

@@ -2,21 +2,9 @@
  *
  * The text of an `m` content: refused, or records that are whole.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "shared/codec/json.h"
 #include "shared/repository/manifest_records.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-static void need(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
+#include "tests/harness/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {

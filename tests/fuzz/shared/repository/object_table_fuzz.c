@@ -2,20 +2,8 @@
  *
  * The table of an indirect object: refused, or parts that follow one another without a gap.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
+#include "tests/harness/fuzz.h"
 #include "tests/harness/object_chunks.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-static void need(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {

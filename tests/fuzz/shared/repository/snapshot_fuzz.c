@@ -2,20 +2,8 @@
  *
  * A snapshot's record of any kind: refused, or a snapshot that, written anew, reads back the same.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "shared/repository/snapshot.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-static void need(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
+#include "tests/harness/fuzz.h"
 
 /* Encodes, and decodes that; the text is appended. */
 static struct xb_snapshot *again(const struct xb_snapshot *snapshot, struct xb_buf *text)

@@ -3,22 +3,10 @@
  * A profile's name, a line end, and an AWS credentials or config file: keys without blanks or a
  * refusal. An s3:// address and an endpoint are looked at too.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "shared/store/s3/credentials.h"
 #include "shared/store/s3/endpoint.h"
 #include "shared/store/s3/s3.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-static void need(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
+#include "tests/harness/fuzz.h"
 
 static void check_plain(const char *text)
 {

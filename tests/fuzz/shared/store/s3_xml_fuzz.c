@@ -3,23 +3,11 @@
  * Whatever a server sends as XML: events that nest, a page of keys or a refusal, an error's code
  * that can be printed.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "shared/store/s3/fault.h"
 #include "shared/store/s3/listing.h"
 #include "shared/store/s3/xml.h"
 #include "shared/store/store.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-static void need(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
+#include "tests/harness/fuzz.h"
 
 /* Opens and closes are balanced, and the end comes once all are closed. */
 static bool well_formed(const char *text, size_t len)

@@ -3,20 +3,8 @@
  * `.shards`, a NUL, and a name: rules or a refusal; and by any rules a name has one path, which
  * gives the name again and starts as listings expect.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "shared/store/sharded/shards.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-static void need(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
+#include "tests/harness/fuzz.h"
 
 /* The path of the name starts with one of the prefixes for each beginning of it. */
 static void check_prefixes(const struct xb_shards *shards, const char *name, const char *path)
