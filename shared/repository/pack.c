@@ -45,9 +45,10 @@ int xb_pack_new(struct xb_store *store, char kind, const char *session, struct x
     if (written < 0 || (size_t)written >= sizeof pack->name) {
         return xb_error_set(err, XB_ERR_BUG, -ENAMETOOLONG, "the name of a pack is too long");
     }
+    const struct xb_store_put_options options = {.sealed = true};
     uint32_t number = 0;
     int r = xb_names_intern(&pack->names, pack->name, strlen(pack->name), &number, err);
-    if (r < 0 || (r = xb_store_upload_begin(store, pack->name, NULL, &pack->upload, err)) < 0 ||
+    if (r < 0 || (r = xb_store_upload_begin(store, pack->name, &options, &pack->upload, err)) < 0 ||
         (r = write_random(pack, XB_PACK_PREAMBLE_BYTES, err)) < 0) {
         return r;
     }

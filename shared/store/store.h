@@ -53,6 +53,9 @@ typedef int xb_store_item_fn(void *context, const struct xb_store_item *item, st
 
 struct xb_store_put_options {
     bool exclusive; /* CONFLICT if the name exists */
+    /* Who reads it will notice every change by a key of his own: the driver need not protect it
+     * against others, only against accidents. */
+    bool sealed;
 };
 
 /* Writes a whole object; replaces an existing one unless options say otherwise. options may be

@@ -58,12 +58,13 @@ void xb_s3_headers_write(const struct xb_s3 *self, struct xb_s3_call *call)
     }
 }
 
-/* Hex of the payload's SHA-256, or the word that it is not signed: TLS keeps it whole then. */
+/* Hex of the payload's SHA-256, or the word that it is not signed: TLS keeps it whole then, or its
+ * checksum and its reader do. */
 static int payload_hash(const struct xb_s3 *self, const struct xb_s3_call *call,
                         char out[XB_SIGV4_HEX_BYTES], struct xb_error *err)
 {
     unsigned char digest[XB_S3_DIGEST_BYTES_MAX];
-    if (self->place.tls && (call->body_len || call->body_file)) {
+    if (call->unsigned_body || (self->place.tls && (call->body_len || call->body_file))) {
         memcpy(out, XB_SIGV4_UNSIGNED, sizeof XB_SIGV4_UNSIGNED);
         return 0;
     }

@@ -40,6 +40,7 @@ struct xb_s3 {
     uint64_t part_bytes;
     atomic_bool no_if_none_match; /* the server does not know it */
     atomic_bool checksum_checked; /* the server has repeated a checksum of ours */
+    atomic_bool must_sign;        /* the server has refused an unsigned body without TLS */
     atomic_bool bucket_seen;      /* the server has said that the bucket is there */
     atomic_llong clock_offset_ns; /* server minus us; INT64_MIN: not known */
     struct xb_s3_overlay *overlay;
@@ -76,6 +77,7 @@ struct xb_s3_call {
     size_t body_len;
     const struct xb_http_body_file *body_file; /* instead of body */
     const char *sha256;                        /* hex of the body; NULL: computed from `body` */
+    bool unsigned_body;                        /* its SHA-256 is not signed, nor computed */
 
     /* Takes a 2xx answer's bytes; NULL: they go to `answer`. `begin` is called before each attempt,
      * `check` after a 2xx answer: a RETRY failure of theirs is tried again. */

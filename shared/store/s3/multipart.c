@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "shared/base/clock.h"
-#include "shared/base/file.h"
 #include "shared/base/workers.h"
 #include "shared/store/s3/fault.h"
 #include "shared/store/s3/overlay.h"
@@ -20,7 +19,6 @@
 enum {
     PARTS_MAX = 10000, /* S3's own limit */
     PART_THREADS = 4,
-    PIECE_BYTES = 256 << 10,
     UPLOAD_ID_BYTES = 2048
 };
 
@@ -87,28 +85,6 @@ static int begin_upload(struct parts *parts, const char *mark, struct xb_error *
 
 /* ---- parts ---- */
 
-static int sum_part(struct parts *parts, const struct xb_http_body_file *file,
-                    struct xb_s3_sums *ret, struct xb_error *err)
-{
-    struct xb_s3 *self = parts->upload->self;
-    struct xb_s3_digests digests;
-    XB_CLEANUP(xb_freep) char *piece = malloc(PIECE_BYTES);
-    if (!piece) {
-        return xb_error_no_memory(err, "a part of an upload");
-    }
-    int r = xb_s3_digests_begin(&digests, xb_s3_wanted_digests(self), err);
-    for (uint64_t at = 0; at < file->len && r == 0;) {
-        size_t len = file->len - at < PIECE_BYTES ? (size_t)(file->len - at) : PIECE_BYTES;
-        r = xb_file_pread_all(file->fd, piece, len, (off_t)(file->offset + at), "the staged upload",
-                              err);
-        r = r ? r : xb_s3_digests_add(&digests, piece, len, err);
-        at += len;
-    }
-    r = r ? r : xb_s3_digests_take(self, &digests, ret, err);
-    xb_s3_digests_done(&digests);
-    return r;
-}
-
 static int check_part(struct xb_s3_call *call, struct xb_error *err)
 {
     return call->got.etag[0] ? 0
@@ -128,9 +104,10 @@ static int send_part(struct parts *parts, size_t index, struct xb_error *err)
     struct xb_s3_call call = {
         .method = "PUT", .name = upload->base.name, .body_file = &file, .check = check_part};
     struct xb_s3_sums sums;
+    struct xb_error failure = XB_ERROR_INIT;
     char number[32];
     snprintf(number, sizeof number, "%zu", index + 1);
-    int r = sum_part(parts, &file, &sums, err);
+    int r = xb_s3_sum_file(upload, &file, &sums, err);
     if (r < 0) {
         return r;
     }
@@ -138,9 +115,14 @@ static int send_part(struct parts *parts, size_t index, struct xb_error *err)
     xb_s3_query(&call, "uploadId", parts->id);
     xb_s3_headers_read(upload->self, &call); /* the customer's key, with each part */
     xb_s3_headers_sums(upload->self, &sums, &call);
-    r = xb_s3_call(upload->self, &call, err);
+    r = xb_s3_call(upload->self, &call, &failure);
     xb_s3_call_done(&call);
-    if (r == 0) {
+    if (r < 0 && xb_s3_must_sign(upload->self, &call, &failure)) {
+        return send_part(parts, index, err); /* once: now it is signed */
+    }
+    if (r < 0) {
+        *err = failure;
+    } else {
         xb_s3_note_checked(upload->self, &sums, &call);
         memcpy(parts->parts[index].etag, call.got.etag, sizeof call.got.etag);
         memcpy(parts->parts[index].checksum, sums.checksum, sizeof sums.checksum);

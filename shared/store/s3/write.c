@@ -8,19 +8,24 @@
 #include <string.h>
 
 #include "shared/base/clock.h"
+#include "shared/base/file.h"
 #include "shared/base/random.h"
 #include "shared/codec/text.h"
 #include "shared/store/s3/overlay.h"
 #include "shared/store/s3/upload.h"
 
+enum { PIECE_BYTES = 256 << 10 };
+
 /* The rule (upload.h) of which digests a body is sent with. */
-unsigned xb_s3_wanted_digests(const struct xb_s3 *self)
+unsigned xb_s3_wanted_digests(const struct xb_s3 *self, bool sealed)
 {
-    unsigned wanted = self->place.tls ? 0 : 1U << XB_S3_SHA256;
+    bool checked = atomic_load(&self->checksum_checked);
+    bool plain = sealed && checked && !atomic_load(&self->must_sign);
+    unsigned wanted = self->place.tls || plain ? 0 : 1U << XB_S3_SHA256;
     if (self->checksum != XB_S3_CHECKSUMS) {
         wanted |= 1U << self->checksum;
     }
-    return atomic_load(&self->checksum_checked) ? wanted : wanted | 1U << XB_S3_MD5;
+    return checked ? wanted : wanted | 1U << XB_S3_MD5;
 }
 
 void xb_s3_note_checked(struct xb_s3 *self, const struct xb_s3_sums *sums,
@@ -57,6 +62,7 @@ void xb_s3_headers_sums(const struct xb_s3 *self, const struct xb_s3_sums *sums,
                         struct xb_s3_call *call)
 {
     call->sha256 = sums->sha256_hex[0] ? sums->sha256_hex : NULL;
+    call->unsigned_body = !call->sha256;
     if (sums->md5[0]) {
         xb_s3_header(call, "content-md5", sums->md5);
     }
@@ -153,13 +159,25 @@ int xb_s3_put_object(struct xb_s3 *self, struct xb_s3_call *call, const struct x
     return r;
 }
 
+static int put_bytes(struct xb_s3 *self, struct xb_s3_call *call,
+                     const struct xb_store_put_options *options, struct xb_error *err)
+{
+    struct xb_s3_digests digests;
+    struct xb_s3_sums sums;
+    bool sealed = options && options->sealed;
+    int r = xb_s3_digests_begin(&digests, xb_s3_wanted_digests(self, sealed), err);
+    r = r ? r : xb_s3_digests_add(&digests, call->body, call->body_len, err);
+    r = r ? r : xb_s3_digests_take(self, &digests, &sums, err);
+    xb_s3_digests_done(&digests);
+    return r ? r : xb_s3_put_object(self, call, &sums, options && options->exclusive, err);
+}
+
 int xb_s3_put(struct xb_store *store, const char *name, const void *data, size_t len,
               const struct xb_store_put_options *options, struct xb_error *err)
 {
     struct xb_s3 *self = (struct xb_s3 *)store;
     struct xb_s3_call call = {.name = name, .body = data, .body_len = len};
-    struct xb_s3_digests digests;
-    struct xb_s3_sums sums;
+    struct xb_error failure = XB_ERROR_INIT;
     if (len > XB_S3_SINGLE_PARTS * self->part_bytes) {
         struct xb_store_upload *upload = NULL; /* store.c's part of it is not needed here */
         int r = xb_s3_begin(store, name, options, &upload, err);
@@ -173,14 +191,51 @@ int xb_s3_put(struct xb_store *store, const char *name, const void *data, size_t
         xb_s3_upload_free(upload);
         return r;
     }
-    int r = xb_s3_digests_begin(&digests, xb_s3_wanted_digests(self), err);
-    r = r ? r : xb_s3_digests_add(&digests, data, len, err);
-    r = r ? r : xb_s3_digests_take(self, &digests, &sums, err);
-    xb_s3_digests_done(&digests);
-    return r ? r : xb_s3_put_object(self, &call, &sums, options && options->exclusive, err);
+    int r = put_bytes(self, &call, options, &failure);
+    if (r < 0 && xb_s3_must_sign(self, &call, &failure)) {
+        failure = (struct xb_error)XB_ERROR_INIT;
+        r = put_bytes(self, &call, options, &failure);
+    }
+    if (r < 0) {
+        *err = failure;
+    }
+    return r;
 }
 
 /* ---- staging ---- */
+
+int xb_s3_sum_file(const struct xb_s3_upload *upload, const struct xb_http_body_file *file,
+                   struct xb_s3_sums *ret, struct xb_error *err)
+{
+    const struct xb_s3 *self = upload->self;
+    struct xb_s3_digests digests;
+    XB_CLEANUP(xb_freep) char *piece = malloc(PIECE_BYTES);
+    if (!piece) {
+        return xb_error_no_memory(err, "a part of an upload");
+    }
+    int r = xb_s3_digests_begin(&digests, xb_s3_wanted_digests(self, upload->sealed), err);
+    for (uint64_t at = 0; at < file->len && r == 0;) {
+        size_t len = file->len - at < PIECE_BYTES ? (size_t)(file->len - at) : PIECE_BYTES;
+        r = xb_file_pread_all(file->fd, piece, len, (off_t)(file->offset + at), "the staged upload",
+                              err);
+        r = r ? r : xb_s3_digests_add(&digests, piece, len, err);
+        at += len;
+    }
+    r = r ? r : xb_s3_digests_take(self, &digests, ret, err);
+    xb_s3_digests_done(&digests);
+    return r;
+}
+
+/* Without TLS only: with it, nobody signs. */
+bool xb_s3_must_sign(struct xb_s3 *self, const struct xb_s3_call *call, const struct xb_error *why)
+{
+    bool refused = call->status == 400 || call->status == 403 || call->status == 501;
+    if (!refused || why->kind == XB_ERR_RETRY || !call->unsigned_body || self->place.tls) {
+        return false;
+    }
+    atomic_store(&self->must_sign, true);
+    return true;
+}
 
 int xb_s3_begin(struct xb_store *store, const char *name,
                 const struct xb_store_put_options *options, struct xb_store_upload **ret,
@@ -194,7 +249,8 @@ int xb_s3_begin(struct xb_store *store, const char *name,
     }
     int r = xb_s3_stage_open(self->scratch_dir, &upload->stage, err);
     if (r == 0) {
-        r = xb_s3_digests_begin(&upload->digests, xb_s3_wanted_digests(self), err);
+        upload->sealed = options && options->sealed;
+        r = xb_s3_digests_begin(&upload->digests, xb_s3_wanted_digests(self, upload->sealed), err);
     }
     if (r < 0) {
         xb_s3_digests_done(&upload->digests);
@@ -227,9 +283,19 @@ int xb_s3_commit(struct xb_store_upload *base, struct xb_error *err)
     const struct xb_http_body_file file = {upload->stage.fd, 0, len};
     struct xb_s3_call call = {.name = base->name};
     struct xb_s3_sums sums;
+    struct xb_error failure = XB_ERROR_INIT;
     call.body_file = len > 0 ? &file : NULL;
-    int r = xb_s3_digests_take(self, &upload->digests, &sums, err);
-    return r ? r : xb_s3_put_object(self, &call, &sums, upload->exclusive, err);
+    int r = xb_s3_digests_take(self, &upload->digests, &sums, &failure);
+    r = r ? r : xb_s3_put_object(self, &call, &sums, upload->exclusive, &failure);
+    if (r < 0 && xb_s3_must_sign(self, &call, &failure)) {
+        failure = (struct xb_error)XB_ERROR_INIT;
+        r = xb_s3_sum_file(upload, &file, &sums, &failure);
+        r = r ? r : xb_s3_put_object(self, &call, &sums, upload->exclusive, &failure);
+    }
+    if (r < 0) {
+        *err = failure;
+    }
+    return r;
 }
 
 void xb_s3_upload_free(struct xb_store_upload *base)

@@ -37,8 +37,10 @@ struct bucket {
     atomic_int wrong;         /* bodies that are not what was said */
     size_t page;              /* keys per page */
     atomic_bool no_condition; /* If-None-Match is NotImplemented */
+    atomic_bool wants_signed; /* an unsigned body is AccessDenied */
     atomic_bool checks;       /* x-amz-checksum-crc32, and says it again in its answer */
     char last_head[8192];     /* under the lock */
+    char last_put[8192];      /* the same of the last PUT */
     /* Looks at a request first; true: it has answered, and *keep says whether to go on. */
     bool (*_Atomic fault)(struct bucket *bucket, struct test_request *request, bool *keep);
     atomic_int seen, fail_at, mode; /* for the fault's own use */
@@ -173,6 +175,9 @@ static inline bool bucket_put(struct bucket *bucket, struct test_request *reques
     char value[100], checked[100], head[200];
     bool exists, part = bucket_param(request, "partNumber", value, sizeof value);
     bool conditional = bucket_header(request, "If-None-Match", value, sizeof value);
+    if (bucket->wants_signed && strstr(request->head, "UNSIGNED-PAYLOAD")) {
+        return bucket_error(request, 403, "AccessDenied");
+    }
     if (!bucket_body_good(request) || !bucket_crc_good(bucket, request, checked, sizeof checked)) {
         bucket->wrong++;
         return bucket_error(request, 400, "BadDigest");
@@ -378,6 +383,9 @@ static inline bool bucket_serve(void *context, struct test_request *request)
     bool keep = true;
     pthread_mutex_lock(&bucket->lock);
     snprintf(bucket->last_head, sizeof bucket->last_head, "%s", request->head);
+    if (strcmp(request->method, "PUT") == 0) {
+        snprintf(bucket->last_put, sizeof bucket->last_put, "%s", request->head);
+    }
     bucket_key(request, key);
     bool (*fault)(struct bucket *, struct test_request *, bool *) = bucket->fault;
     if (fault && fault(bucket, request, &keep)) {

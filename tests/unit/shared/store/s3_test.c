@@ -530,6 +530,42 @@ static void md5_until_checked(void **state)
     }
 }
 
+static void payload_is(struct bucket *bucket, bool unsigned_body)
+{
+    struct test_request request = {.head = bucket->last_put};
+    char value[1000];
+    pthread_mutex_lock(&bucket->lock);
+    bucket_header(&request, "x-amz-content-sha256", value, sizeof value);
+    pthread_mutex_unlock(&bucket->lock);
+    assert_int_equal(strcmp(value, "UNSIGNED-PAYLOAD") == 0, unsigned_body);
+}
+
+/* Without TLS a sealed body is not signed once the server is known to check the checksum; others
+ * are, and all of them where the server wants that. */
+static void sealed_bodies(void **state)
+{
+    (void)state;
+    static const struct xb_store_put_options sealed = {.sealed = true};
+    for (int mode = 0; mode < 3; mode++) {
+        struct bucket *bucket = bucket_start(NULL);
+        bucket->checks = mode > 0;
+        bucket->wants_signed = mode == 2;
+        struct xb_store *store = bucket_open(bucket, NULL);
+        suite_put(store, "first", "text");
+        SUITE_OK(xb_store_put(store, "small", "text", 4, &sealed, &err));
+        payload_is(bucket, mode == 1);
+        upload_large(store, "single", 300000, &sealed, XB_ERR_NONE);
+        payload_is(bucket, mode == 1);
+        upload_large(store, "large", 1000000, &sealed, XB_ERR_NONE);
+        payload_is(bucket, mode == 1);
+        upload_large(store, "plain", 300000, NULL, XB_ERR_NONE);
+        payload_is(bucket, false);
+        assert_int_equal(bucket->wrong, 0);
+        xb_store_free(store);
+        bucket_stop(bucket);
+    }
+}
+
 /* Changes the bodies of the first bucket->fail_at uploads on their way. */
 static bool flip_puts(struct bucket *bucket, struct test_request *request, bool *keep)
 {
@@ -561,8 +597,10 @@ static void changed_on_the_way(void **state)
         suite_put(store, "first", "text");
         bucket->fault = flip_puts;
         bucket->fail_at = 1;
-        suite_put(store, "second", "other text");
+        static const struct xb_store_put_options sealed = {.sealed = true};
+        SUITE_OK(xb_store_put(store, "second", "other text", 10, &sealed, &err));
         assert_false(sent(bucket, "Content-MD5"));
+        payload_is(bucket, true);
         assert_int_equal(bucket->wrong, 1);
         bucket->fault = NULL;
         suite_holds(store, "second", "other text");
@@ -847,16 +885,27 @@ static int unmount(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STORE_SUITE_TESTS(&suite),           cmocka_unit_test(bad_reads),
-        cmocka_unit_test(bad_pages),         cmocka_unit_test(hostile_pages),
-        cmocka_unit_test(stale_listings),    cmocka_unit_test(bad_writes),
-        cmocka_unit_test(no_conditions),     cmocka_unit_test(parts),
-        cmocka_unit_test(aborted),           cmocka_unit_test(headers),
-        cmocka_unit_test(md5_until_checked), cmocka_unit_test(changed_on_the_way),
-        cmocka_unit_test(over_tls),          cmocka_unit_test(client_certificates),
-        cmocka_unit_test(kept_connection),   cmocka_unit_test(links),
-        cmocka_unit_test(refusals),          cmocka_unit_test(missing_bucket),
-        cmocka_unit_test(scratch),           cmocka_unit_test_teardown(full_scratch, unmount),
+        STORE_SUITE_TESTS(&suite),
+        cmocka_unit_test(bad_reads),
+        cmocka_unit_test(bad_pages),
+        cmocka_unit_test(hostile_pages),
+        cmocka_unit_test(stale_listings),
+        cmocka_unit_test(bad_writes),
+        cmocka_unit_test(no_conditions),
+        cmocka_unit_test(parts),
+        cmocka_unit_test(aborted),
+        cmocka_unit_test(headers),
+        cmocka_unit_test(md5_until_checked),
+        cmocka_unit_test(sealed_bodies),
+        cmocka_unit_test(changed_on_the_way),
+        cmocka_unit_test(over_tls),
+        cmocka_unit_test(client_certificates),
+        cmocka_unit_test(kept_connection),
+        cmocka_unit_test(links),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(missing_bucket),
+        cmocka_unit_test(scratch),
+        cmocka_unit_test_teardown(full_scratch, unmount),
     };
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);
