@@ -71,11 +71,10 @@ static size_t take_body(char *data, size_t size, size_t count, void *context)
     return r < 0 ? refuse(call, r) : len;
 }
 
-static int read_file(struct xb_http_call *call, char *data, size_t want, struct xb_error *err)
+static int read_file(int fd, uint64_t at, char *data, size_t len, struct xb_error *err)
 {
-    for (size_t got = 0; got < want;) {
-        ssize_t n = pread(call->sent.fd, data + got, want - got,
-                          (off_t)(call->sent.offset + call->sent_at + got));
+    while (len > 0) {
+        ssize_t n = pread(fd, data, len, (off_t)at);
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -84,9 +83,28 @@ static int read_file(struct xb_http_call *call, char *data, size_t want, struct 
                          : xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG,
                                         "the file that is sent has become shorter");
         }
-        got += (size_t)n;
+        data += n;
+        at += (uint64_t)n;
+        len -= (size_t)n;
     }
     return 0;
+}
+
+int xb_http_body_read(const struct xb_http_body_file *file, uint64_t at, void *data, size_t len,
+                      struct xb_error *err)
+{
+    char *next = data;
+    at += file->offset;
+    while (len > 0 && file->front_count > 0 && at / file->front_block_bytes < file->front_count) {
+        size_t within = (size_t)(at % file->front_block_bytes);
+        size_t take = file->front_block_bytes - within;
+        take = take < len ? take : len;
+        memcpy(next, file->front[at / file->front_block_bytes] + within, take);
+        next += take;
+        at += take;
+        len -= take;
+    }
+    return read_file(file->fd, at, next, len, err);
 }
 
 /* Gives curl the next piece of the body. */
@@ -102,7 +120,7 @@ static size_t give_body(char *data, size_t size, size_t count, void *context)
     }
     if (call->sent_data) {
         memcpy(data, (const char *)call->sent_data + call->sent_at, want);
-    } else if (read_file(call, data, want, &call->err) < 0) {
+    } else if (xb_http_body_read(&call->sent, call->sent_at, data, want, &call->err) < 0) {
         return CURL_READFUNC_ABORT;
     }
     call->sent_at += want;
@@ -243,8 +261,9 @@ static void setup_method(struct xb_http_call *call, const struct xb_http_request
         curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
     } else if (body && (request->body_file || xb_http_limits_any(call->limits, XB_HTTP_UP))) {
         call->sent_data = request->body_file ? NULL : request->body;
-        call->sent = request->body_file ? *request->body_file
-                                        : (struct xb_http_body_file){-1, 0, request->body_len};
+        call->sent = request->body_file
+                         ? *request->body_file
+                         : (struct xb_http_body_file){.fd = -1, .len = request->body_len};
         call->sent_at = 0;
         curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
         curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)call->sent.len);

@@ -72,7 +72,14 @@ typedef void xb_http_header_fn(void *context, const char *name, const char *valu
 struct xb_http_body_file {
     int fd; /* borrowed */
     uint64_t offset, len;
+    /* What the file would begin with lies here instead, in blocks of one size; borrowed. */
+    char *const *front;
+    size_t front_count, front_block_bytes;
 };
+
+/* Bytes [at, at+len) of the body. CORRUPT: the file is shorter. */
+int xb_http_body_read(const struct xb_http_body_file *file, uint64_t at, void *data, size_t len,
+                      struct xb_error *err) XB_MUST_CHECK;
 
 struct xb_http_request {
     const char *method; /* NULL: GET */

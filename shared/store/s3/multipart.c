@@ -99,8 +99,8 @@ static int send_part(struct parts *parts, size_t index, struct xb_error *err)
     struct xb_s3_upload *upload = parts->upload;
     uint64_t offset = index * parts->part_bytes;
     uint64_t left = upload->stage.len - offset;
-    const struct xb_http_body_file file = {upload->stage.fd, offset,
-                                           left < parts->part_bytes ? left : parts->part_bytes};
+    const struct xb_http_body_file file = xb_s3_stage_body(
+        &upload->stage, offset, left < parts->part_bytes ? left : parts->part_bytes);
     struct xb_s3_call call = {
         .method = "PUT", .name = upload->base.name, .body_file = &file, .check = check_part};
     struct xb_s3_sums sums;

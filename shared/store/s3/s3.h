@@ -9,11 +9,12 @@
  * connections_max connections, which are kept and used again. Blocking: yes. Opening reads files
  * and the environment, and asks the server nothing. Shapes: an object's key is the prefix, a '/'
  * and its name. Whole objects are one PutObject up to 4 parts' size (256 MiB), a multipart upload
- * above; uploads are staged in an unlinked file of scratch_dir, so that they are never in memory
- * and can be sent again. Errors: as store.h; INVALID for options that make no sense, a bucket that
- * does not exist or is elsewhere; DENIED names what the server said and what to do. Passing
- * failures are tried again here, with a bounded number of attempts. Source: the S3 REST API
- * (2006-03-01), AWS Signature Version 4, kopia-format section 1.
+ * above; uploads are staged, in memory up to XB_S3_STAGED_MEMORY_MAX for the whole process, beyond
+ * that in an unlinked file of scratch_dir, so that they can be sent again. Errors: as store.h;
+ * INVALID for options that make no sense, a bucket that does not exist or is elsewhere; DENIED
+ * names what the server said and what to do. Passing failures are tried again here, with a bounded
+ * number of attempts. Source: the S3 REST API (2006-03-01), AWS Signature Version 4, kopia-format
+ * section 1.
  */
 #pragma once
 
@@ -84,3 +85,7 @@ bool xb_store_s3_clock_offset(struct xb_store *store, int64_t *ret_ns);
  * who wants more waits while others are being sent. */
 #define XB_S3_STAGED_BYTES_MAX (UINT64_C(1) << 30)
 void xb_store_s3_stage_limit(uint64_t bytes);
+
+/* How much of the memory they take before they go to the disk. For tests: less than the default. */
+enum { XB_S3_STAGED_MEMORY_MAX = 32 << 20 };
+void xb_store_s3_stage_memory(size_t bytes);

@@ -22,6 +22,49 @@ static struct {
           .sent = PTHREAD_COND_INITIALIZER,
           .limit = XB_S3_STAGED_BYTES_MAX};
 
+/* Blocks are kept while any upload has one: to get memory from the system costs as much as to fill
+ * it. */
+static struct {
+    pthread_mutex_t lock;
+    char *idle[XB_S3_STAGE_BLOCKS_MAX];
+    size_t idle_count, taken, max;
+} memory = {.lock = PTHREAD_MUTEX_INITIALIZER, .max = XB_S3_STAGE_BLOCKS_MAX};
+
+void xb_store_s3_stage_memory(size_t bytes)
+{
+    size_t blocks = bytes / XB_S3_STAGE_BLOCK_BYTES;
+    pthread_mutex_lock(&memory.lock);
+    memory.max = blocks < XB_S3_STAGE_BLOCKS_MAX ? blocks : (size_t)XB_S3_STAGE_BLOCKS_MAX;
+    pthread_mutex_unlock(&memory.lock);
+}
+
+/* NULL: there is none left. */
+static char *take_block(void)
+{
+    char *block = NULL;
+    pthread_mutex_lock(&memory.lock);
+    if (memory.taken < memory.max) {
+        block = memory.idle_count > 0 ? memory.idle[--memory.idle_count]
+                                      : malloc(XB_S3_STAGE_BLOCK_BYTES);
+        memory.taken += block ? 1 : 0;
+    }
+    pthread_mutex_unlock(&memory.lock);
+    return block;
+}
+
+static void give_blocks(char **blocks, size_t count)
+{
+    pthread_mutex_lock(&memory.lock);
+    for (size_t i = 0; i < count; i++) {
+        memory.idle[memory.idle_count++] = blocks[i];
+    }
+    memory.taken -= count;
+    while (memory.taken == 0 && memory.idle_count > 0) {
+        free(memory.idle[--memory.idle_count]);
+    }
+    pthread_mutex_unlock(&memory.lock);
+}
+
 void xb_store_s3_stage_limit(uint64_t bytes)
 {
     pthread_mutex_lock(&disk.lock);
@@ -90,6 +133,7 @@ static int write_at(struct xb_s3_stage *stage, const char *name, const void *dat
             next += put;
             len -= (size_t)put;
             stage->len += (size_t)put;
+            stage->file_bytes += (size_t)put;
         } else if (errno == ENOSPC || errno == EDQUOT) {
             if (!wait_for_room(&seen)) {
                 return xb_error_set(err, XB_ERR_FULL, -ENOSPC,
@@ -106,7 +150,30 @@ static int write_at(struct xb_s3_stage *stage, const char *name, const void *dat
     return 0;
 }
 
-int xb_s3_stage_write(struct xb_s3_stage *stage, const char *name, const void *data, size_t len,
+/* Returns how many bytes of the front went into memory. What has come to the file stays there: the
+ * blocks are full then. */
+static size_t write_front(struct xb_s3_stage *stage, const char *data, size_t len)
+{
+    size_t done = 0;
+    while (done < len && stage->file_bytes == 0) {
+        size_t within = (size_t)(stage->len % XB_S3_STAGE_BLOCK_BYTES);
+        if (stage->len == (uint64_t)stage->block_count * XB_S3_STAGE_BLOCK_BYTES) {
+            char *block = stage->block_count < XB_S3_STAGE_BLOCKS_MAX ? take_block() : NULL;
+            if (!block) {
+                break;
+            }
+            stage->blocks[stage->block_count++] = block;
+        }
+        size_t take = XB_S3_STAGE_BLOCK_BYTES - within;
+        take = take < len - done ? take : len - done;
+        memcpy(stage->blocks[stage->block_count - 1] + within, data + done, take);
+        stage->len += take;
+        done += take;
+    }
+    return done;
+}
+
+static int write_file(struct xb_s3_stage *stage, const char *name, const void *data, size_t len,
                       struct xb_error *err)
 {
     uint64_t before = stage->len;
@@ -118,6 +185,24 @@ int xb_s3_stage_write(struct xb_s3_stage *stage, const char *name, const void *d
         pthread_mutex_unlock(&disk.lock);
     }
     return r;
+}
+
+int xb_s3_stage_write(struct xb_s3_stage *stage, const char *name, const void *data, size_t len,
+                      struct xb_error *err)
+{
+    size_t done = write_front(stage, data, len);
+    return done < len ? write_file(stage, name, (const char *)data + done, len - done, err) : 0;
+}
+
+struct xb_http_body_file xb_s3_stage_body(const struct xb_s3_stage *stage, uint64_t offset,
+                                          uint64_t len)
+{
+    return (struct xb_http_body_file){.fd = stage->fd,
+                                      .offset = offset,
+                                      .len = len,
+                                      .front = stage->blocks,
+                                      .front_count = stage->block_count,
+                                      .front_block_bytes = XB_S3_STAGE_BLOCK_BYTES};
 }
 
 void xb_s3_stage_send(struct xb_s3_stage *stage)
@@ -133,9 +218,10 @@ void xb_s3_stage_close(struct xb_s3_stage *stage)
     if (!stage->folder) {
         return;
     }
+    give_blocks(stage->blocks, stage->block_count);
     (void)close(stage->fd); /* the room is free before anybody hears of it */
     pthread_mutex_lock(&disk.lock);
-    disk.staged -= stage->len;
+    disk.staged -= stage->file_bytes;
     disk.sending -= stage->sending;
     disk.sent_count++;
     pthread_cond_broadcast(&disk.sent);

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "shared/base/clock.h"
-#include "shared/base/file.h"
 #include "shared/base/random.h"
 #include "shared/codec/text.h"
 #include "shared/store/s3/overlay.h"
@@ -216,8 +215,7 @@ int xb_s3_sum_file(const struct xb_s3_upload *upload, const struct xb_http_body_
     int r = xb_s3_digests_begin(&digests, xb_s3_wanted_digests(self, upload->sealed), err);
     for (uint64_t at = 0; at < file->len && r == 0;) {
         size_t len = file->len - at < PIECE_BYTES ? (size_t)(file->len - at) : PIECE_BYTES;
-        r = xb_file_pread_all(file->fd, piece, len, (off_t)(file->offset + at), "the staged upload",
-                              err);
+        r = xb_http_body_read(file, at, piece, len, err);
         r = r ? r : xb_s3_digests_add(&digests, piece, len, err);
         at += len;
     }
@@ -280,7 +278,7 @@ int xb_s3_commit(struct xb_store_upload *base, struct xb_error *err)
     if (len > XB_S3_SINGLE_PARTS * self->part_bytes) {
         return xb_s3_send_parts(upload, err);
     }
-    const struct xb_http_body_file file = {upload->stage.fd, 0, len};
+    const struct xb_http_body_file file = xb_s3_stage_body(&upload->stage, 0, len);
     struct xb_s3_call call = {.name = base->name};
     struct xb_s3_sums sums;
     struct xb_error failure = XB_ERROR_INIT;

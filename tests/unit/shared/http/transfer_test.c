@@ -93,17 +93,17 @@ static void file_bodies(void **state)
         const struct xb_http_client_options options = {.limits = limited ? limits : NULL,
                                                        .connections_max = 1};
         assert_int_equal(xb_http_client_new(&options, &client, &err), 0);
-        const struct xb_http_body_file all = {fd, 0, FILE_BYTES};
+        const struct xb_http_body_file all = {.fd = fd, .offset = 0, .len = FILE_BYTES};
         send_file(client, url, &all);
         assert_int_equal(site.len, FILE_BYTES);
         assert_memory_equal(site.body, data, FILE_BYTES);
-        const struct xb_http_body_file part = {fd, 12345, 300001};
+        const struct xb_http_body_file part = {.fd = fd, .offset = 12345, .len = 300001};
         atomic_store(&site.drop, 2);
         send_file(client, url, &part);
         assert_int_equal(server.requests, 3); /* the second got no answer */
         assert_int_equal(site.len, 300001);
         assert_memory_equal(site.body, data + 12345, 300001);
-        const struct xb_http_body_file nothing = {fd, 5, 0};
+        const struct xb_http_body_file nothing = {.fd = fd, .offset = 5, .len = 0};
         send_file(client, url, &nothing);
         assert_int_equal(site.len, 0);
         xb_http_client_free(client);
@@ -128,7 +128,7 @@ static void short_file(void **state)
     assert_true(test_server_start(&server, serve, &site, NULL));
     snprintf(url, sizeof url, "http://127.0.0.1:%d/put", server.port);
     assert_int_equal(xb_http_client_new(NULL, &client, &err), 0);
-    const struct xb_http_body_file file = {fd, 100, FILE_BYTES};
+    const struct xb_http_body_file file = {.fd = fd, .offset = 100, .len = FILE_BYTES};
     const struct xb_http_request request = {.method = "PUT", .url = url, .body_file = &file};
     assert_true(xb_http_perform(client, &request, &response, &err) < 0);
     assert_int_equal(err.kind, XB_ERR_CORRUPT);

@@ -91,6 +91,7 @@ static int make_folder(void **state)
 {
     (void)state;
     snprintf(folder, sizeof folder, "/tmp/xb_s3_stage_XXXXXX");
+    xb_store_s3_stage_memory(0); /* all of it on the disk */
     return mkdtemp(folder) ? 0 : -1;
 }
 
@@ -98,6 +99,7 @@ static int drop_folder(void **state)
 {
     (void)state;
     xb_store_s3_stage_limit(0);
+    xb_store_s3_stage_memory(XB_S3_STAGED_MEMORY_MAX);
     umount2(folder, MNT_DETACH);
     return rmdir(folder);
 }
@@ -155,11 +157,67 @@ static void a_full_disk(void **state)
     bucket_stop(bucket);
 }
 
+enum { BLOCK = 1 << 20, BYTES_MAX = 2 * BLOCK + BLOCK / 2 };
+
+static void large_parts(struct xb_store_s3_options *options)
+{
+    in_folder(options);
+    options->part_bytes = BLOCK;
+}
+
+static struct xb_store_upload *stage(struct xb_store *store, const char *name,
+                                     const unsigned char *bytes, size_t len)
+{
+    struct xb_store_upload *upload = NULL;
+    SUITE_OK(xb_store_upload_begin(store, name, NULL, &upload, &err));
+    for (size_t at = 0; at < len; at += 77777) {
+        size_t piece = len - at < 77777 ? len - at : 77777;
+        SUITE_OK(xb_store_upload_write(upload, bytes + at, piece, &err));
+    }
+    return upload;
+}
+
+static void arrives(struct xb_store *store, struct xb_store_upload *upload, const char *name,
+                    const unsigned char *bytes, size_t len)
+{
+    struct xb_buf out = XB_BUF_INIT(BYTES_MAX);
+    SUITE_OK(xb_store_upload_commit(upload, &err));
+    xb_store_upload_free(upload);
+    SUITE_OK(xb_store_get(store, name, 0, XB_STORE_TO_END, &out, &err));
+    assert_int_equal(out.len, len);
+    assert_memory_equal(out.data, bytes, len);
+    xb_buf_free(&out);
+}
+
+/* What is in two blocks of memory, on the disk, and in both, in one request and in parts; two
+ * uploads in turn, the second of which finds less memory or none. */
+static void memory_and_disk(void **state)
+{
+    (void)state;
+    static unsigned char bytes[BYTES_MAX];
+    static const size_t sizes[] = {1, BLOCK, 2 * BLOCK - 1, 2 * BLOCK, 2 * BLOCK + 1, BYTES_MAX};
+    struct bucket *bucket = bucket_start(NULL);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (unsigned char)(i * 31 + i / 977);
+    }
+    xb_store_s3_stage_memory(2 * BLOCK);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct xb_store *store = bucket_open(bucket, i % 2 ? large_parts : in_folder);
+        struct xb_store_upload *first = stage(store, "a", bytes, sizes[i]);
+        struct xb_store_upload *second = stage(store, "b", bytes, BLOCK + BLOCK / 2);
+        arrives(store, second, "b", bytes, BLOCK + BLOCK / 2);
+        arrives(store, first, "a", bytes, sizes[i]);
+        xb_store_free(store);
+    }
+    assert_int_equal(bucket->wrong, 0);
+    bucket_stop(bucket);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, drop_folder)
     const struct CMUnitTest tests[] = {TEST(the_limit), TEST(alone_beyond_the_limit),
-                                       TEST(a_full_disk)};
+                                       TEST(a_full_disk), TEST(memory_and_disk)};
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

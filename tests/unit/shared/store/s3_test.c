@@ -853,6 +853,7 @@ static void full_scratch(void **state)
     (void)state;
     snprintf(small_folder, sizeof small_folder, "/tmp/xb_s3_full_XXXXXX");
     assert_non_null(mkdtemp(small_folder));
+    xb_store_s3_stage_memory(0); /* all of it on the disk */
     if (mount("tmpfs", small_folder, "tmpfs", 0, "size=128k") < 0) {
         print_message("full_scratch: skipped, cannot mount a small file system\n");
         skip(); /* only root may */
@@ -877,6 +878,7 @@ static void full_scratch(void **state)
 static int unmount(void **state)
 {
     (void)state;
+    xb_store_s3_stage_memory(XB_S3_STAGED_MEMORY_MAX);
     umount2(small_folder, MNT_DETACH);
     rmdir(small_folder);
     return 0;
