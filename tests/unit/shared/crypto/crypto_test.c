@@ -229,6 +229,43 @@ static void hash_blake3(void **state)
     }
 }
 
+/* Wherever a content is cut into parts, BLAKE3 gives the same: at its pieces of 1 KiB, at sixteen
+ * of them, beside both, in parts that are shorter than either, and in empty ones. */
+static void hash_blake3_parts(void **state)
+{
+    (void)state;
+    static unsigned char input[102400];
+    static const size_t cuts[] = {0, 1, 63, 1023, 1024, 16383, 16384, 16385, 32768, 50001};
+    enum { CUTS = sizeof cuts / sizeof *cuts };
+    struct xb_error err = XB_ERROR_INIT;
+    XB_CLEANUP(xb_hash_freep) struct xb_hash *hash = NULL;
+    unsigned char want[XB_HASH_BYTES_MAX], got[XB_HASH_BYTES_MAX];
+    if (!built_with_blake3) {
+        return;
+    }
+    count_to_250(input, sizeof input);
+    assert_int_equal(xb_hash_new("BLAKE3-256", "whats the Elvish word for friend", 32, &hash, &err),
+                     0);
+    for (size_t len = sizeof input; len > 60000; len -= 8191) {
+        assert_int_equal(xb_hash_compute(hash, input, len, want, &err), 0);
+        for (size_t i = 0; i < CUTS; i++) {
+            for (size_t j = i; j < CUTS; j++) {
+                const struct iovec parts[] = {{input, cuts[i]},
+                                              {input + cuts[i], cuts[j] - cuts[i]},
+                                              {input + cuts[j], len - cuts[j]}};
+                const struct xb_hash_job job = {parts, 3, got};
+                assert_int_equal(xb_hash_compute_many(hash, &job, 1, &err), 0);
+                assert_memory_equal(got, want, 32);
+                const struct xb_hash_job first = {parts, 2, got};
+                assert_int_equal(xb_hash_compute_many(hash, &first, 1, &err), 0);
+                unsigned char alone[XB_HASH_BYTES_MAX];
+                assert_int_equal(xb_hash_compute(hash, input, cuts[j], alone, &err), 0);
+                assert_memory_equal(got, alone, 32);
+            }
+        }
+    }
+}
+
 static void *hash_many(void *context)
 {
     const struct xb_hash *hash = context;
@@ -432,12 +469,13 @@ static void kdf_others(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hash_vectors),    cmocka_unit_test(hash_lengths),
-        cmocka_unit_test(hash_truncation), cmocka_unit_test(hash_refused),
-        cmocka_unit_test(hash_threads),    cmocka_unit_test(hash_blake3),
-        cmocka_unit_test(aead_vectors),    cmocka_unit_test(aead_tampered),
-        cmocka_unit_test(aead_edges),      cmocka_unit_test(kdf_vectors),
-        cmocka_unit_test(kdf_fixture),     cmocka_unit_test(kdf_others),
+        cmocka_unit_test(hash_vectors),      cmocka_unit_test(hash_lengths),
+        cmocka_unit_test(hash_truncation),   cmocka_unit_test(hash_refused),
+        cmocka_unit_test(hash_threads),      cmocka_unit_test(hash_blake3),
+        cmocka_unit_test(aead_vectors),      cmocka_unit_test(aead_tampered),
+        cmocka_unit_test(aead_edges),        cmocka_unit_test(kdf_vectors),
+        cmocka_unit_test(kdf_fixture),       cmocka_unit_test(kdf_others),
+        cmocka_unit_test(hash_blake3_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
