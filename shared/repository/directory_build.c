@@ -292,11 +292,11 @@ int xb_directory_builder_checkpoint(const struct xb_directory_builder *builder,
         return xb_error_no_memory(err, "a directory");
     }
     int r = xb_summary_copy(&builder->summary, summary, err);
-    if (r < 0 || (r = add_summary(summary, &more->summary, err)) < 0) {
+    if (r < 0 || (more && (r = add_summary(summary, &more->summary, err)) < 0)) {
         return r;
     }
-    summary->dirs--; /* both counted the folder itself */
-    if (more->has_time &&
+    summary->dirs -= more != NULL; /* both counted the folder itself */
+    if (more && more->has_time &&
         (!builder->has_time || more->summary.max_time_ns > summary->max_time_ns)) {
         summary->max_time_ns = more->summary.max_time_ns;
     }

@@ -306,7 +306,7 @@ static void checkpoints_leave_the_builder(void **state)
     part.size = 5;
     part.mtime_ns = time_of("2026-01-03T00:00:00Z");
     PROBE_OK(xb_directory_builder_add(more, &part, &err));
-    struct xb_object_id id;
+    struct xb_object_id id, alone;
     struct xb_summary *summary = NULL;
     PROBE_OK(xb_directory_builder_checkpoint(builder, more, repository, &id, &summary, &err));
     assert_string_equal(summary->incomplete, "checkpoint");
@@ -316,6 +316,12 @@ static void checkpoints_leave_the_builder(void **state)
     assert_int_equal(summary->num_failed, 1);
     assert_int_equal(summary->error_count, 1);
     assert_int_equal(summary->max_time_ns, time_of("2026-01-03T00:00:00Z"));
+    xb_summary_free(summary);
+    PROBE_OK(xb_directory_builder_checkpoint(builder, NULL, repository, &alone, &summary, &err));
+    assert_string_equal(summary->incomplete, "checkpoint");
+    assert_int_equal(summary->files, 1);
+    assert_int_equal(summary->dirs, 1);
+    assert_int_equal(summary->max_time_ns, time_of("2026-01-02T00:00:00Z"));
     xb_summary_free(summary);
     probe_flush(repository);
     XB_CLEANUP(xb_directory_freep) struct xb_directory *directory = NULL;
