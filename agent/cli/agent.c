@@ -30,10 +30,20 @@ static int make_limits(const char *up, const char *down, struct xb_http_limits *
                : 0;
 }
 
+static int set_memory(const char *text, struct xb_error *err)
+{
+    int64_t bytes = 0;
+    if (text && text[0] && !xb_cli_rate(text, &bytes)) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                            "--memory is a size, like 64M or 1G, not '%.60s'", text);
+    }
+    return xb_cli_memory(bytes, err);
+}
+
 int xb_cli_agent(int argc, char **argv)
 {
     const char *level = "info";
-    const char *upload = NULL, *download = NULL, *scratch = NULL;
+    const char *upload = NULL, *download = NULL, *scratch = NULL, *memory = NULL;
     const char *jobs = "1", *devices = "false", *privileged = "false";
     struct xb_agent_options options = {.node = getenv("NODE_NAME"),
                                        .namespace = getenv("VELERO_NAMESPACE"),
@@ -48,6 +58,7 @@ int xb_cli_agent(int argc, char **argv)
                                     {"upload-limit", &upload},
                                     {"download-limit", &download},
                                     {"scratch-limit", &scratch},
+                                    {"memory", &memory},
                                     {"restore-devices", &devices},
                                     {"restore-privileged-attributes", &privileged},
                                     {NULL, NULL}};
@@ -79,6 +90,10 @@ int xb_cli_agent(int argc, char **argv)
         return XB_EXIT_USAGE;
     }
     xb_store_s3_stage_limit((uint64_t)scratch_bytes);
+    if (set_memory(memory, &err) < 0) {
+        fprintf(stderr, "xebec agent: %s\n", err.text);
+        return XB_EXIT_USAGE;
+    }
     if (xb_agent_run(&options, &err) < 0) {
         xb_log_error(&err, "the agent cannot go on");
         return XB_EXIT_FAILED;

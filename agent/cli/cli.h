@@ -44,12 +44,16 @@ struct xb_cli_option {
     const char *help;
 };
 
+/* A user's wish about the budget of file data: of an option (0: none), or else of XEBEC_MEMORY. */
+int xb_cli_memory(int64_t bytes, struct xb_error *err) XB_MUST_CHECK;
+
 /* What every command that talks to a repository takes. */
 struct xb_cli_common {
     const char *repository, *password_file;
     int64_t upload_limit, download_limit; /* bytes per second; 0: none */
     const char *cache_dir;                /* NULL: the user's; "": none */
     int64_t cache_limit, scratch_limit;   /* bytes; 0: the default */
+    int64_t memory;                       /* bytes; 0: XEBEC_MEMORY, or the default */
     bool json, no_progress;
 };
 

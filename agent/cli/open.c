@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent/cli/cli.h"
+#include "shared/base/budget.h"
 #include "shared/http/limits.h"
 #include "shared/store/s3/s3.h"
 
@@ -42,6 +43,16 @@ int xb_cli_password(const struct xb_cli_common *common, bool twice, struct xb_se
     return r;
 }
 
+int xb_cli_memory(int64_t bytes, struct xb_error *err)
+{
+    const char *text = getenv("XEBEC_MEMORY");
+    if (!bytes && text && text[0] && !xb_cli_rate(text, &bytes)) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                            "XEBEC_MEMORY is a size, like 64M or 1G, not '%.60s'", text);
+    }
+    return xb_budget_choose((uint64_t)bytes, err);
+}
+
 int xb_cli_store_options(const struct xb_cli_common *common, struct xb_store_open_options *options,
                          struct xb_error *err)
 {
@@ -55,7 +66,7 @@ int xb_cli_store_options(const struct xb_cli_common *common, struct xb_store_ope
     }
     options->limits = limits;
     xb_store_s3_stage_limit((uint64_t)common->scratch_limit);
-    return 0;
+    return xb_cli_memory(common->memory, err);
 }
 
 int xb_cli_store(const struct xb_cli_common *common, bool create, bool read_only,

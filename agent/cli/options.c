@@ -7,7 +7,7 @@
 
 #include "agent/cli/cli.h"
 
-enum { OPTIONS_MAX = 32, COMMON_OPTIONS = 9 };
+enum { OPTIONS_MAX = 32, COMMON_OPTIONS = 10 };
 
 static size_t all_options(const struct xb_cli_parse *parse, struct xb_cli_option out[OPTIONS_MAX])
 {
@@ -39,6 +39,9 @@ static size_t all_options(const struct xb_cli_parse *parse, struct xb_cli_option
         out[count++] =
             (struct xb_cli_option){"scratch-limit", XB_CLI_SIZE, &common->scratch_limit, "SIZE",
                                    "how much of TMPDIR uploads that wait for others may take (1G)"};
+        out[count++] = (struct xb_cli_option){"memory", XB_CLI_SIZE, &common->memory, "SIZE",
+                                              "how much file data may be in memory at the same "
+                                              "time (32M; or XEBEC_MEMORY)"};
         out[count++] = (struct xb_cli_option){"json", XB_CLI_FLAG, &common->json, NULL,
                                               "answer in JSON, for programs"};
         out[count++] = (struct xb_cli_option){"no-progress", XB_CLI_FLAG, &common->no_progress,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agent/job/internal.h"
+#include "shared/base/budget.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/workers.h"
@@ -67,11 +68,23 @@ static void free_order(void *work)
     }
 }
 
+/* An agent mostly waits: it does so without the memory of the last volume. */
+static void trim_if_idle(const struct daemon *daemon)
+{
+    for (size_t i = 0; i < sizeof daemon->running / sizeof daemon->running[0]; i++) {
+        if (daemon->running[i]) {
+            return;
+        }
+    }
+    xb_budget_trim(xb_budget_process());
+}
+
 static void order_done(void *context, const char *key, void *work, const struct xb_error *err)
 {
     (void)key;
     (void)err; /* logged by the frame */
     remember(context, work, false);
+    trim_if_idle(context);
 }
 
 static enum xb_plan act_on(struct daemon *daemon, const struct xb_kube_resource *resource,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shared/base/budget.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "shared/base/blocks.h"
@@ -9,6 +10,21 @@ struct xb_budget *xb_budget_process(void)
 {
     static struct xb_budget process = XB_BUDGET_INIT(XB_BUDGET_BYTES_DEFAULT);
     return &process;
+}
+
+int xb_budget_choose(uint64_t bytes, struct xb_error *err)
+{
+    if (bytes == 0) {
+        return 0;
+    }
+    if (bytes < XB_BUDGET_BYTES_MIN || bytes > XB_BUDGET_BYTES_MAX) {
+        return xb_error_set(err, XB_ERR_INVALID, -ERANGE,
+                            "%llu bytes of memory for file data: from 8M to 4G are possible "
+                            "(--memory or XEBEC_MEMORY; 32M if nothing is said)",
+                            (unsigned long long)bytes);
+    }
+    xb_budget_resize(xb_budget_process(), (size_t)bytes);
+    return 0;
 }
 
 static size_t larger(size_t a, size_t b)

@@ -19,8 +19,9 @@
  *            lives for ever.
  * Threads:   any, for budgets and shares.
  * Blocking:  join and wait.
- * Errors:    none: the accounts need no memory. Blocks (blocks.h) are what is mostly charged;
- *            spare ones count as free, and are given up before the budget would be exceeded.
+ * Errors:    none but for sizes out of bounds: the accounts need no memory. Blocks (blocks.h) are
+ * what is mostly charged; spare ones count as free, and are given up before the budget would be
+ * exceeded.
  */
 #pragma once
 
@@ -29,7 +30,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shared/base/cleanup.h"
+#include "shared/base/error.h"
+
 #define XB_BUDGET_BYTES_DEFAULT ((size_t)32 << 20)
+
+/* What a user may choose. With less, everything still comes to its end, but nothing overlaps. */
+#define XB_BUDGET_BYTES_MIN ((size_t)8 << 20)
+#define XB_BUDGET_BYTES_MAX ((size_t)4 << 30)
 
 struct xb_block;
 
@@ -56,8 +64,11 @@ struct xb_budget_share {
     size_t floor, taken;
 };
 
-/* The one of this process, of XB_BUDGET_BYTES_DEFAULT unless resized. */
+/* The one of this process, of XB_BUDGET_BYTES_DEFAULT unless a user wanted another size. */
 struct xb_budget *xb_budget_process(void);
+
+/* Gives the process's budget that size (0: leaves it as it is). INVALID outside the bounds. */
+int xb_budget_choose(uint64_t bytes, struct xb_error *err) XB_MUST_CHECK;
 
 /* Others' shares keep what they have; a smaller budget is reached as they give back. */
 void xb_budget_resize(struct xb_budget *budget, size_t bytes);

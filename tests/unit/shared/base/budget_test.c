@@ -8,8 +8,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "shared/base/blocks.h"
@@ -217,10 +219,33 @@ static void waits_for_its_own(void **state)
     xb_budget_leave(&other);
 }
 
+/* What a user may choose, and what he is told otherwise. */
+static void chosen(void **state)
+{
+    (void)state;
+    struct xb_error err = XB_ERROR_INIT;
+    struct xb_budget *process = xb_budget_process();
+    assert_int_equal(process->max, XB_BUDGET_BYTES_DEFAULT);
+    assert_int_equal(xb_budget_choose(XB_BUDGET_BYTES_MIN - 1, &err), -ERANGE);
+    assert_int_equal(err.kind, XB_ERR_INVALID);
+    assert_non_null(strstr(err.text, "from 8M to 4G"));
+    assert_int_equal(xb_budget_choose((uint64_t)XB_BUDGET_BYTES_MAX + 1, &err), -ERANGE);
+    assert_int_equal(xb_budget_choose(UINT64_MAX, &err), -ERANGE);
+    assert_int_equal(process->max, XB_BUDGET_BYTES_DEFAULT);
+    assert_int_equal(xb_budget_choose(XB_BUDGET_BYTES_MIN, &err), 0);
+    assert_int_equal(process->max, XB_BUDGET_BYTES_MIN);
+    assert_int_equal(xb_budget_choose(0, &err), 0);
+    assert_int_equal(process->max, XB_BUDGET_BYTES_MIN);
+    assert_int_equal(xb_budget_choose(XB_BUDGET_BYTES_MAX, &err), 0);
+    assert_int_equal(process->max, XB_BUDGET_BYTES_MAX);
+    assert_int_equal(xb_budget_choose(XB_BUDGET_BYTES_DEFAULT, &err), 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(floors_and_more), cmocka_unit_test(turns),
-                                       cmocka_unit_test(blocks_again), cmocka_unit_test(crowd),
-                                       cmocka_unit_test(waits_for_its_own)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(floors_and_more),   cmocka_unit_test(turns),
+        cmocka_unit_test(blocks_again),      cmocka_unit_test(crowd),
+        cmocka_unit_test(waits_for_its_own), cmocka_unit_test(chosen)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
