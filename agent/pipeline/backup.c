@@ -55,10 +55,11 @@ static int make_lanes(struct backup *backup, struct xb_error *err)
                                                    .split = true};
     const struct xb_object_writer_options parts = {
         .compression = backup->options->compression, .split = true, .part_bytes = PART_BYTES};
+    const struct xb_reader_options reading = {.depth = XB_READER_DEPTH_MAX};
     for (unsigned i = 0; i < backup->lane_count; i++) {
         struct lane *lane = &backup->lanes[i];
         lane->backup = backup;
-        int r = xb_reader_new(NULL, &lane->reader, err);
+        int r = xb_reader_new(&reading, &lane->reader, err);
         if (r < 0 || (r = xb_object_batch_new(&lane->batch, err)) < 0 ||
             (r = xb_object_writer_new(backup->repository, &whole, &lane->writer, err)) < 0 ||
             (r = xb_object_writer_new(backup->repository, &parts, &lane->part_writer, err)) < 0) {

@@ -2,15 +2,20 @@
 #include "agent/uring/reader.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <liburing.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/uring/direct.h"
 #include "shared/base/log.h"
 
 enum { DEPTH = 4, BUFFER_BYTES = 256 * 1024, ALIGN_BYTES = 4096, RETRIES_MAX = 1000 };
+
+/* Reads under way where blocks are handed over: as few as the disk needs. */
+enum { DEPTH_START = 2, DEPTH_LESS_AFTER = 32 };
 
 /* A slot is one buffer; slots are used round and round, so that `head` is always the oldest. */
 struct slot {
@@ -19,10 +24,11 @@ struct slot {
     struct xb_block *block; /* or a block's bytes */
     uint64_t offset;        /* in the file */
     size_t want, got;
-    int error; /* errno of the read, or 0 */
-    bool busy; /* the kernel may write to it */
-    bool used; /* belongs to the present range */
-    bool end;  /* the file ended here */
+    int error;   /* errno of the read, or 0 */
+    bool busy;   /* the kernel may write to it */
+    bool used;   /* belongs to the present range */
+    bool end;    /* the file ended here */
+    bool direct; /* past the page cache */
 };
 
 struct xb_reader {
@@ -31,7 +37,11 @@ struct xb_reader {
     struct slot slots[XB_READER_DEPTH_MAX];
     unsigned depth, head, tail;
     size_t buffer_bytes;
+    unsigned want_depth; /* of `depth`, at present */
+    unsigned at_once;    /* blocks that were there when they were asked for, in a row */
     int fd;
+    int direct_fd;                 /* the same file past the page cache, or -1 */
+    bool direct;                   /* reads past it have not failed */
     struct xb_budget_share *share; /* NULL: into the own buffers */
     uint64_t next_offset, left;
     bool handed_out; /* slot `head` is with the caller */
@@ -68,6 +78,7 @@ int xb_reader_new(const struct xb_reader_options *options, struct xb_reader **re
     reader->depth = depth;
     reader->buffer_bytes = buffer_bytes;
     reader->fd = -1;
+    reader->direct_fd = -1;
     (void)open_ring(reader);
     *ret = XB_TAKE(reader);
     return 0;
@@ -85,15 +96,17 @@ static void take_completion(struct io_uring_cqe *cqe)
     if (cqe->res < 0) {
         slot->error = -cqe->res;
     } else {
-        slot->got += (size_t)cqe->res;
-        slot->end = cqe->res == 0;
+        size_t left = slot->want - slot->got;
+        size_t res = (size_t)cqe->res;
+        slot->got += res < left ? res : left; /* whole sectors may be more */
+        slot->end = res == 0;
     }
 }
 
 static void take_completions(struct xb_reader *reader)
 {
     struct io_uring_cqe *cqe = NULL;
-    while (io_uring_peek_cqe(&reader->ring, &cqe) == 0) {
+    while (reader->has_ring && io_uring_peek_cqe(&reader->ring, &cqe) == 0) {
         take_completion(cqe);
         io_uring_cqe_seen(&reader->ring, cqe);
     }
@@ -113,6 +126,15 @@ static void drain(struct xb_reader *reader)
     }
 }
 
+static void close_direct(struct xb_reader *reader)
+{
+    if (reader->direct_fd >= 0) {
+        close(reader->direct_fd);
+    }
+    reader->direct_fd = -1;
+    reader->direct = false;
+}
+
 void xb_reader_free(struct xb_reader *reader)
 {
     if (!reader) {
@@ -126,18 +148,24 @@ void xb_reader_free(struct xb_reader *reader)
         xb_block_unref(reader->slots[i].block);
         free(reader->slots[i].own);
     }
+    close_direct(reader);
     free(reader);
 }
 
-/* Queues the rest of a slot's read. */
+/* Queues the rest of a slot's read. Past the cache whole sectors are asked for, also at the end of
+ * a file; blocks have room for them. */
 static bool queue_slot(struct xb_reader *reader, struct slot *slot)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&reader->ring);
     if (!sqe) {
         return false;
     }
-    io_uring_prep_read(sqe, reader->fd, slot->data + slot->got, (unsigned)(slot->want - slot->got),
-                       slot->offset + slot->got);
+    size_t len = slot->want - slot->got;
+    if (slot->direct) {
+        len = (len + XB_DIRECT_ALIGN_BYTES - 1) / XB_DIRECT_ALIGN_BYTES * XB_DIRECT_ALIGN_BYTES;
+    }
+    io_uring_prep_read(sqe, slot->direct ? reader->direct_fd : reader->fd, slot->data + slot->got,
+                       (unsigned)len, slot->offset + slot->got);
     io_uring_sqe_set_data(sqe, slot);
     slot->busy = true;
     return true;
@@ -170,13 +198,39 @@ static bool find_memory(struct xb_reader *reader, struct slot *slot)
     return slot->block;
 }
 
+/* Whether one more read may be under way. */
+static bool has_turn(const struct xb_reader *reader)
+{
+    unsigned under_way = (reader->tail + reader->depth - reader->head) % reader->depth;
+    return !reader->share || under_way < reader->want_depth;
+}
+
+/* A block that comes late asks for more reads under way, and a row of those that were there for
+ * fewer: what comes from memory needs none ahead, and its blocks serve somebody else. */
+static void adapt_depth(struct xb_reader *reader, bool late)
+{
+    reader->at_once = late ? 0 : reader->at_once + 1;
+    if (late && reader->want_depth < reader->depth) {
+        reader->want_depth++;
+    } else if (reader->at_once == DEPTH_LESS_AFTER) {
+        reader->want_depth -= reader->want_depth > DEPTH_START;
+        reader->at_once = 0;
+    }
+}
+
+static bool is_direct(const struct xb_reader *reader, const struct slot *slot)
+{
+    return reader->direct && slot->offset % XB_DIRECT_ALIGN_BYTES == 0 &&
+           xb_direct_is_cold(reader->fd, slot->offset, slot->want);
+}
+
 /* Gives every free slot the next piece of the range, and the kernel its work at once: the caller
  * may be busy for a while before he comes for the bytes. */
 static void fill_slots(struct xb_reader *reader)
 {
     bool queued = false;
     size_t most = reader->share ? (size_t)XB_BLOCK_BYTES : reader->buffer_bytes;
-    while (reader->left > 0 && !reader->slots[reader->tail].used &&
+    while (reader->left > 0 && !reader->slots[reader->tail].used && has_turn(reader) &&
            find_memory(reader, &reader->slots[reader->tail])) {
         struct slot *slot = &reader->slots[reader->tail];
         size_t want = reader->left < most ? (size_t)reader->left : most;
@@ -185,6 +239,7 @@ static void fill_slots(struct xb_reader *reader)
         slot->got = 0;
         slot->error = 0;
         slot->end = false;
+        slot->direct = is_direct(reader, slot);
         if (reader->has_ring && !queue_slot(reader, slot)) {
             break;
         }
@@ -215,6 +270,7 @@ void xb_reader_stop(struct xb_reader *reader)
     reader->ended = false;
     reader->retries = 0;
     reader->share = NULL;
+    close_direct(reader);
 }
 
 static void start(struct xb_reader *reader, int fd, uint64_t offset, uint64_t len)
@@ -236,11 +292,27 @@ int xb_reader_start(struct xb_reader *reader, int fd, uint64_t offset, uint64_t 
     return r;
 }
 
+/* With both descriptors in use, a read through the cache is to bring nothing else into it: what was
+ * read ahead would be found there, and read through the cache in its turn. */
+static void open_direct(struct xb_reader *reader, int fd, uint64_t len)
+{
+    if (reader->has_ring && len >= XB_DIRECT_BYTES_MIN) {
+        reader->direct_fd = xb_direct_open(fd);
+    }
+    reader->direct = reader->direct_fd >= 0;
+    if (reader->direct) {
+        (void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+    }
+}
+
 void xb_reader_start_blocks(struct xb_reader *reader, struct xb_budget_share *share, int fd,
                             uint64_t offset, uint64_t len)
 {
     xb_reader_stop(reader);
     reader->share = share;
+    reader->want_depth = reader->depth < DEPTH_START ? reader->depth : DEPTH_START;
+    reader->at_once = 0;
+    open_direct(reader, fd, len);
     start(reader, fd, offset, len);
 }
 
@@ -275,10 +347,26 @@ static int wait_ring(struct xb_reader *reader, struct slot *slot, struct xb_erro
     return 0;
 }
 
+/* What did not work past the cache is tried through it, by this slot; after an error so is all that
+ * follows. The rest of a sector cannot be asked for directly. */
+static void leave_direct(struct xb_reader *reader, struct slot *slot)
+{
+    if (!slot->direct || (!slot->error && slot->got % XB_DIRECT_ALIGN_BYTES == 0)) {
+        return;
+    }
+    slot->direct = false;
+    if (slot->error && !passing(slot->error)) {
+        slot->error = 0;
+        reader->direct = false;
+        (void)posix_fadvise(reader->fd, 0, 0, POSIX_FADV_NORMAL);
+    }
+}
+
 /* Until the slot is full, the file has ended or the read has failed for good. */
 static int complete_slot(struct xb_reader *reader, struct slot *slot, struct xb_error *err)
 {
     while (!slot->end && slot->got < slot->want) {
+        leave_direct(reader, slot);
         if (slot->error && !(passing(slot->error) && reader->retries++ < RETRIES_MAX)) {
             return xb_error_errno(err, slot->error, "reading at offset %llu",
                                   (unsigned long long)(slot->offset + slot->got));
@@ -360,6 +448,8 @@ int xb_reader_next_block(struct xb_reader *reader, bool wait, struct xb_block **
     if (!slot->used || reader->ended) {
         return 0;
     }
+    take_completions(reader);
+    adapt_depth(reader, slot->busy);
     int r = finish_slot(reader, slot, err);
     if (r < 0 || slot->got == 0) {
         return r;

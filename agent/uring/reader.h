@@ -8,7 +8,8 @@
  * How:       xb_reader_start and _next hand out bytes in the reader's own buffers. With
  *            xb_reader_start_blocks and _next_block each read goes into a block of a budget
  *            (shared/base/blocks.h), which is handed over: as many reads are under way as the
- *            depth and the budget allow.
+ *            budget allows and the disk needs, up to the depth, so that a block is there when it is
+ *            asked for. What of a large regular file is not in the page cache is read past it.
  * Ownership: the caller frees the reader and keeps the descriptors it hands in.
  * Threads:   one reader per thread.
  * Blocking:  xb_reader_next waits for the disk.
