@@ -150,7 +150,8 @@ int xb_directory_builder_write(struct xb_directory_builder *builder,
                                struct xb_object_id *ret_id, struct xb_summary **ret_summary,
                                struct xb_error *err) XB_MUST_CHECK;
 /* Writes what has been added so far, and what `more` holds (NULL: nothing), as a directory whose
- * summary says XB_INCOMPLETE_CHECKPOINT. Both builders stay as they are; nobody may add to them meanwhile. */
+ * summary says XB_INCOMPLETE_CHECKPOINT. Both builders stay as they are; nobody may add to them
+ * meanwhile. */
 int xb_directory_builder_checkpoint(const struct xb_directory_builder *builder,
                                     const struct xb_directory_builder *more,
                                     struct xb_repository *repository, struct xb_object_id *ret_id,
