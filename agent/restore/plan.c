@@ -74,14 +74,16 @@ bool xb_plan_same_content(const struct xb_plan_row *a, const struct xb_plan_row 
            xb_content_id_compare(&a->id, &b->id) == 0;
 }
 
-/* Whether another content still belongs into the range. */
+/* Whether another content still belongs into the range. Those of a range are opened where they lie,
+ * and written from there later: if an index says, wrongly, that two share some bytes, opening the
+ * second would spoil the first. */
 static bool fits(const struct xb_plan_range *range, const struct xb_plan_row *row)
 {
     uint64_t end = range->offset + range->len;
     uint64_t row_end = (uint64_t)row->offset + row->packed_bytes;
     return row->pack == range->pack && range->contents < XB_PLAN_RANGE_CONTENTS_MAX &&
-           (row->offset <= end || row->offset - end <= XB_PLAN_GAP_BYTES_MAX) &&
-           (row_end <= end || row_end - range->offset <= XB_PLAN_RANGE_BYTES_MAX);
+           row->offset >= end && row->offset - end <= XB_PLAN_GAP_BYTES_MAX &&
+           row_end - range->offset <= XB_PLAN_RANGE_BYTES_MAX;
 }
 
 static int new_range(struct xb_plan *plan, size_t first, struct xb_error *err)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Whatever files are made of, and whatever a repository's index says: each byte of each file is
- * written exactly once, each row lies in one range, and ranges keep their limits. And runs of holes
- * and data are what a reader of single bytes would say.
+ * written exactly once, each row lies in one range, ranges keep their limits, and no two contents
+ * of one range share a byte. And runs of holes and data are what a reader of single bytes would
+ * say.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -65,10 +66,15 @@ static void check_range(const struct xb_plan *plan, const struct xb_plan_range *
 {
     uint32_t largest = 0;
     uint32_t unpacked = 0;
+    uint64_t end = range->offset;
     for (size_t i = range->first; i < range->first + range->count; i++) {
         const struct xb_plan_row *row = &plan->rows[i];
         assert_int_equal(row->pack, range->pack);
         assert_true(row->offset >= range->offset);
+        if (i == range->first || !xb_plan_same_content(&row[-1], row)) {
+            assert_true(row->offset >= end); /* they are opened in place */
+            end = (uint64_t)row->offset + row->packed_bytes;
+        }
         assert_true((uint64_t)row->offset + row->packed_bytes <= range->offset + range->len);
         largest = row->packed_bytes > largest ? row->packed_bytes : largest;
         if (row->compression && row->plain_bytes > unpacked) {
