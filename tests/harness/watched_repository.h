@@ -21,7 +21,7 @@ static struct xb_store *base; /* below the hooks */
 static struct xb_store *store;
 static struct xb_repository *repository;
 
-static int setup(void **state)
+static inline int setup(void **state)
 {
     (void)state;
     fake_clock_init(&ticks);
@@ -33,7 +33,7 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
+static inline int teardown(void **state)
 {
     (void)state;
     xb_repository_free(repository);
@@ -43,7 +43,7 @@ static int teardown(void **state)
 }
 
 /* Time goes by, here and at the store. */
-static void pass(int64_t seconds)
+static inline void pass(int64_t seconds)
 {
     fake_clock_advance(&ticks, seconds);
     hooks.mtime_shift_ns += seconds * XB_NS_PER_S;

@@ -5,39 +5,20 @@
  */
 #include "tests/harness/repository_probe.h"
 
-#include "tests/harness/event_log.h"
-#include "tests/harness/fake_clock.h"
 #include "tests/harness/format_probe.h"
 #include "tests/harness/maintenance.h"
 #include "tests/harness/pack_probe.h"
 #include "tests/harness/snapshot_probe.h"
+#include "tests/harness/watched_repository.h"
 
-static struct event_log events;
-static struct hooks hooks;
-static struct fake_clock ticks;
-static struct xb_store *base; /* below the hooks */
-static struct xb_store *store;
-static struct xb_repository *repository; /* on base: the one who writes */
-
-static int setup(void **state)
+/* Readers are watched; `repository` is the one who writes, below the hooks, by the real clock. */
+static int begin(void **state)
 {
-    (void)state;
-    fake_clock_init(&ticks);
-    hooks = (struct hooks){.after = event_record, .context = &events};
-    base = probe_repository_store();
-    store = hook_store_open(xb_store_ref(base), &hooks);
+    int r = setup(state);
+    xb_repository_free(repository);
     repository = probe_open(base);
     events.count = 0;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    xb_repository_free(repository);
-    xb_store_free(store);
-    xb_store_free(base);
-    return 0;
+    return r;
 }
 
 /* ---- blobs made by hand ---- */
@@ -428,7 +409,7 @@ static void reader_7_names_that_lead_elsewhere(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, teardown)
     const struct CMUnitTest tests[] = {
         TEST(reader_1_the_format_first_and_again_after_15_minutes),
         TEST(reader_2_the_index_in_every_state),
