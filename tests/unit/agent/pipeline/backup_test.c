@@ -12,27 +12,7 @@
 #include "shared/store/fault/fault.h"
 #include "tests/harness/hook_store.h"
 
-static struct tree tree;
-static struct xb_store *store;
-static struct xb_repository *repository;
-
-static int setup(void **state)
-{
-    (void)state;
-    tree = tree_new();
-    store = probe_repository_store();
-    repository = probe_open(store);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    xb_repository_free(repository);
-    xb_store_free(store);
-    tree_free(&tree);
-    return 0;
-}
+#include "tests/harness/opened_tree.h"
 
 static int run(struct xb_snapshot *parent, struct xb_backup_result *ret, struct xb_error *err)
 {

@@ -2,34 +2,23 @@
  *
  * What has not changed costs nothing: not an open file, and not one content in the repository.
  */
-#include "tests/harness/tree_probe.h"
+#include "tests/harness/opened_tree.h"
 
 #include "agent/pipeline/backup.h"
 
-static struct tree tree;
-static struct xb_store *store;
-static struct xb_repository *repository;
 static struct xb_snapshot *last;
 static struct xb_backup_result result;
 
-static int setup(void **state)
+static int begin(void **state)
 {
-    (void)state;
-    tree = tree_new();
-    store = probe_repository_store();
-    repository = probe_open(store);
     last = NULL;
-    return 0;
+    return setup(state);
 }
 
-static int teardown(void **state)
+static int end(void **state)
 {
-    (void)state;
     xb_snapshot_free(last);
-    xb_repository_free(repository);
-    xb_store_free(store);
-    tree_free(&tree);
-    return 0;
+    return teardown(state);
 }
 
 static int count_one(void *context, const struct xb_content_info *info, struct xb_error *err)
@@ -358,7 +347,7 @@ static void a_large_folder_of_kopias(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         TEST(unchanged_costs_one_content),      TEST(only_the_folders_above_a_change),
         TEST(only_the_chunks_that_changed),     TEST(unchanged_is_not_opened),

@@ -3,7 +3,7 @@
  * Files' bytes become the same objects whatever the number of threads and the memory there is; that
  * is never exceeded, and every byte comes back.
  */
-#include "tests/harness/tree_probe.h"
+#include "tests/harness/opened_tree.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -11,10 +11,6 @@
 #include "agent/pipeline/backup.h"
 
 enum { KIB = 1024, MIB = 1024 * 1024, PIECES = 200, SMALLS = 300 };
-
-static struct tree tree;
-static struct xb_store *store;
-static struct xb_repository *repository;
 
 static void put_bytes(int fd, size_t at, size_t len, unsigned salt)
 {
@@ -63,13 +59,12 @@ static void make_holed(void)
     close(fd);
 }
 
-static int setup(void **state)
+static int begin(void **state)
 {
-    (void)state;
     static const size_t sizes[] = {0,         1,         64 * KIB - 1,  64 * KIB,     64 * KIB + 1,
                                    256 * KIB, 300 * KIB, 2 * MIB + 333, 12 * MIB + 1, 9 * MIB};
     char name[40];
-    tree = tree_new();
+    int r = setup(state);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         (void)snprintf(name, sizeof name, "file%zu", i);
         make_filled(name, sizes[i]);
@@ -81,18 +76,7 @@ static int setup(void **state)
     make_combed();
     make_holed();
     tree_settle();
-    store = probe_repository_store();
-    repository = probe_open(store);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    xb_repository_free(repository);
-    xb_store_free(store);
-    tree_free(&tree);
-    return 0;
+    return r;
 }
 
 static void back_up(unsigned threads, size_t memory, struct xb_backup_result *ret)
@@ -215,8 +199,8 @@ static void one_budget(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(same_objects, setup, teardown),
-        cmocka_unit_test_setup_teardown(stored_by_many, setup, teardown),
-        cmocka_unit_test_setup_teardown(one_budget, setup, teardown)};
+        cmocka_unit_test_setup_teardown(same_objects, begin, teardown),
+        cmocka_unit_test_setup_teardown(stored_by_many, begin, teardown),
+        cmocka_unit_test_setup_teardown(one_budget, begin, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,7 @@
  * Trees that move while they are read, and trees that are odd: whatever happens, only what lies in
  * the folder is taken, nothing blocks, and what is missing is told.
  */
-#include "tests/harness/tree_probe.h"
+#include "tests/harness/opened_tree.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,29 +13,19 @@
 #include "agent/pipeline/backup.h"
 #include "shared/base/fnv.h"
 
-static struct tree tree, outside;
-static struct xb_store *store;
-static struct xb_repository *repository;
+static struct tree outside;
 static struct xb_backup_result result;
 
-static int setup(void **state)
+static int begin(void **state)
 {
-    (void)state;
-    tree = tree_new();
     outside = tree_new();
-    store = probe_repository_store();
-    repository = probe_open(store);
-    return 0;
+    return setup(state);
 }
 
-static int teardown(void **state)
+static int end(void **state)
 {
-    (void)state;
-    xb_repository_free(repository);
-    xb_store_free(store);
-    tree_free(&tree);
     tree_free(&outside);
-    return 0;
+    return teardown(state);
 }
 
 static struct xb_directory *back_up(void)
@@ -244,7 +234,7 @@ static void deep_trees_share_descriptors(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         TEST(links_lead_nowhere), TEST(vanishing_is_no_failure), TEST(nothing_blocks),
         TEST(odd_names),          TEST(a_large_sparse_file),     TEST(deep_trees_share_descriptors),
