@@ -5,13 +5,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "agent/device/cut.h"
 #include "shared/base/clock.h"
 #include "shared/base/cpus.h"
 #include "shared/base/file.h"
+#include "shared/base/ticker.h"
 
 enum { TICK_MS = 250, CHECKPOINT_MS = 40 * 60 * 1000, THREADS_MAX = 64 };
 
@@ -25,10 +25,6 @@ struct copy {
     struct xb_device_tree tree;
     struct xb_device_cut cut;
     int64_t checkpoint_ns;
-
-    pthread_mutex_t lock;
-    pthread_cond_t ended; /* a thread; by the monotonic clock */
-    unsigned running;
 };
 
 /* ---- what happens meanwhile ---- */
@@ -99,54 +95,38 @@ static void *run_thread(void *context)
     }
     while (batch && xb_device_cut_turn(&copy->cut, batch)) {
     }
-    pthread_mutex_lock(&copy->lock);
-    copy->running--;
-    pthread_cond_signal(&copy->ended);
-    pthread_mutex_unlock(&copy->lock);
     return NULL;
 }
 
-/* This thread keeps the work and tells how far it is, until the others have ended. */
-static void watch(struct copy *copy)
+/* Keeps the work and tells how far it is, while the others are at it. */
+static void tick(void *context)
 {
-    pthread_mutex_lock(&copy->lock);
-    while (copy->running > 0) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += TICK_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
-        if (pthread_cond_timedwait(&copy->ended, &copy->lock, &until) == 0) {
-            continue;
-        }
-        pthread_mutex_unlock(&copy->lock);
-        struct xb_error err = XB_ERROR_INIT;
-        tell(copy);
-        if (keep_work(copy, &err) < 0) {
-            xb_device_cut_fail(&copy->cut, &err);
-        }
-        pthread_mutex_lock(&copy->lock);
+    struct copy *copy = context;
+    struct xb_error err = XB_ERROR_INIT;
+    tell(copy);
+    if (keep_work(copy, &err) < 0) {
+        xb_device_cut_fail(&copy->cut, &err);
     }
-    pthread_mutex_unlock(&copy->lock);
 }
 
 static int copy_all(struct copy *copy, struct xb_error *err)
 {
     pthread_t threads[THREADS_MAX];
+    XB_CLEANUP(xb_ticker_stopp) struct xb_ticker *ticker = NULL;
     unsigned count = 0;
     int error = 0;
-    copy->running = copy->cut.threads;
+    int r = xb_ticker_start(TICK_MS, tick, copy, &ticker, err);
+    if (r < 0) {
+        return r;
+    }
     while (count < copy->cut.threads && error == 0) {
         error = pthread_create(&threads[count], NULL, run_thread, copy);
         count += error == 0;
     }
-    pthread_mutex_lock(&copy->lock);
-    copy->running -= copy->cut.threads - count;
-    pthread_mutex_unlock(&copy->lock);
-    watch(copy);
     for (unsigned i = 0; i < count; i++) {
         pthread_join(threads[i], NULL);
     }
+    xb_ticker_stop(XB_TAKE(ticker));
     if (count == 0) {
         return xb_error_errno(err, error, "starting a thread");
     }
@@ -285,16 +265,6 @@ static int run(struct copy *copy, struct xb_error *err)
     return r < 0 ? r : finish(copy, err);
 }
 
-static void init(struct copy *copy)
-{
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&copy->ended, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    pthread_mutex_init(&copy->lock, NULL);
-}
-
 int xb_device_backup(struct xb_repository *repository,
                      const struct xb_device_backup_options *options,
                      struct xb_device_backup_result *ret, struct xb_error *err)
@@ -305,14 +275,11 @@ int xb_device_backup(struct xb_repository *repository,
                         .device = {.fd = -1, .cached_fd = -1},
                         .result = &result,
                         .checkpoint_ns = xb_clock_mono_ns()};
-    init(&copy);
     int r = run(&copy, err);
     xb_object_writer_free(copy.writer);
     xb_device_close(&copy.device);
     xb_free_map_free(&copy.map);
     xb_device_tree_free(&copy.tree);
-    pthread_cond_destroy(&copy.ended);
-    pthread_mutex_destroy(&copy.lock);
     if (r < 0) {
         xb_device_backup_free(&result);
         if (err->kind == XB_ERR_CANCELLED) {

@@ -5,8 +5,8 @@
  * What for:  reads it as one object, cut every XB_DEVICE_CHUNK_BYTES. It does not publish: the
  *            caller does, with the result.
  * Ownership: the caller owns everything it passes; xb_device_backup_free frees the result.
- * Threads:   one call per thread; it uses threads of its own. The progress callback comes from the
- *            calling thread.
+ * Threads:   one call per thread; it uses threads of its own. The progress callback comes from one
+ *            of them, or from the calling thread; one at a time.
  * Blocking:  yes, for as long as it takes.
  * Errors:    CANCELLED; those of the repository; IO names the place that cannot be read: unlike a
  *            folder, a device with a hole in it is no backup.

@@ -11,6 +11,7 @@
 #include "agent/pipeline/walk.h"
 #include "shared/base/clock.h"
 #include "shared/base/cpus.h"
+#include "shared/base/ticker.h"
 #include "shared/base/workers.h"
 
 enum { QUEUE_MAX = 256, TICK_MS = 250 };
@@ -80,28 +81,15 @@ void xb_backup_wait(struct backup *backup, unsigned ms)
     (void)pthread_cond_timedwait(&backup->changed, &backup->lock, &until);
 }
 
-static void report(struct backup *backup)
+static void report(void *context)
 {
+    struct backup *backup = context;
     struct xb_backup_progress progress = {.bytes_done = atomic_load(&backup->bytes_done),
                                           .bytes_total = atomic_load(&backup->bytes_total),
                                           .files_done = atomic_load(&backup->files_done),
                                           .files_total = atomic_load(&backup->files_total),
                                           .bytes_new = atomic_load(&backup->bytes_new)};
     backup->options->progress(backup->options->progress_context, &progress);
-}
-
-static void *tick(void *context)
-{
-    struct backup *backup = context;
-    pthread_mutex_lock(&backup->lock);
-    while (!backup->done) {
-        xb_backup_wait(backup, TICK_MS);
-        pthread_mutex_unlock(&backup->lock);
-        report(backup);
-        pthread_mutex_lock(&backup->lock);
-    }
-    pthread_mutex_unlock(&backup->lock);
-    return NULL;
 }
 
 /* What is to come, as far as a parent tells; else it has to be counted. */
@@ -119,8 +107,9 @@ static bool expect_as_before(struct backup *backup)
 
 /* The threads beside the walk. */
 struct aside {
-    pthread_t keeper, ticker, estimator;
-    bool ticks, estimates;
+    pthread_t keeper, estimator;
+    struct xb_ticker *ticker; /* NULL: nobody looks */
+    bool estimates;
 };
 
 static int start_aside(struct backup *backup, struct aside *aside, struct xb_error *err)
@@ -130,7 +119,8 @@ static int start_aside(struct backup *backup, struct aside *aside, struct xb_err
         return xb_error_errno(err, error, "starting a thread");
     }
     if (backup->options->progress) {
-        aside->ticks = pthread_create(&aside->ticker, NULL, tick, backup) == 0;
+        struct xb_error ignored = XB_ERROR_INIT;
+        (void)!xb_ticker_start(TICK_MS, report, backup, &aside->ticker, &ignored);
         aside->estimates = !expect_as_before(backup) &&
                            pthread_create(&aside->estimator, NULL, xb_backup_estimate, backup) == 0;
     }
@@ -144,9 +134,7 @@ static void join_aside(struct backup *backup, struct aside *aside)
     pthread_cond_broadcast(&backup->changed);
     pthread_mutex_unlock(&backup->lock);
     pthread_join(aside->keeper, NULL);
-    if (aside->ticks) {
-        pthread_join(aside->ticker, NULL);
-    }
+    xb_ticker_stop(aside->ticker);
     if (aside->estimates) {
         pthread_join(aside->estimator, NULL);
     }
@@ -157,7 +145,7 @@ static void join_aside(struct backup *backup, struct aside *aside)
 
 static int run(struct backup *backup, struct xb_error *err)
 {
-    struct aside aside = {.ticks = false};
+    struct aside aside = {.estimates = false};
     int r = make_lanes(backup, err);
     if (r < 0 || (r = xb_workers_new(backup->lane_count, QUEUE_MAX, &backup->workers, err)) < 0) {
         return r;

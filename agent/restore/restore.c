@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "agent/restore/walk.h"
 #include "shared/base/random.h"
+#include "shared/base/ticker.h"
 #include "shared/base/workers.h"
 #include "shared/codec/json.h"
 #include "shared/codec/text.h"
@@ -97,8 +97,9 @@ int xb_snapshot_find_path(struct xb_repository *repository, const struct xb_snap
     return 0;
 }
 
-static void report(struct restore *restore)
+static void report(void *context)
 {
+    struct restore *restore = context;
     const struct xb_restore_progress progress = {.bytes_done = atomic_load(&restore->bytes_done),
                                                  .bytes_total = restore->bytes_total,
                                                  .files_done = atomic_load(&restore->files_done),
@@ -106,39 +107,18 @@ static void report(struct restore *restore)
     restore->options->progress(restore->options->progress_context, &progress);
 }
 
-static void *tick(void *context)
-{
-    struct restore *restore = context;
-    pthread_mutex_lock(&restore->lock);
-    while (!restore->done) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += TICK_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
-        (void)pthread_cond_timedwait(&restore->changed, &restore->lock, &until);
-        pthread_mutex_unlock(&restore->lock);
-        report(restore);
-        pthread_mutex_lock(&restore->lock);
-    }
-    pthread_mutex_unlock(&restore->lock);
-    return NULL;
-}
-
 static void walk_with_progress(struct restore *restore, int target_fd, struct xb_entry *entry)
 {
-    pthread_t ticker;
-    bool ticks = restore->options->progress && pthread_create(&ticker, NULL, tick, restore) == 0;
+    struct xb_error ignored = XB_ERROR_INIT;
+    struct xb_ticker *ticker = NULL;
     restore->bytes_total = entry->summary ? entry->summary->size : entry->size;
     restore->files_total = entry->summary ? entry->summary->files : 1;
+    if (restore->options->progress) {
+        (void)!xb_ticker_start(TICK_MS, report, restore, &ticker, &ignored);
+    }
     xb_restore_walk(restore, target_fd, entry);
-    /* Without a frame the walk may end before it began. */
-    pthread_mutex_lock(&restore->lock);
-    atomic_store(&restore->done, true);
-    pthread_cond_broadcast(&restore->changed);
-    pthread_mutex_unlock(&restore->lock);
-    if (ticks) {
-        pthread_join(ticker, NULL);
+    if (ticker) {
+        xb_ticker_stop(ticker);
         report(restore);
     }
 }
