@@ -80,23 +80,33 @@ int xb_http_connection_open(struct xb_http_client *client, const char *url,
     return r;
 }
 
+/* Whether there is still time. Asked before each piece too: where data never stops coming, nobody
+ * ever waits. */
+static int check_until(const struct xb_http_connection *connection,
+                       const struct xb_http_until *until, struct xb_error *err)
+{
+    if (until->cancel && atomic_load(until->cancel)) {
+        return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "%.200s: cancelled",
+                            connection->place);
+    }
+    return left_ms(until) > 0 ? 0
+                              : xb_error_set(err, XB_ERR_RETRY, -ETIMEDOUT, "%.200s: not in time",
+                                             connection->place);
+}
+
 /* Until the socket is ready, in pieces short enough to see that the work was cancelled. */
 static int wait_ready(struct xb_http_connection *connection, short events,
                       const struct xb_http_until *until, struct xb_error *err)
 {
     enum { SLICE_MS = 1000 / XB_HTTP_CANCEL_LOOKS };
     for (;;) {
+        int r = check_until(connection, until, err);
+        if (r < 0) {
+            return r;
+        }
         int64_t left = left_ms(until);
-        if (until->cancel && atomic_load(until->cancel)) {
-            return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "%.200s: cancelled",
-                                connection->place);
-        }
-        if (left <= 0) {
-            return xb_error_set(err, XB_ERR_RETRY, -ETIMEDOUT, "%.200s: not in time",
-                                connection->place);
-        }
         struct pollfd poller = {.fd = connection->fd, .events = events};
-        int n = poll(&poller, 1, left < SLICE_MS ? (int)left : SLICE_MS);
+        int n = poll(&poller, 1, left > SLICE_MS ? SLICE_MS : left > 0 ? (int)left : 0);
         if (n > 0) {
             return 0; /* an error of the socket is told by the next call on it */
         }
@@ -129,6 +139,10 @@ int xb_http_connection_receive(struct xb_http_connection *connection, void *out,
                                const struct xb_http_until *until, struct xb_error *err)
 {
     size = size < XB_HTTP_RECEIVE_BYTES_MAX ? size : XB_HTTP_RECEIVE_BYTES_MAX;
+    int in_time = check_until(connection, until, err);
+    if (in_time < 0) {
+        return in_time;
+    }
     for (;;) {
         size_t got = 0;
         /* First, since TLS may hold bytes that the socket no longer shows. */

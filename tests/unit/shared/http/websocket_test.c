@@ -29,7 +29,8 @@ enum behaviour {
     STANDS, /* open, and nothing comes */
     BREAKS, /* open, and the connection ends without a close */
     BAD_FRAME,
-    FLOODS /* pings without end */
+    FLOODS, /* pings without end */
+    TALKS   /* messages without end */
 };
 
 struct told {
@@ -72,14 +73,14 @@ static bool together(struct test_request *request)
     return test_send_bytes(request, all, (size_t)((char *)end - all));
 }
 
-static bool flood(struct test_request *request)
+static bool flood(struct test_request *request, int opcode)
 {
-    unsigned char pings[4096];
+    unsigned char frames[4096];
     size_t len = 0;
-    while (len + 2 <= sizeof pings) {
-        len += test_frame_put(pings + len, TEST_PING, true, "", 0);
+    while (len + 2 <= sizeof frames) {
+        len += test_frame_put(frames + len, opcode, true, "", 0);
     }
-    while (!atomic_load(&request->server->stopping) && test_send_bytes(request, pings, len)) {
+    while (!atomic_load(&request->server->stopping) && test_send_bytes(request, frames, len)) {
     }
     return false;
 }
@@ -137,6 +138,7 @@ static bool serve(void *context, struct test_request *request)
     case BREAKS:
     case BAD_FRAME:
     case FLOODS:
+    case TALKS:
         break;
     }
     test_websocket_accept(request, "one");
@@ -149,7 +151,9 @@ static bool serve(void *context, struct test_request *request)
         test_send_bytes(request, "\xf2\x05hello", 7); /* reserved bits */
         test_pause(request, 20000);
     } else if (told->behaviour == FLOODS) {
-        flood(request);
+        flood(request, TEST_PING);
+    } else if (told->behaviour == TALKS) {
+        flood(request, TEST_BINARY);
     }
     return false;
 }
@@ -359,6 +363,15 @@ static void test_flood(void **state)
     assert_true(outcome.took_ms < 5000);
 }
 
+/* Where something comes all the time, nobody ever waits: the deadline ends that, too. */
+static void test_endless_talk(void **state)
+{
+    (void)state;
+    struct outcome outcome = ask(TALKS, 600);
+    assert_int_equal(outcome.r, -ETIMEDOUT);
+    assert_true(outcome.took_ms >= 590 && outcome.took_ms < 5000);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -393,6 +406,7 @@ int main(void)
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_broken_connection),
         cmocka_unit_test(test_flood),
+        cmocka_unit_test(test_endless_talk),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
