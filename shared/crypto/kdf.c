@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -55,8 +56,14 @@ int xb_kdf_password(const char *algorithm, const struct xb_secret *password, con
         return xb_error_set(err, XB_ERR_INVALID, -E2BIG, "key derivation input is too long");
     }
     if (strcmp(algorithm, "scrypt-65536-8-1") == 0) {
-        if (EVP_PBE_scrypt(text, password->len, salt, salt_len, SCRYPT_N, SCRYPT_R, SCRYPT_P,
-                           SCRYPT_MEMORY_MAX, out, out_len) != 1) {
+        /* One at a time: an agent that opens a repository for each of several volumes at once needs
+         * the 64 MiB once. */
+        static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
+        pthread_mutex_lock(&one);
+        int done = EVP_PBE_scrypt(text, password->len, salt, salt_len, SCRYPT_N, SCRYPT_R, SCRYPT_P,
+                                  SCRYPT_MEMORY_MAX, out, out_len);
+        pthread_mutex_unlock(&one);
+        if (done != 1) {
             return xb_error_set(err, XB_ERR_FULL, -ENOMEM,
                                 "scrypt failed: it needs 64 MiB of memory for a moment");
         }
