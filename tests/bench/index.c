@@ -3,7 +3,7 @@
  * A repository with an index of any size, and what its index costs: made by
  * `index make FOLDER CONTENTS PER-BLOB`, and measured by `index measure FOLDER CACHE` ("" for
  * none), one line of figures. The contents themselves do not exist, but for a few. Printed, never
- * asserted; tests/bench/index_test prints kopia's figures beside them.
+ * asserted; tests/bench/compare --only index prints kopia's figures beside them.
  */
 #include <errno.h>
 #include <malloc.h>

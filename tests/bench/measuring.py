@@ -62,37 +62,60 @@ def status_kib(pid):
     return found
 
 
-def measure(command, environment, settled_s=0.0):
-    """Runs the command, which must end well. Bytes and seconds:
+def look(pids, peaks):
+    """What the processes have now, together; raises the peaks. Returns their anonymous memory in KiB."""
+    total = dict.fromkeys(peaks, 0)
+    for pid in pids:
+        now = status_kib(pid)
+        for key in peaks:
+            total[key] += now.get(key, 0)
+    for key in peaks:
+        peaks[key] = max(peaks[key], total[key])
+    return total["RssAnon"]
+
+
+def measure(command, environment, settled_s=0.0, limit_s=None):
+    """Runs the command, or a list of commands all at once, which must end well; what they need is added up. Bytes and seconds:
     wall, user, system   of it and its children
     anon, file, rss      the most that was seen, looked at every 10 ms (rss is the kernel's own peak)
     settled              the most anonymous memory later than settled_s after its start; None: it was over before
     cgroup               the most that a control group of its own was charged with, page cache included
+    late                 it was ended because it took longer than limit_s
     """
     group = Group()
     peaks = {"RssAnon": 0, "RssFile": 0, "VmHWM": 0}
     settled = None
+    late = False
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.monotonic()
     with tempfile.TemporaryFile() as output:
-        child = subprocess.Popen(command, env=environment, stdout=output, stderr=output, stdin=subprocess.DEVNULL, preexec_fn=group.join)
-        while child.poll() is None:
-            now = status_kib(child.pid)
-            for key in peaks:
-                peaks[key] = max(peaks[key], now.get(key, 0))
-            if settled_s and time.monotonic() - started > settled_s:
-                settled = max(settled or 0, now.get("RssAnon", 0))
-            time.sleep(LOOK_EVERY_S)
+        commands = command if isinstance(command[0], list) else [command]
+        children = [subprocess.Popen(one, env=environment, stdout=output, stderr=output, stdin=subprocess.DEVNULL, preexec_fn=group.join)
+                    for one in commands]
+        try:
+            while any([child.poll() is None for child in children]):  # a list: each of them is asked
+                anon = look([child.pid for child in children if child.returncode is None], peaks)
+                if settled_s and anon and time.monotonic() - started > settled_s:  # what has just ended has none
+                    settled = max(settled or 0, anon)
+                if limit_s and time.monotonic() - started > limit_s:
+                    late = True
+                    break
+                time.sleep(LOOK_EVERY_S)
+        finally:
+            for child in children:
+                child.kill()
+                child.wait()
         wall = time.monotonic() - started
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         peak = group.end()
         output.seek(0)
         text = output.read().decode(errors="replace")
-        if child.returncode:
-            raise SystemExit(f"{' '.join(command)} ended with {child.returncode}\n{text}")
+        for child in children:
+            if child.returncode and not late:
+                raise SystemExit(f"{' '.join(child.args)} ended with {child.returncode}\n{text}")
     return {"wall": wall, "user": after.ru_utime - before.ru_utime, "system": after.ru_stime - before.ru_stime,
             "anon": peaks["RssAnon"] * 1024, "file": peaks["RssFile"] * 1024, "rss": peaks["VmHWM"] * 1024,
-            "settled": None if settled is None else settled * 1024, "cgroup": peak, "output": text}
+            "settled": None if settled is None else settled * 1024, "cgroup": peak, "output": text, "late": late}
 
 
 def real(name, program=None):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The programs that the benchmarks run side by side: each makes a repository, backs a folder up, restores it and lists snapshots."""
+import json
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ class Server:
 
     def __init__(self, port, bucket, access, secret, region):
         self.port, self.bucket, self.access, self.secret, self.region = port, bucket, access, secret, region
+        self.folder = None  # where the bucket's objects lie
 
 
 class Peer:
@@ -40,6 +42,8 @@ class Peer:
 
     def close(self):
         shutil.rmtree(self.work, ignore_errors=True)
+        if self.server:
+            shutil.rmtree(os.path.join(self.server.folder, self.name), ignore_errors=True)
 
 
 class Xebec(Peer):
@@ -65,6 +69,12 @@ class Xebec(Peer):
 
     def open(self):
         return [self.program, "snapshots"]
+
+    def verify_all(self):
+        return [self.program, "verify"]
+
+    def status(self):
+        return json.loads(self.quiet([self.program, "repository", "status", "--json"]))
 
 
 class Kopia(Peer):
@@ -96,10 +106,13 @@ class Kopia(Peer):
     def open(self):
         return self.base + ["snapshot", "list", "--all"]
 
-    def verify(self, peer):
-        """Proves another program's repository: every byte of every file is read."""
+    def verify_all(self):
+        return self.base + ["snapshot", "verify", "--verify-files-percent=100", "--file-parallelism=4"]
+
+    def verify(self, peer, percent=100):
+        """Proves another program's repository: every byte of so many of the files is read."""
         self.quiet(self._at("connect", peer.name if peer.server else peer.repository, peer.server))
-        text = self.quiet(self.base + ["snapshot", "verify", "--verify-files-percent=100", "--file-parallelism=4"])
+        text = self.quiet(self.base + ["snapshot", "verify", f"--verify-files-percent={percent}", "--file-parallelism=4"])
         self.quiet(self.base + ["repository", "disconnect"])
         return text
 
