@@ -3,8 +3,8 @@
  * kdf.h - keys from passwords and keys from keys.
  *
  * Threads:   any.
- * Blocking:  CPU: xb_kdf_password takes 0.2 s and 64 MiB with scrypt, for one caller at a time in the
- *            process; run it on a worker.
+ * Blocking:  CPU: xb_kdf_password takes 0.2 s and 64 MiB with scrypt; run it on a worker. One
+ *            caller at a time in the process: the others wait.
  * Errors:    INVALID for an unknown algorithm; FULL without the memory.
  * Source:    kopia-format section 2; RFC 7914 (scrypt), RFC 8018 (PBKDF2), RFC 5869 (HKDF).
  */
