@@ -10,11 +10,10 @@
  * Shapes:    a WebSocket with subprotocol v5.channel.k8s.io or v4.channel.k8s.io; standard output,
  * standard error and the error channel, whose Status holds the exit code. No standard input, no
  * terminal. A timeout or `cancel` closes the connection and ends the wait. The process itself
- * is not killed by that (no API of Kubernetes does): it ends when it writes to its closed output.
- * What it said before is in the result. Errors: as shared/base/exec.h; DENIED names the right that
- * is missing (get, and create, on pods/exec).
- * Limits:    XB_KUBE_EXEC_*. Source: Kubernetes API conventions, remotecommand subprotocols;
- * RFC 6455.
+ * is not killed by that (no API of Kubernetes does): it goes on, or blocks for good once nobody
+ * takes its output. What it said before is in the result. Errors: as shared/base/exec.h; DENIED
+ * names the right that is missing (get, and create, on pods/exec). Limits:    XB_KUBE_EXEC_*.
+ * Source: Kubernetes API conventions, remotecommand subprotocols; RFC 6455.
  */
 #pragma once
 
