@@ -145,7 +145,23 @@ struct place {
     char container[XB_CONTAINER_ID_BYTES];
 };
 
-/* Asks each runtime once. A failure to ask counts more than a runtime that does not know it. */
+/* Of several runtimes' failures the one to be told: first who could not be asked, since he may have
+ * the container; then who does not know it; then who speaks no CRI at all. */
+static int weight(const struct xb_error *err)
+{
+    switch (err->code) {
+    case 0:
+        return 0;
+    case -ENODEV:
+        return 1;
+    case -ENOTSUP:
+        return 2;
+    default:
+        return err->kind == XB_ERR_NOT_FOUND ? 3 : 4;
+    }
+}
+
+/* Asks each runtime once. */
 static int find_once(const char *root, const struct xb_cri_target *target,
                      const atomic_bool *cancel, struct place *ret, struct xb_error *err)
 {
@@ -159,16 +175,16 @@ static int find_once(const char *root, const struct xb_cri_target *target,
         enum presence presence = find_socket(root, &runtimes[i], ret->socket);
         if (presence == PRESENT) {
             int r = find_container(ret->socket, target, cancel, ret->container, &one);
-            if (r == 0 || one.kind == XB_ERR_CANCELLED) {
-                *err = one;
-                return r;
+            if (r == 0) {
+                return 0;
             }
         } else if (presence == AWAY) {
             xb_error_set(&one, XB_ERR_RETRY, -ENOENT, "%s has no socket at %.100s: does it run?",
                          runtimes[i].name, ret->socket);
         }
-        if (one.code != 0 && worst.kind == XB_ERR_NOT_FOUND) {
-            worst = one;
+        worst = weight(&one) > weight(&worst) ? one : worst;
+        if (one.kind == XB_ERR_CANCELLED) {
+            break;
         }
     }
     *err = worst;
