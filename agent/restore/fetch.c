@@ -5,14 +5,13 @@
 
 #include "agent/restore/internal.h"
 
-enum { DEFERRED_MAX = 32 };
-
 /* What one read brought; `sealed` NULL: nothing, each content is read by itself. */
 struct reading {
     struct restore *restore;
     const struct xb_plan *plan;
     const struct xb_plan_range *range;
-    char *sealed; /* contents are opened where they lie */
+    struct load *load; /* NULL: the plan does not last */
+    char *sealed;      /* contents are opened where they lie */
     struct xb_buf *plain;
 };
 
@@ -23,76 +22,17 @@ struct opened {
     const char *data;
 };
 
-/* What was opened while its file was busy. */
-struct deferred {
-    struct opened items[DEFERRED_MAX];
-    size_t count;
-};
-
-static bool wanted(const struct xb_plan_row *row)
+bool xb_restore_wanted(const struct xb_plan_row *row)
 {
     const struct file *file = row->owner;
     return !atomic_load(&file->failed) && !xb_restore_stopped(file->frame->restore);
 }
 
-static void write_row(const struct xb_plan_row *row, const char *data)
+static void write_rows(const struct reading *reading, const struct opened *opened)
 {
-    struct xb_error err = XB_ERROR_INIT;
-    struct file *file = row->owner;
-    int r =
-        wanted(row) ? xb_restore_file_write(file, row->target, data, row->plain_bytes, &err) : 0;
-    if (file->several) {
-        pthread_mutex_unlock(&file->writing);
-    }
-    xb_restore_file_row_done(file, row->plain_bytes, r < 0 ? &err : NULL);
-}
-
-static void write_rows(const struct opened *opened)
-{
+    bool stays = opened->data != reading->plain->data;
     for (size_t i = 0; i < opened->count; i++) {
-        struct file *file = opened->rows[i].owner;
-        if (file->several) {
-            pthread_mutex_lock(&file->writing);
-        }
-        write_row(&opened->rows[i], opened->data);
-    }
-}
-
-/* The kernel lets one write into a file at a time, and lets others spin meanwhile. */
-static bool try_write(const struct opened *opened)
-{
-    struct file *file = opened->rows[0].owner;
-    if (opened->count > 1 || (file->several && pthread_mutex_trylock(&file->writing) != 0)) {
-        return false;
-    }
-    write_row(&opened->rows[0], opened->data);
-    return true;
-}
-
-/* Writes what does not need to wait, or all. */
-static void write_deferred(struct deferred *deferred, bool all)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < deferred->count; i++) {
-        const struct opened opened = deferred->items[i];
-        if (all) {
-            write_rows(&opened);
-        } else if (!try_write(&opened)) {
-            deferred->items[kept++] = opened;
-        }
-    }
-    deferred->count = kept;
-}
-
-/* Writes it now, or keeps it for when its file is not busy: if it can stay where it is. */
-static void write_or_defer(const struct reading *reading, const struct opened *opened,
-                           struct deferred *deferred)
-{
-    write_deferred(deferred, deferred->count == DEFERRED_MAX);
-    if (opened->data == reading->plain->data) {
-        write_rows(opened);
-    } else if (!try_write(opened)) {
-        deferred->items[deferred->count++] = *opened;
+        xb_restore_write_row(stays ? reading->load : NULL, &opened->rows[i], opened->data);
     }
 }
 
@@ -138,14 +78,13 @@ static int open_content(const struct reading *reading, const struct xb_plan_row 
 static void deliver(const struct reading *reading)
 {
     const struct xb_plan_row *rows = &reading->plan->rows[reading->range->first];
-    struct deferred deferred = {.count = 0};
     for (size_t i = 0; i < reading->range->count;) {
         struct xb_error err = XB_ERROR_INIT;
         size_t count = 1;
-        bool useful = wanted(&rows[i]);
+        bool useful = xb_restore_wanted(&rows[i]);
         while (i + count < reading->range->count &&
                xb_plan_same_content(&rows[i], &rows[i + count])) {
-            useful = useful || wanted(&rows[i + count]);
+            useful = useful || xb_restore_wanted(&rows[i + count]);
             count++;
         }
         if (!useful) {
@@ -155,12 +94,11 @@ static void deliver(const struct reading *reading)
             if (open_content(reading, &rows[i], &opened.data, &err) < 0) {
                 fail_rows(&rows[i], count, &err);
             } else {
-                write_or_defer(reading, &opened, &deferred);
+                write_rows(reading, &opened);
             }
         }
         i += count;
     }
-    write_deferred(&deferred, true);
 }
 
 static void fetch(const struct reading *reading, struct xb_buf *sealed, bool again);
@@ -222,37 +160,46 @@ static void fetch(const struct reading *reading, struct xb_buf *sealed, bool aga
     }
 }
 
-void xb_restore_fetch_range(struct restore *restore, const struct xb_plan *plan,
-                            const struct xb_plan_range *range)
+void xb_restore_fetch_range(struct window *window)
 {
+    const struct xb_plan_range *range = NULL;
+    struct lane *lane = xb_restore_take_range(window, &range);
     /* What is read is opened where it lies; what is compressed needs room of its own then. */
-    uint64_t bytes = range->len + range->unpacked_bytes_max;
-    struct scratch scratch = xb_restore_take_memory(restore, bytes);
-    const struct reading reading = {
-        .restore = restore, .plan = plan, .range = range, .plain = &scratch.plain};
-    fetch(&reading, &scratch.sealed, false);
-    xb_restore_give_memory(restore, bytes, &scratch);
+    struct load *load = xb_restore_load_new(window, range->len + range->unpacked_bytes_max);
+    if (!load) {
+        xb_restore_fail_memory(window->restore);
+        fail_rows(&window->plan.rows[range->first], range->count, NULL);
+        xb_restore_window_job_ended(window);
+        return;
+    }
+    const struct reading reading = {.restore = window->restore,
+                                    .plan = &window->plan,
+                                    .range = range,
+                                    .load = load,
+                                    .plain = &load->scratch.plain};
+    fetch(&reading, &load->scratch.sealed, false);
+    xb_restore_leave_lane(window, lane);
+    xb_restore_load_release(load);
 }
 
 static void take_row(struct restore *restore, const struct xb_plan *plan,
                      const struct xb_plan_row *row, struct xb_buf *plain)
 {
     struct file *file = row->owner;
-    if (!wanted(row)) {
+    if (!xb_restore_wanted(row)) {
         xb_restore_file_row_done(file, 0, NULL);
     } else if (xb_restore_take_row(row, plain)) {
-        const struct opened opened = {row, 1, plain->data};
         xb_restore_count(restore, &file->kept, row->plain_bytes);
-        write_rows(&opened);
+        xb_restore_write_row(NULL, row, plain->data);
     } else {
         /* It has changed since it was compared, or had to go to make room. */
         struct xb_error err = XB_ERROR_INIT;
         const struct reading reading = {.restore = restore, .plan = plan, .plain = plain};
-        struct opened opened = {.rows = row, .count = 1};
-        if (open_content(&reading, row, &opened.data, &err) < 0) {
+        const char *data = NULL;
+        if (open_content(&reading, row, &data, &err) < 0) {
             xb_restore_file_row_done(file, 0, &err);
         } else {
-            write_rows(&opened);
+            xb_restore_write_row(NULL, row, data);
         }
     }
 }

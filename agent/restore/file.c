@@ -259,7 +259,6 @@ static void finish(struct file *file)
     xb_restore_file_close_existing(file);
     xb_restore_frame_release(file->frame);
     xb_entry_free(&file->entry);
-    pthread_mutex_destroy(&file->writing);
     free(file->failure);
     free(file);
 }
@@ -424,8 +423,7 @@ uint64_t xb_restore_file_plan(struct frame *frame, struct xb_entry *entry)
                           .number = restore->file_number++,
                           .fd = -1,
                           .existing = -1,
-                          .waiting = 1,
-                          .writing = PTHREAD_MUTEX_INITIALIZER};
+                          .waiting = 1};
     *entry = (struct xb_entry){.name = NULL};
     xb_restore_frame_hold(frame);
     int r = look_at_target(file, &err);

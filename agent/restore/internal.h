@@ -4,11 +4,11 @@
  *
  * What for:  walk.c goes through the snapshot's folders, frame.c makes the target's, extra.c tells
  *            what else is there, window.c collects what files need and has it fetched (fetch.c) or
- *            compared (compare.c), file.c makes one file, write.c links and special files,
- *            attributes.c sets owners, modes, times and extended attributes, links.c remembers hard
- *            links, report.c what became of everything.
- * Threads:   one thread walks. `lock` guards the result, the first failure, the counts of frames,
- *            files and windows, and the budget.
+ *            compared (compare.c), order.c says which comes first, queue.c who writes into a file,
+ * file.c makes one, write.c links and special files, attributes.c sets owners, modes, times and
+ * extended attributes, links.c remembers hard links, report.c what became of everything. Threads:
+ * one thread walks. `lock` guards the result, the first failure, the counts of frames, files and
+ * windows, and the budget.
  */
 #pragma once
 
@@ -20,7 +20,7 @@
 #include "agent/restore/restore.h"
 #include "shared/base/budget.h"
 
-enum { XB_RESTORE_WINDOWS = 3, XB_RESTORE_SCRATCH_MAX = 64 };
+enum { XB_RESTORE_WINDOWS = 3, XB_RESTORE_SCRATCH_MAX = 64, XB_RESTORE_LOAD_PIECES_MAX = 64 };
 
 struct xb_links;
 
@@ -52,19 +52,21 @@ struct frame {
 struct file {
     struct frame *frame;
     struct xb_entry entry;
-    uint64_t number;         /* for its temporary name */
-    int fd;                  /* the new file; -1: not made yet */
-    bool nameless;           /* it has no name yet, not even a temporary one */
-    mode_t born;             /* its mode, if that is right already; else 0 */
-    int existing;            /* the old file; -1: not open */
-    bool existed;            /* something is to be replaced */
-    bool candidate;          /* the old file may hold chunks that are right */
-    bool stays;              /* and it stays if all of them are */
-    bool differs;            /* they are not */
-    bool several;            /* it has more than one row */
-    size_t waiting;          /* rows, and the planner */
-    pthread_mutex_t writing; /* whoever writes into it, if it has several rows */
-    uint64_t kept;           /* bytes that came from the old file */
+    uint64_t number;     /* for its temporary name */
+    int fd;              /* the new file; -1: not made yet */
+    bool nameless;       /* it has no name yet, not even a temporary one */
+    mode_t born;         /* its mode, if that is right already; else 0 */
+    int existing;        /* the old file; -1: not open */
+    bool existed;        /* something is to be replaced */
+    bool candidate;      /* the old file may hold chunks that are right */
+    bool stays;          /* and it stays if all of them are */
+    bool differs;        /* they are not */
+    bool several;        /* it has more than one row */
+    size_t waiting;      /* rows, and the planner */
+    bool busy;           /* somebody writes into it, if it has several rows */
+    struct piece *queue; /* what he will write next */
+    struct piece *queue_last;
+    uint64_t kept; /* bytes that came from the old file */
     atomic_bool failed;
     struct xb_error *failure; /* why; NULL without memory for it */
 };
@@ -77,8 +79,25 @@ struct later {
 
 struct window_job {
     struct window *window;
-    size_t first, count; /* rows to take, or the range `first` */
+    size_t first, count; /* rows to take; or `first` is a range, but order.c says who gets which */
     bool take;
+    struct file *file; /* order.c's own */
+};
+
+/* Ranges of one large file, or of all small ones. */
+struct lane {
+    struct file *file; /* there while next < end; NULL: small ones */
+    size_t next, end;  /* in the window's jobs */
+    unsigned active;   /* who is at it */
+};
+
+/* A row whose bytes are there. */
+struct piece {
+    struct piece *next;
+    const struct xb_plan_row *row;
+    const char *data;
+    struct load *load; /* that `data` lies in; NULL: somebody waits for `done` */
+    bool done;
 };
 
 /* What is fetched together. */
@@ -86,6 +105,8 @@ struct window {
     struct restore *restore;
     struct xb_plan plan;
     struct window_job *jobs;
+    struct lane *lanes;
+    size_t lane_count;
     size_t running; /* jobs that have not ended */
     size_t folders, open_files;
     struct later *later;
@@ -95,6 +116,16 @@ struct window {
 /* Buffers that are used again. */
 struct scratch {
     struct xb_buf sealed, plain;
+};
+
+/* What one job has read; it is there until its last piece has been written. */
+struct load {
+    struct window *window;
+    struct scratch scratch;
+    uint64_t bytes; /* of memory */
+    unsigned holds; /* whoever reads it, and the pieces; guarded by the restore's lock */
+    struct piece pieces[XB_RESTORE_LOAD_PIECES_MAX];
+    size_t piece_count;
 };
 
 struct restore {
@@ -191,6 +222,26 @@ void xb_restore_window_free(struct restore *restore);
 struct scratch xb_restore_take_memory(struct restore *restore, uint64_t bytes);
 void xb_restore_give_memory(struct restore *restore, uint64_t bytes, struct scratch *scratch);
 
+/* A job of the window has ended. */
+void xb_restore_window_job_ended(struct window *window);
+
+/* ---- order.c ---- */
+
+/* False: no memory. */
+bool xb_restore_order_ranges(struct window *window);
+/* For one job of a range each. */
+struct lane *xb_restore_take_range(struct window *window, const struct xb_plan_range **ret_range);
+void xb_restore_leave_lane(struct window *window, struct lane *lane);
+
+/* ---- queue.c ---- */
+
+/* The memory of a job, whose end its last release is; NULL: no memory. */
+struct load *xb_restore_load_new(struct window *window, uint64_t bytes);
+void xb_restore_load_release(struct load *load);
+/* Writes a row, and what others have left there; or leaves it to whoever writes into that file now.
+ * load: `data` lies in it and stays there; NULL: the row is written on return. */
+void xb_restore_write_row(struct load *load, const struct xb_plan_row *row, const char *data);
+
 /* ---- file.c ---- */
 
 /* Plans a regular file; takes the entry's content over. Returns in which window it will end. */
@@ -230,11 +281,13 @@ bool xb_restore_file_may_stay(const struct file *file, const struct stat *st);
 
 /* ---- fetch.c ---- */
 
-void xb_restore_fetch_range(struct restore *restore, const struct xb_plan *plan,
-                            const struct xb_plan_range *range);
+/* A job of the window: whichever range is next. */
+void xb_restore_fetch_range(struct window *window);
 /* From the old file if its bytes are right, else from the store. */
 void xb_restore_fetch_take(struct restore *restore, const struct xb_plan *plan, size_t first,
                            size_t count);
+/* Whether anybody still waits for it. */
+bool xb_restore_wanted(const struct xb_plan_row *row);
 
 /* ---- write.c ---- */
 

@@ -79,35 +79,25 @@ void xb_restore_give_memory(struct restore *restore, uint64_t bytes, struct scra
 
 /* ---- jobs ---- */
 
-static void run_job(void *context)
+void xb_restore_window_job_ended(struct window *window)
 {
-    struct window_job *job = context;
-    struct window *window = job->window;
     struct restore *restore = window->restore;
-    if (job->take) {
-        xb_restore_fetch_take(restore, &window->plan, job->first, job->count);
-    } else {
-        xb_restore_fetch_range(restore, &window->plan, &window->plan.ranges[job->first]);
-    }
     pthread_mutex_lock(&restore->lock);
     window->running--;
     pthread_cond_broadcast(&restore->idle);
     pthread_mutex_unlock(&restore->lock);
 }
 
-/* The ranges in as many stretches as there are workers, which take turns: those who are at work at
- * the same time then mostly write into different files. */
-static void order_ranges(struct window *window)
+static void run_job(void *context)
 {
-    const size_t count = window->plan.range_count;
-    const size_t lanes = xb_restore_threads(window->restore);
-    const size_t each = (count + lanes - 1) / lanes;
-    size_t at = 0;
-    for (size_t i = 0; i < each; i++) {
-        for (size_t first = i; first < count; first += each) {
-            window->jobs[at++] = (struct window_job){.window = window, .first = first};
-        }
+    struct window_job *job = context;
+    struct window *window = job->window;
+    if (job->take) {
+        xb_restore_fetch_take(window->restore, &window->plan, job->first, job->count);
+        xb_restore_window_job_ended(window);
+        return;
     }
+    xb_restore_fetch_range(window);
 }
 
 /* Hands out what is to be fetched or taken. Rows that are in place are told first: the plan must
@@ -122,7 +112,7 @@ static bool submit_all(struct window *window)
     }
     size_t takes = (end - plan->fetch_count + TAKE_ROWS - 1) / TAKE_ROWS;
     window->jobs = calloc(plan->range_count + takes + 1, sizeof *window->jobs);
-    if (!window->jobs) {
+    if (!window->jobs || !xb_restore_order_ranges(window)) {
         return false;
     }
     for (size_t i = end; i < plan->count; i++) {
@@ -131,7 +121,6 @@ static bool submit_all(struct window *window)
         }
     }
     window->running = plan->range_count + takes; /* nobody else is there yet */
-    order_ranges(window);
     for (size_t i = 0; i < takes; i++) {
         size_t first = plan->fetch_count + i * TAKE_ROWS;
         size_t count = end - first < TAKE_ROWS ? end - first : TAKE_ROWS;
@@ -229,6 +218,7 @@ static void recycle(struct restore *restore, struct window *window)
     pthread_mutex_unlock(&restore->lock);
     xb_plan_clear(&window->plan);
     free(XB_TAKE(window->jobs));
+    free(XB_TAKE(window->lanes));
     window->folders = window->open_files = 0;
     /* What waited for its end can be done by the walk now. */
     struct later *later = XB_TAKE(window->later);
@@ -265,6 +255,7 @@ void xb_restore_window_free(struct restore *restore)
     for (size_t i = 0; i < XB_RESTORE_WINDOWS; i++) {
         xb_plan_free(&restore->windows[i].plan);
         free(restore->windows[i].jobs);
+        free(restore->windows[i].lanes);
     }
     while (restore->scratch_count > 0) {
         free_scratch(&restore->scratch[--restore->scratch_count]);
