@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/device/write.h"
+#include "agent/restore/memory.h"
 #include "agent/restore/plan.h"
 #include "agent/restore/restore.h"
 #include "shared/base/clock.h"
@@ -19,8 +20,7 @@
 enum {
     THREADS = 2,
     THREADS_MAX = 64,
-    ROWS_MAX =
-        16, /* chunks that a worker takes at once: neighbours in the object, often in a pack */
+    ROWS_MAX = 16, /* chunks taken at once: neighbours in the object, often in a pack */
     TAKE_BYTES_MAX = 8 * 1024 * 1024,
     ZERO_IDS_MAX = 4,
     TICK_MS = 250,
@@ -35,6 +35,7 @@ struct restore {
     const struct xb_device_restore_options *options;
     const struct xb_entry *file;
     struct xb_device device;
+    struct xb_restore_memory memory;
 
     pthread_mutex_t lock; /* for what follows */
     struct xb_object_pieces *pieces;
@@ -230,8 +231,8 @@ static int write_row(struct worker *worker, const struct xb_plan_row *row, struc
     return r;
 }
 
-static int fetch_range(struct worker *worker, const struct xb_plan_range *range,
-                       struct xb_error *err)
+static int read_range(struct worker *worker, const struct xb_plan_range *range,
+                      struct xb_error *err)
 {
     struct restore *restore = worker->restore;
     const struct xb_plan_row *rows = &worker->plan.rows[range->first];
@@ -261,6 +262,28 @@ static int fetch_range(struct worker *worker, const struct xb_plan_range *range,
         }
     }
     return 0;
+}
+
+/* What is read, and the largest content that is opened from it, is memory of the process's budget;
+ * who has to wait for some keeps none. */
+static int fetch_range(struct worker *worker, const struct xb_plan_range *range,
+                       struct xb_error *err)
+{
+    struct xb_restore_memory *memory = &worker->restore->memory;
+    uint64_t bytes = 0;
+    for (size_t i = range->first; i < range->first + range->count; i++) {
+        const uint64_t plain = worker->plan.rows[i].plain_bytes;
+        bytes = plain > bytes ? plain : bytes;
+    }
+    bytes += range->len;
+    if (!xb_restore_memory_try(memory, bytes)) {
+        xb_buf_free(&worker->sealed);
+        xb_buf_free(&worker->plain);
+        xb_restore_memory_take(memory, bytes);
+    }
+    int r = read_range(worker, range, err);
+    xb_restore_memory_give(memory, bytes);
+    return r;
 }
 
 static int fetch_batch(struct worker *worker, const struct batch *batch, struct xb_error *err)
@@ -388,14 +411,16 @@ static int look_at_target(struct restore *restore, struct xb_error *err)
 
 static int write_target(struct restore *restore, struct xb_error *err)
 {
-    atomic_store(&restore->touched, restore->device.size > 0 && !restore->device.block);
-    int r = xb_device_set_length(&restore->device, 0, err);
-    if (r == 0) {
-        r = xb_device_set_length(&restore->device, restore->file->size, err);
+    int r = xb_restore_memory_begin(&restore->memory, restore->options->cancel, err);
+    if (r < 0) {
+        return r;
     }
-    if (r == 0) {
+    atomic_store(&restore->touched, restore->device.size > 0 && !restore->device.block);
+    if ((r = xb_device_set_length(&restore->device, 0, err)) == 0 &&
+        (r = xb_device_set_length(&restore->device, restore->file->size, err)) == 0) {
         r = run_workers(restore, err);
     }
+    xb_restore_memory_end(&restore->memory);
     if (r < 0 && atomic_load(&restore->touched)) {
         return xb_error_wrap(err, "%s is half written and of no use until it is restored again",
                              restore->options->target);

@@ -16,9 +16,9 @@
 #include <sys/stat.h>
 
 #include "agent/restore/holes.h"
+#include "agent/restore/memory.h"
 #include "agent/restore/plan.h"
 #include "agent/restore/restore.h"
-#include "shared/base/budget.h"
 
 enum { XB_RESTORE_WINDOWS = 3, XB_RESTORE_SCRATCH_MAX = 64, XB_RESTORE_LOAD_PIECES_MAX = 64 };
 
@@ -135,7 +135,7 @@ struct restore {
     struct xb_links *links;
     pthread_mutex_t lock;
     pthread_cond_t changed; /* done */
-    pthread_cond_t idle;    /* a job has ended, or the budget has room */
+    pthread_cond_t idle;    /* a job, or a piece for whom somebody waits, has ended */
     struct xb_restore_result result;
     struct xb_error failure;
     atomic_bool stop, done;
@@ -146,10 +146,8 @@ struct restore {
     uint64_t sequence;
     struct later *ready; /* links whose first name is there now */
     size_t ready_count, ready_cap;
-    size_t comparing;             /* jobs */
-    struct xb_budget_share share; /* of the process's budget */
-    uint64_t inflight_bytes;      /* charged to it, or about to be */
-    bool growing;                 /* one waits for a larger floor, all others for him */
+    size_t comparing; /* jobs */
+    struct xb_restore_memory memory;
     struct scratch scratch[XB_RESTORE_SCRATCH_MAX];
     size_t scratch_count;
     uint64_t file_number;

@@ -68,7 +68,7 @@ static bool left_to_other(struct file *file, struct load *load, struct piece *ow
         return false;
     }
     if (load && load->piece_count < XB_RESTORE_LOAD_PIECES_MAX &&
-        restore->inflight_bytes <= LEFT_BYTES_MAX) {
+        atomic_load(&restore->memory.taken) <= LEFT_BYTES_MAX) {
         piece = &load->pieces[load->piece_count++];
         *piece = *own;
         piece->load = load;

@@ -214,10 +214,12 @@ int xb_restore_run(struct xb_repository *repository, const struct xb_snapshot *s
     pthread_mutex_init(&restore->lock, NULL);
     pthread_cond_init(&restore->changed, NULL);
     pthread_cond_init(&restore->idle, NULL);
-    xb_budget_join(xb_budget_process(), XB_RESTORE_FLOOR_BYTES, &restore->share);
-    int r = run(restore, snapshot, err);
-    xb_workers_free(restore->workers);
-    xb_budget_leave(&restore->share);
+    int r = xb_restore_memory_begin(&restore->memory, options->cancel, err);
+    if (r == 0) {
+        r = run(restore, snapshot, err);
+        xb_workers_free(restore->workers);
+        xb_restore_memory_end(&restore->memory);
+    }
     xb_restore_window_free(restore);
     xb_links_free(restore->links);
     if (r == 0) {

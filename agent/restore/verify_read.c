@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/restore/memory.h"
 #include "agent/restore/verify_internal.h"
 
 /* A gap that is cheaper to read than to leave out. */
@@ -21,6 +22,7 @@ struct plan {
     struct xb_verify *verify;
     struct place *places; /* by pack, then by offset */
     size_t count, next;   /* next: under the lock */
+    struct xb_restore_memory memory;
 };
 
 /* Contents first..last-1 of the plan, all in one pack, in one read. */
@@ -28,6 +30,7 @@ struct range {
     size_t first, last;
     uint32_t pack;
     uint64_t offset, len;
+    uint64_t unpacked_bytes_max; /* of its largest content that is compressed */
 };
 
 struct buffers {
@@ -89,8 +92,9 @@ static bool take_range(struct plan *plan, struct range *ret)
         struct xb_content_spot spot;
         xb_content_view_spot(verify->view, place->content, &spot);
         uint64_t end = spot.offset + spot.packed_bytes;
+        uint64_t unpacked = spot.packed_bytes < spot.plain_bytes ? spot.plain_bytes : 0;
         if (range.last == 0) {
-            range = (struct range){i, i + 1, spot.pack, spot.offset, spot.packed_bytes};
+            range = (struct range){i, i + 1, spot.pack, spot.offset, spot.packed_bytes, unpacked};
             continue;
         }
         uint64_t so_far = range.offset + range.len;
@@ -99,6 +103,8 @@ static bool take_range(struct plan *plan, struct range *ret)
             break;
         }
         range.len = end > so_far ? end - range.offset : range.len;
+        range.unpacked_bytes_max =
+            unpacked > range.unpacked_bytes_max ? unpacked : range.unpacked_bytes_max;
         range.last = i + 1;
     }
     plan->next = range.last ? range.last : plan->count;
@@ -161,16 +167,28 @@ static void read_range(const struct plan *plan, const struct range *range, struc
     }
 }
 
+static void free_buffers(struct buffers *buffers)
+{
+    xb_buf_free(&buffers->sealed);
+    xb_buf_free(&buffers->plain);
+}
+
+/* Who has to wait for memory keeps none. */
 static void read_ranges(void *context)
 {
     struct plan *plan = ((struct xb_verify *)context)->plan;
     struct buffers buffers = {XB_BUF_INIT(XB_CONTENT_BYTES_MAX + XB_VERIFY_READ_BYTES),
                               XB_BUF_INIT(XB_CONTENT_BYTES_MAX)};
     for (struct range range; take_range(plan, &range);) {
+        const uint64_t bytes = range.len + range.unpacked_bytes_max;
+        if (!xb_restore_memory_try(&plan->memory, bytes)) {
+            free_buffers(&buffers);
+            xb_restore_memory_take(&plan->memory, bytes);
+        }
         read_range(plan, &range, &buffers);
+        xb_restore_memory_give(&plan->memory, bytes);
     }
-    xb_buf_free(&buffers.sealed);
-    xb_buf_free(&buffers.plain);
+    free_buffers(&buffers);
 }
 
 int xb_verify_read(struct xb_verify *verify, struct xb_error *err)
@@ -178,10 +196,14 @@ int xb_verify_read(struct xb_verify *verify, struct xb_error *err)
     struct plan plan = {.verify = verify};
     int r = make_plan(verify, &plan, err);
     if (r == 0) {
+        r = xb_restore_memory_begin(&plan.memory, verify->options->cancel, err);
+    }
+    if (r == 0) {
         verify->reading = true;
         verify->plan = &plan;
         r = xb_verify_crew(verify, read_ranges, err);
         verify->plan = NULL;
+        xb_restore_memory_end(&plan.memory);
     }
     free(plan.places);
     return r;

@@ -15,35 +15,10 @@ struct window *xb_restore_window_planned(struct restore *restore)
 
 /* ---- memory ---- */
 
-/* With the lock held. What is larger than the floor waits until it is alone, and until the process
- * has so much for it. */
-static void grow(struct restore *restore, size_t bytes)
-{
-    restore->growing = true;
-    while (restore->inflight_bytes > 0) {
-        pthread_cond_wait(&restore->idle, &restore->lock);
-    }
-    pthread_mutex_unlock(&restore->lock);
-    xb_budget_leave(&restore->share);
-    xb_budget_join(xb_budget_process(), bytes, &restore->share);
-    pthread_mutex_lock(&restore->lock);
-    restore->growing = false;
-    pthread_cond_broadcast(&restore->idle);
-}
-
 struct scratch xb_restore_take_memory(struct restore *restore, uint64_t bytes)
 {
     struct scratch scratch = {XB_BUF_INIT(SEALED_BYTES_MAX), XB_BUF_INIT(XB_CONTENT_BYTES_MAX)};
-    pthread_mutex_lock(&restore->lock);
-    while (restore->growing) {
-        pthread_cond_wait(&restore->idle, &restore->lock);
-    }
-    if (bytes > restore->share.floor) {
-        grow(restore, (size_t)bytes);
-    }
-    restore->inflight_bytes += bytes;
-    pthread_mutex_unlock(&restore->lock);
-    xb_budget_wait(&restore->share, (size_t)bytes);
+    xb_restore_memory_take(&restore->memory, bytes);
     pthread_mutex_lock(&restore->lock);
     if (restore->scratch_count > 0) {
         scratch = restore->scratch[--restore->scratch_count];
@@ -60,9 +35,7 @@ static void free_scratch(struct scratch *scratch)
 
 void xb_restore_give_memory(struct restore *restore, uint64_t bytes, struct scratch *scratch)
 {
-    xb_budget_give(&restore->share, (size_t)bytes);
     pthread_mutex_lock(&restore->lock);
-    restore->inflight_bytes -= bytes;
     bool keep = restore->scratch_count < XB_RESTORE_SCRATCH_MAX &&
                 scratch->sealed.cap + scratch->plain.cap <= SCRATCH_BYTES_MAX;
     if (keep) {
@@ -70,11 +43,11 @@ void xb_restore_give_memory(struct restore *restore, uint64_t bytes, struct scra
         xb_buf_clear(&scratch->plain);
         restore->scratch[restore->scratch_count++] = *scratch;
     }
-    pthread_cond_broadcast(&restore->idle);
     pthread_mutex_unlock(&restore->lock);
     if (!keep) {
         free_scratch(scratch);
     }
+    xb_restore_memory_give(&restore->memory, bytes);
 }
 
 /* ---- jobs ---- */

@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "shared/base/blocks.h"
+
+enum { CANCEL_LOOK_MS = 100 };
 
 struct xb_budget *xb_budget_process(void)
 {
@@ -71,20 +74,64 @@ void xb_budget_resize(struct xb_budget *budget, size_t bytes)
     unlock(budget);
 }
 
-void xb_budget_join(struct xb_budget *budget, size_t floor, struct xb_budget_share *ret)
+/* A while; with the lock held. */
+static void wait_a_while(struct xb_budget *budget)
 {
-    pthread_mutex_lock(&budget->lock);
-    uint64_t ticket = budget->next_ticket++;
-    while (budget->serving != ticket || !(budget->reserved == 0 || fits(budget, floor))) {
-        pthread_cond_wait(&budget->turn, &budget->lock);
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += CANCEL_LOOK_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    (void)pthread_cond_timedwait(&budget->turn, &budget->lock, &until);
+}
+
+/* With the lock held. Out of the line, wherever in it. */
+static void step_out(struct xb_budget *budget, const struct xb_budget_joiner *joiner)
+{
+    struct xb_budget_joiner **at = &budget->joiners;
+    while (*at != joiner) {
+        at = &(*at)->next;
     }
-    budget->serving++;
-    budget->reserved += floor;
-    if (budget->serving != budget->next_ticket) {
+    *at = joiner->next;
+    if (budget->joiners) {
         pthread_cond_broadcast(&budget->turn);
     }
-    *ret = (struct xb_budget_share){.budget = budget, .floor = floor};
+}
+
+bool xb_budget_join_unless(struct xb_budget *budget, size_t floor, const atomic_bool *cancel,
+                           struct xb_budget_share *ret)
+{
+    struct xb_budget_joiner joiner = {.next = NULL};
+    bool cancelled = false;
+    pthread_mutex_lock(&budget->lock);
+    struct xb_budget_joiner **last = &budget->joiners;
+    while (*last) {
+        last = &(*last)->next;
+    }
+    *last = &joiner;
+    while (!cancelled &&
+           (budget->joiners != &joiner || !(budget->reserved == 0 || fits(budget, floor)))) {
+        if (cancel) {
+            wait_a_while(budget);
+            cancelled = atomic_load(cancel);
+        } else {
+            pthread_cond_wait(&budget->turn, &budget->lock);
+        }
+    }
+    step_out(budget, &joiner);
+    if (!cancelled) {
+        budget->reserved += floor;
+        *ret = (struct xb_budget_share){.budget = budget, .floor = floor};
+    } else if (budget->waiting > 0) {
+        pthread_cond_broadcast(&budget->turn); /* they took no more than their floors meanwhile */
+    }
     unlock(budget);
+    return !cancelled;
+}
+
+void xb_budget_join(struct xb_budget *budget, size_t floor, struct xb_budget_share *ret)
+{
+    (void)!xb_budget_join_unless(budget, floor, NULL, ret);
 }
 
 /* With the lock held. */
@@ -92,7 +139,7 @@ static bool take(struct xb_budget_share *share, size_t bytes)
 {
     struct xb_budget *budget = share->budget;
     size_t more = larger(share->floor, share->taken + bytes) - reserved_by(share);
-    bool others_wait = budget->serving != budget->next_ticket;
+    bool others_wait = budget->joiners != NULL;
     if (more > 0 && (others_wait || !fits(budget, more))) {
         return false;
     }
@@ -133,7 +180,7 @@ static void give(struct xb_budget_share *share, size_t bytes)
     share->taken -= bytes;
     budget->taken -= bytes;
     budget->reserved -= before - reserved_by(share);
-    if (budget->waiting > 0 || budget->serving != budget->next_ticket) {
+    if (budget->waiting > 0 || budget->joiners) {
         pthread_cond_broadcast(&budget->turn);
     }
 }

@@ -18,7 +18,7 @@
  * Ownership: the caller's structs; a share must be empty when it leaves. The process's budget
  *            lives for ever.
  * Threads:   any, for budgets and shares.
- * Blocking:  join and wait.
+ * Blocking:  join and wait; a join can be cancelled.
  * Errors:    none but for sizes out of bounds: the accounts need no memory. Blocks (blocks.h) are
  * what is mostly charged; spare ones count as free, and are given up before the budget would be
  * exceeded.
@@ -26,6 +26,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -41,15 +42,20 @@
 
 struct xb_block;
 
+/* Who waits in xb_budget_join; on that thread's stack. */
+struct xb_budget_joiner {
+    struct xb_budget_joiner *next;
+};
+
 struct xb_budget {
     pthread_mutex_t lock;
     pthread_cond_t turn;
     size_t max;
-    size_t reserved; /* of every share the larger of floor and taken */
-    size_t taken;    /* really in use */
-    size_t peak;     /* of `taken`, for measurements */
-    uint64_t next_ticket, serving;
-    unsigned waiting; /* in xb_budget_wait */
+    size_t reserved;                  /* of every share the larger of floor and taken */
+    size_t taken;                     /* really in use */
+    size_t peak;                      /* of `taken`, for measurements */
+    struct xb_budget_joiner *joiners; /* in the order of arrival */
+    unsigned waiting;                 /* in xb_budget_wait */
     struct xb_block *spares;
     size_t spare_bytes;
 };
@@ -75,6 +81,10 @@ void xb_budget_resize(struct xb_budget *budget, size_t bytes);
 
 /* Waits for its turn, then until the floor is free. */
 void xb_budget_join(struct xb_budget *budget, size_t floor, struct xb_budget_share *ret);
+/* The same, but looks ten times a second whether it is to give up: then false, and *ret is as it
+ * was. cancel may be NULL. */
+bool xb_budget_join_unless(struct xb_budget *budget, size_t floor, const atomic_bool *cancel,
+                           struct xb_budget_share *ret) XB_MUST_CHECK;
 
 /* Charges so many bytes; false if they are not free now. */
 bool xb_budget_try(struct xb_budget_share *share, size_t bytes);

@@ -6,6 +6,7 @@
 #include "tests/harness/restore_probe.h"
 
 #include "agent/restore/verify.h"
+#include "shared/base/budget.h"
 
 /* root: file, script (setuid), empty, link, d/{deep/{leaf}, none}, a name that is no UTF-8 */
 static struct xb_snapshot *sample(void)
@@ -515,6 +516,47 @@ static void cancelled(void **state)
     assert_false(tree_has(&tree, "file"));
 }
 
+static void *cancel_soon(void *context)
+{
+    const struct timespec a_while = {.tv_nsec = 50 * 1000000L};
+    nanosleep(&a_while, NULL);
+    atomic_store((atomic_bool *)context, true);
+    return NULL;
+}
+
+/* Others may hold the process's memory for hours. */
+static void cancelled_while_it_waits_for_memory(void **state)
+{
+    (void)state;
+    struct folder root = new_folder();
+    struct xb_budget_share all = {.budget = NULL};
+    struct xb_restore_result result;
+    struct xb_verify_result verified;
+    atomic_bool cancel = false;
+    pthread_t thread;
+    const struct xb_restore_options options = {.target_fd = tree.fd, .cancel = &cancel};
+    const struct xb_verify_options proof = {.data_percent = 100, .cancel = &cancel};
+    add(&root, "file", XB_ENTRY_FILE, "text");
+    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *snapshot = end_snapshot(&root);
+    xb_budget_join(xb_budget_process(), XB_BUDGET_BYTES_DEFAULT, &all);
+    assert_int_equal(pthread_create(&thread, NULL, cancel_soon, &cancel), 0);
+    PROBE_REFUSED(xb_restore_run(repository, snapshot, &options, &result, &err), XB_ERR_CANCELLED,
+                  NULL);
+    pthread_join(thread, NULL);
+    atomic_store(&cancel, false);
+    assert_int_equal(pthread_create(&thread, NULL, cancel_soon, &cancel), 0);
+    PROBE_REFUSED(xb_verify_run(repository, snapshot, &proof, &verified, &err), XB_ERR_CANCELLED,
+                  NULL);
+    pthread_join(thread, NULL);
+    xb_budget_leave(&all);
+    atomic_store(&cancel, false);
+    PROBE_OK(xb_restore_run(repository, snapshot, &options, &result, &err));
+    xb_restore_result_free(&result);
+    PROBE_OK(xb_verify_run(repository, snapshot, &proof, &verified, &err));
+    assert_int_equal(verified.damaged, 0);
+    xb_verify_result_free(&verified);
+}
+
 static atomic_bool cancel_now;
 
 static void cancel_at_first_pack(struct hooks *hooks, enum hook_call call, const char *name,
@@ -710,6 +752,7 @@ int main(void)
         TEST(lost_data_is_told),
         TEST(half_files_are_removed),
         TEST(cancelled),
+        TEST(cancelled_while_it_waits_for_memory),
         TEST(cancelled_in_the_middle),
         TEST(progress_is_told),
         TEST(folders_have_a_depth),

@@ -55,7 +55,7 @@ struct waiter {
     struct xb_budget *budget;
     size_t floor;
     struct xb_budget_share share;
-    atomic_bool in;
+    atomic_bool in, cancel;
 };
 
 static void *join_budget(void *context)
@@ -69,7 +69,7 @@ static void *join_budget(void *context)
 static bool somebody_waits(struct xb_budget *budget)
 {
     pthread_mutex_lock(&budget->lock);
-    bool waits = budget->next_ticket != budget->serving;
+    bool waits = budget->joiners != NULL;
     pthread_mutex_unlock(&budget->lock);
     return waits;
 }
@@ -105,6 +105,43 @@ static void turns(void **state)
     pthread_join(threads[1], NULL);
     assert_true(small.in);
     xb_budget_leave(&small.share);
+    assert_int_equal(budget.reserved, 0);
+}
+
+static void *join_or_cancel(void *context)
+{
+    struct waiter *waiter = context;
+    atomic_store(&waiter->in, xb_budget_join_unless(waiter->budget, waiter->floor, &waiter->cancel,
+                                                    &waiter->share));
+    return NULL;
+}
+
+/* Who is cancelled leaves the line, at its front or within, and whoever stands behind moves up. */
+static void cancelled_in_line(void **state)
+{
+    (void)state;
+    struct xb_budget budget = XB_BUDGET_INIT(100);
+    struct xb_budget_share first = {.budget = NULL};
+    struct waiter waiters[3] = {{.budget = &budget, .floor = 200},
+                                {.budget = &budget, .floor = 90},
+                                {.budget = &budget, .floor = 80}};
+    pthread_t threads[3];
+    xb_budget_join(&budget, 20, &first);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, join_or_cancel, &waiters[i]), 0);
+        sleep_ms(20);
+    }
+    for (size_t i = 2; i > 0; i--) {
+        atomic_store(&waiters[i - 1].cancel, true);
+        pthread_join(threads[i - 1], NULL);
+        assert_false(waiters[i - 1].in);
+        assert_null(waiters[i - 1].share.budget);
+    }
+    pthread_join(threads[2], NULL);
+    assert_true(waiters[2].in);
+    assert_null(budget.joiners);
+    xb_budget_leave(&waiters[2].share);
+    xb_budget_leave(&first);
     assert_int_equal(budget.reserved, 0);
 }
 
@@ -243,9 +280,12 @@ static void chosen(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(floors_and_more),   cmocka_unit_test(turns),
-        cmocka_unit_test(blocks_again),      cmocka_unit_test(crowd),
-        cmocka_unit_test(waits_for_its_own), cmocka_unit_test(chosen)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(floors_and_more),
+                                       cmocka_unit_test(turns),
+                                       cmocka_unit_test(cancelled_in_line),
+                                       cmocka_unit_test(blocks_again),
+                                       cmocka_unit_test(crowd),
+                                       cmocka_unit_test(waits_for_its_own),
+                                       cmocka_unit_test(chosen)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
