@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Reads what the runs of Velero's own suite reported (Ginkgo's JSON), and says it beside one another.
+
+    report.py groups SPECS KIND|GROUP...      a line per group that is asked for: name, seconds, label filter
+    report.py table SPECS FOLDER SUBJECT...   FOLDER/SUBJECT-GROUP.json; a table spec | SUBJECT..., the specs that do not run
+                                              here and why, a line that counts. Status 1 if a spec passes for the first
+                                              subject and not for the last, or if nothing was run
+"""
+import glob
+import json
+import os
+import re
+import sys
+
+PLAIN_TEXT = "Run E2E test case"  # what most specs of the suite are called
+
+
+class Group:
+    """A line of the list: specs that are run together, or that are not run."""
+
+    def __init__(self, line):
+        columns = [part.strip().replace("\0", "||") for part in line.replace("||", "\0").split("|")]
+        self.kind, self.name, minutes, self.labels, self.about = columns
+        self.seconds = int(minutes) * 60
+        words = re.sub(r"\w+", lambda word: f"({word[0]!r} in labels)", self.labels)
+        words = words.replace("&&", " and ").replace("||", " or ").replace("!", " not ")
+        self.code = compile(words, self.name, "eval")
+
+    def has(self, labels):
+        return eval(self.code, {"labels": labels})  # a line of our own file
+
+
+def read_groups(path):
+    with open(path, encoding="utf-8") as handle:
+        return [Group(line) for line in map(str.strip, handle) if line and not line.startswith("#")]
+
+
+class Spec:
+    def __init__(self, report):
+        self.labels = sum((labels or [] for labels in report["ContainerHierarchyLabels"] or []), [])
+        self.labels += report["LeafNodeLabels"] or []
+        self.container = " ".join(report["ContainerHierarchyTexts"] or [])
+        self.text = report["LeafNodeText"]
+        self.key = (" ".join(self.labels), self.container, self.text)
+
+    def name(self, same):
+        """Its labels; and its text where others have the same labels."""
+        if len([one for one in same if one.labels == self.labels]) == 1:
+            return self.key[0]
+        return f"{self.key[0]}: {self.text if self.text != PLAIN_TEXT else self.container}"
+
+
+def outcome(report):
+    """None for a spec that was not asked for."""
+    failure = report.get("Failure") or {}
+    seconds = report["RunTime"] / 1e9
+    if report["State"] == "passed":
+        return "passed", f"passed {seconds:4.0f} s", ""
+    if report["State"] == "skipped":
+        return ("skipped", "skipped", failure["Message"]) if failure.get("Message") else None
+    if report["State"] == "pending":
+        return None
+    return "failed", f"{report['State'].upper()} {seconds:4.0f} s", failure.get("Message", "")
+
+
+def read_reports(folder, subject):
+    """All specs there are, and what became of those that were run."""
+    specs, outcomes = {}, {}
+    for path in sorted(glob.glob(os.path.join(folder, f"{subject}-*.json"))):
+        with open(path, encoding="utf-8") as handle:
+            suites = json.load(handle)
+        for report in (one for suite in suites for one in suite["SpecReports"] or []):
+            if report["LeafNodeType"] == "It":
+                spec = Spec(report)
+                specs[spec.key] = spec
+                if outcome(report):
+                    outcomes[spec.key] = outcome(report)
+            elif report["State"] not in ("passed", "skipped"):
+                print(f"{os.path.basename(path)}: {report['LeafNodeType']}: {(report.get('Failure') or {}).get('Message', '')[:300]}")
+    return specs, outcomes
+
+
+def print_failures(names, outcomes, subject):
+    for key, name in names.items():
+        what, _, why = outcomes.get(key, ("", "", ""))
+        if what == "failed" or (what == "skipped" and why):
+            first = [line.strip() for line in why.splitlines() if line.strip()][:6]
+            print(f"{subject}, {name}: " + " / ".join(first)[:500])
+
+
+def print_others(specs, names, groups, asked):
+    """Every spec of the suite that was not run: there must be a line that says why."""
+    unlisted = 0
+    for key, name in names.items():
+        if key in asked:
+            continue
+        group = next((group for group in groups if group.has(specs[key].labels)), None)
+        unlisted += group is None
+        why = f"{group.kind}: {group.about}" if group else "IS NOT IN THE LIST"
+        print(f"  {name}: {why}")
+    return unlisted
+
+
+def table(groups, folder, subjects):
+    specs, results = {}, {}
+    for subject in subjects:
+        found, results[subject] = read_reports(folder, subject)
+        specs.update(found)
+    names = {key: spec.name(specs.values()) for key, spec in sorted(specs.items())}
+    asked = [key for key in names if any(key in results[subject] for subject in subjects)]
+    width = max((len(names[key]) for key in asked), default=4)
+    print("\n" + " | ".join([f"{'spec':{width}}"] + [f"{subject:13}" for subject in subjects]))
+    passed = failed = skipped = 0
+    for key in asked:
+        cells = [results[subject].get(key, ("none", "was not run", "")) for subject in subjects]
+        print(" | ".join([f"{names[key]:{width}}"] + [f"{cell[1]:13}" for cell in cells]))
+        last = cells[-1][0]
+        passed += last == "passed"
+        failed += last != "passed" and cells[0][0] in ("passed",) + (("failed",) if len(subjects) == 1 else ())
+        skipped += last != "passed" and not (cells[0][0] == "passed")
+    print()
+    for subject in subjects:
+        print_failures({key: names[key] for key in asked}, results[subject], subject)
+    print("\nnot run:")
+    failed += print_others(specs, names, groups, asked)
+    print(f"\n{passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed or not passed else 0
+
+
+def print_groups(groups, asked):
+    never = " || ".join(f"({group.labels})" for group in groups if group.kind == "never")
+    for group in groups:
+        if group.kind in asked or group.name in asked:
+            print(f"{group.name}|{group.seconds}|({group.labels}) && !({never})")
+
+
+def main():
+    groups = read_groups(sys.argv[2])
+    if sys.argv[1] == "groups":
+        print_groups(groups, sys.argv[3:])
+        return 0
+    return table(groups, sys.argv[3], sys.argv[4:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
