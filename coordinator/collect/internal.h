@@ -2,7 +2,8 @@
  *
  * internal.h - a collection under way; for the files of this folder only.
  *
- * What for:  collect.c goes through the kinds, related.c brings in what items drag in.
+ * What for:  collect.c goes through the kinds, related.c brings in what items drag in,
+ *            pod_volumes.c finds the volumes of a pod.
  */
 #pragma once
 
@@ -36,6 +37,9 @@ int xb_collect_take(struct collection *collection, const struct xb_kube_api *api
 /* What the object drags in. */
 int xb_collect_related(struct collection *collection, const struct xb_kube_api *api,
                        xb_json *object, struct xb_error *err) XB_MUST_CHECK;
+/* The pod's volumes, into the result. */
+int xb_collect_pod_volumes(struct collection *collection, xb_json *pod,
+                           struct xb_error *err) XB_MUST_CHECK;
 /* The filter's view of a kind; short names in the caller's space. */
 enum { XB_SHORT_NAMES_MAX = 16 };
 struct xb_filter_kind xb_collect_kind(const struct xb_kube_api *api,
