@@ -8,6 +8,7 @@
 #include "coordinator/act/restore_internal.h"
 #include "coordinator/record/upload.h"
 #include "coordinator/restore/order.h"
+#include "coordinator/restore/versions.h"
 #include "shared/base/clock.h"
 
 enum { RECORD_JSON_BYTES_MAX = 256 << 20 };
@@ -79,24 +80,7 @@ static int on_item(void *context, const struct xb_tarball_item *item, const char
                                             : xb_spool_add(restoring->spool, item, json, len, err);
 }
 
-static int load_record(struct restoring *restoring, struct xb_store *store, struct xb_error *err)
-{
-    char key[XB_VELERO_KEY_BYTES];
-    char folder[XB_PATH_BYTES + 16];
-    struct xb_run *run = restoring->run;
-    snprintf(folder, sizeof folder, "%s/items", run->folder);
-    int r = xb_velero_backup_key(text(restoring->work, "spec.backupName"), ".tar.gz", key, err);
-    if (r < 0 || (r = xb_download_file(store, key, run->tarball, err)) < 0 ||
-        (r = load_array(restoring, store, "-podvolumebackups.json.gz", &restoring->data, err)) <
-            0 ||
-        (r = load_array(restoring, store, "-volumeinfo.json.gz", &restoring->infos, err)) < 0 ||
-        (r = xb_spool_new(folder, &restoring->spool, err)) < 0) {
-        return r;
-    }
-    return xb_tarball_read(run->tarball, on_item, restoring, err);
-}
-
-/* ---- kinds ---- */
+/* ---- in which version, where the record has several ---- */
 
 static const struct xb_kube_api *find_api(struct restoring *restoring, const char *resource,
                                           const char *version)
@@ -112,6 +96,81 @@ static const struct xb_kube_api *find_api(struct restoring *restoring, const cha
     return xb_kube_discovery_find_plural(restoring->discovery, group, version[0] ? version : NULL,
                                          plural);
 }
+
+static bool serves(void *context, const char *resource, const char *version)
+{
+    return find_api(context, resource, version) != NULL;
+}
+
+static const char *preferred_here(void *context, const char *resource)
+{
+    const struct xb_kube_api *api = find_api(context, resource, "");
+    return api ? api->resource.version : NULL;
+}
+
+static int see_version(void *context, const struct xb_tarball_item *item, enum xb_tarball_copy copy,
+                       struct xb_error *err)
+{
+    return xb_restore_versions_seen(context, item->resource, item->version,
+                                    copy == XB_TARBALL_PREFERRED_VERSION, err);
+}
+
+static bool wants_version(void *context, const struct xb_tarball_item *item,
+                          enum xb_tarball_copy copy)
+{
+    const char *chosen = xb_restore_versions_chosen(context, item->resource);
+    return chosen ? strcmp(chosen, item->version) == 0 : copy == XB_TARBALL_PREFERRED_VERSION;
+}
+
+/* The user's order, in a ConfigMap that Velero has the name of. */
+static int load_priorities(struct restoring *restoring, xb_json **ret, struct xb_error *err)
+{
+    const struct xb_kube_ref ref = {.resource = &xb_core_configmaps,
+                                    .namespace = text(restoring->work, "metadata.namespace"),
+                                    .name = "enableapigroupversions"};
+    int r = xb_kube_get(restoring->work->coordinator->client, &ref, ret, err);
+    if (r < 0 && err->kind == XB_ERR_NOT_FOUND) {
+        *err = (struct xb_error)XB_ERROR_INIT;
+        return 0;
+    }
+    return r;
+}
+
+static int load_items(struct restoring *restoring, struct xb_error *err)
+{
+    XB_CLEANUP(xb_restore_versions_freep) struct xb_restore_versions *versions = NULL;
+    XB_CLEANUP(xb_json_putp) xb_json *map = NULL;
+    const struct xb_restore_served served = {
+        .serves = serves, .preferred = preferred_here, .context = restoring};
+    int r = load_priorities(restoring, &map, err);
+    if (r < 0 || (r = xb_restore_versions_new(
+                      &served, xb_json_str(map, "data.restoreResourcesVersionPriority", NULL),
+                      &versions, err)) < 0) {
+        return r;
+    }
+    const struct xb_tarball_versions choice = {
+        .seen = see_version, .wants = wants_version, .context = versions};
+    return xb_tarball_read_versions(restoring->run->tarball, &choice, on_item, restoring, err);
+}
+
+static int load_record(struct restoring *restoring, struct xb_store *store, struct xb_error *err)
+{
+    char key[XB_VELERO_KEY_BYTES];
+    char folder[XB_PATH_BYTES + 16];
+    struct xb_run *run = restoring->run;
+    snprintf(folder, sizeof folder, "%s/items", run->folder);
+    int r = xb_velero_backup_key(text(restoring->work, "spec.backupName"), ".tar.gz", key, err);
+    if (r < 0 || (r = xb_download_file(store, key, run->tarball, err)) < 0 ||
+        (r = load_array(restoring, store, "-podvolumebackups.json.gz", &restoring->data, err)) <
+            0 ||
+        (r = load_array(restoring, store, "-volumeinfo.json.gz", &restoring->infos, err)) < 0 ||
+        (r = xb_spool_new(folder, &restoring->spool, err)) < 0) {
+        return r;
+    }
+    return load_items(restoring, err);
+}
+
+/* ---- kinds ---- */
 
 static bool wanted_kind(const struct restoring *restoring, const struct xb_kube_api *api)
 {
@@ -194,7 +253,7 @@ static int apply_groups(struct restoring *restoring, struct xb_error *err)
         groups[i] = (struct group){xb_spool_group_name(restoring->spool, i), i};
     }
     qsort(groups, count, sizeof *groups, compare_groups);
-    int r = rediscover(restoring, err);
+    int r = 0;
     for (size_t i = 0; r == 0 && i < count; i++) {
         r = xb_spool_read(restoring->spool, groups[i].index, apply_item, restoring, err);
         if (r == 0 && strcmp(groups[i].name, DEFINITIONS) == 0) {
@@ -271,7 +330,7 @@ static int apply(struct restoring *restoring, struct xb_error *err)
     }
     xb_record_log_line(run->log, XB_RECORD_INFO, NULL, "restore of backup %s begins (Xebec %s)",
                        text(restoring->work, "spec.backupName"), XB_VERSION);
-    if ((r = load_record(restoring, store, err)) < 0 ||
+    if ((r = rediscover(restoring, err)) < 0 || (r = load_record(restoring, store, err)) < 0 ||
         (r = bring_namespaces(restoring, err)) < 0 || (r = apply_groups(restoring, err)) < 0) {
         return r;
     }

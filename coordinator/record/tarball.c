@@ -12,12 +12,11 @@
 
 #include "shared/base/buf.h"
 
-enum { READ_BLOCK_BYTES = 64 * 1024, PARTS_MAX = 6 };
+enum { READ_BLOCK_BYTES = 64 * 1024 };
 /* Everything that comes out of gzip: the items, and what surrounds them. */
 #define PLAIN_BYTES_MAX (2 * XB_TARBALL_BYTES_MAX)
 
 static const char format_version[] = "1.1.0\n";
-static const char preferred_mark[] = "-preferredversion";
 
 struct xb_tarball_writer {
     struct archive *archive;
@@ -106,25 +105,19 @@ int xb_tarball_writer_new(const char *path, struct xb_tarball_writer **ret, stru
     return 0;
 }
 
-static bool part_valid(const char *part)
-{
-    size_t len = strlen(part);
-    return len > 0 && len <= 255 && !strchr(part, '/') && strcmp(part, ".") != 0 &&
-           strcmp(part, "..") != 0;
-}
-
 static int item_path(const struct xb_tarball_item *item, bool preferred,
                      char out[XB_TARBALL_PATH_BYTES_MAX + 1], struct xb_error *err)
 {
     bool in_namespace = item->namespace[0] != '\0';
-    if (!part_valid(item->resource) || !part_valid(item->version) || !part_valid(item->name) ||
-        (in_namespace && !part_valid(item->namespace))) {
+    if (!xb_tarball_part_valid(item->resource) || !xb_tarball_part_valid(item->version) ||
+        !xb_tarball_part_valid(item->name) ||
+        (in_namespace && !xb_tarball_part_valid(item->namespace))) {
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "%s %s/%s cannot be named in an archive",
                             item->resource, item->namespace, item->name);
     }
     int len = snprintf(
         out, XB_TARBALL_PATH_BYTES_MAX + 1, "resources/%s/%s%s%s%s%s/%s.json", item->resource,
-        preferred ? item->version : "", preferred ? preferred_mark : "", preferred ? "/" : "",
+        preferred ? item->version : "", preferred ? XB_TARBALL_PREFERRED : "", preferred ? "/" : "",
         in_namespace ? "namespaces/" : "cluster", in_namespace ? item->namespace : "", item->name);
     if (len > XB_TARBALL_PATH_BYTES_MAX) {
         return xb_error_set(err, XB_ERR_INVALID, -ENAMETOOLONG, "%s %s/%s: the name is too long",
@@ -179,96 +172,6 @@ void xb_tarball_writer_free(struct xb_tarball_writer *writer)
     }
     free(writer->path);
     free(writer);
-}
-
-/* Cuts `space` at slashes. Returns the number of parts, or -1 for a path that leaves the archive or
- * has too many parts. */
-static int split_path(char *space, char *parts[PARTS_MAX])
-{
-    int count = 0;
-    char *rest = space;
-    char *part;
-    while ((part = strsep(&rest, "/")) != NULL) {
-        if (count == PARTS_MAX || !part_valid(part)) {
-            return -1;
-        }
-        parts[count++] = part;
-    }
-    return count;
-}
-
-/* Takes "-preferredversion" off a version; false when it is not there. */
-static bool take_preferred(char *version)
-{
-    size_t len = strlen(version);
-    size_t mark = sizeof preferred_mark - 1;
-    if (len <= mark || strcmp(version + len - mark, preferred_mark) != 0) {
-        return false;
-    }
-    version[len - mark] = '\0';
-    return true;
-}
-
-static bool take_json_suffix(char *name)
-{
-    size_t len = strlen(name);
-    if (len <= 5 || strcmp(name + len - 5, ".json") != 0) {
-        return false;
-    }
-    name[len - 5] = '\0';
-    return true;
-}
-
-int xb_tarball_parse_path(const char *path, char space[XB_TARBALL_PATH_BYTES_MAX + 1],
-                          struct xb_tarball_item *ret, bool *ret_is_item, struct xb_error *err)
-{
-    char *parts[PARTS_MAX];
-    if (strncmp(path, "./", 2) == 0) {
-        path += 2;
-    }
-    size_t len = strlen(path);
-    if (len > XB_TARBALL_PATH_BYTES_MAX) {
-        return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "a path of %zu bytes in the archive",
-                            len);
-    }
-    memcpy(space, path, len + 1);
-    int count = split_path(space, parts);
-    if (count < 0) {
-        return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG,
-                            "the archive holds the path %.200s, which no backup has", path);
-    }
-    *ret_is_item = false;
-    if (strcmp(parts[0], "resources") != 0 || count < 4) {
-        return 0;
-    }
-    /* resources/R/cluster/N.json, resources/R/namespaces/NS/N.json, and both with
-     * V-preferredversion after R */
-    int at = 2;
-    const char *version = "";
-    if (strcmp(parts[2], "cluster") != 0 && strcmp(parts[2], "namespaces") != 0) {
-        if (!take_preferred(parts[2])) {
-            return 0;
-        }
-        version = parts[2];
-        at = 3;
-    }
-    bool in_namespace = strcmp(parts[at], "namespaces") == 0;
-    int want = at + (in_namespace ? 3 : 2);
-    if (count != want || (!in_namespace && strcmp(parts[at], "cluster") != 0) ||
-        !take_json_suffix(parts[count - 1])) {
-        return 0;
-    }
-    /* What was cut off may have hidden a dot or two. */
-    if (!part_valid(parts[count - 1]) || (version[0] && !part_valid(version))) {
-        return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG,
-                            "the archive holds the path %.200s, which no backup has", path);
-    }
-    *ret = (struct xb_tarball_item){.resource = parts[1],
-                                    .version = version,
-                                    .namespace = in_namespace ? parts[at + 1] : "",
-                                    .name = parts[count - 1]};
-    *ret_is_item = true;
-    return 0;
 }
 
 /* The gzip side of a reading. libarchive's own does not look at the checksum. */
@@ -351,6 +254,7 @@ struct reading {
     const char *path;
     xb_tarball_item_fn *fn; /* NULL: only look for preferred copies */
     void *context;
+    const struct xb_tarball_versions *versions; /* NULL: preferred copies are wanted */
     uint64_t items, bytes;
     bool has_preferred;
 };
@@ -386,11 +290,21 @@ static int read_entry(const struct reading *reading, size_t size, struct xb_buf 
     return r;
 }
 
+static bool wanted(const struct reading *reading, const struct xb_tarball_item *item,
+                   enum xb_tarball_copy copy)
+{
+    if (copy == XB_TARBALL_PLAIN) {
+        return !reading->has_preferred;
+    }
+    return reading->versions ? reading->versions->wants(reading->versions->context, item, copy)
+                             : copy == XB_TARBALL_PREFERRED_VERSION;
+}
+
 static int take_entry(struct reading *reading, struct archive_entry *entry, struct xb_error *err)
 {
     char space[XB_TARBALL_PATH_BYTES_MAX + 1];
     struct xb_tarball_item item;
-    bool is_item = false;
+    enum xb_tarball_copy copy = XB_TARBALL_NO_ITEM;
     const char *name = archive_entry_pathname(entry);
     if (archive_entry_filetype(entry) == AE_IFDIR) {
         return 0;
@@ -400,8 +314,8 @@ static int take_entry(struct reading *reading, struct archive_entry *entry, stru
                             "%s holds an entry that is no plain file: %.200s", reading->path,
                             name ? name : "(no name)");
     }
-    int r = xb_tarball_parse_path(name, space, &item, &is_item, err);
-    if (r < 0 || !is_item) {
+    int r = xb_tarball_parse_path(name, space, &item, &copy, err);
+    if (r < 0 || copy == XB_TARBALL_NO_ITEM) {
         return r;
     }
     la_int64_t size = archive_entry_size(entry);
@@ -411,8 +325,13 @@ static int take_entry(struct reading *reading, struct archive_entry *entry, stru
         return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG,
                             "%s is larger than any backup may be (at %.200s)", reading->path, name);
     }
-    reading->has_preferred = reading->has_preferred || item.version[0];
-    if (!reading->fn || (reading->has_preferred && !item.version[0])) {
+    reading->has_preferred = reading->has_preferred || copy == XB_TARBALL_PREFERRED_VERSION;
+    if (!reading->fn) {
+        return reading->versions && copy != XB_TARBALL_PLAIN
+                   ? reading->versions->seen(reading->versions->context, &item, copy, err)
+                   : 0;
+    }
+    if (!wanted(reading, &item, copy)) {
         return 0;
     }
     struct xb_buf json = XB_BUF_INIT(XB_TARBALL_ITEM_BYTES_MAX);
@@ -477,9 +396,15 @@ static int read_through(struct reading *reading, struct xb_error *err)
 
 int xb_tarball_read(const char *path, xb_tarball_item_fn *fn, void *context, struct xb_error *err)
 {
+    return xb_tarball_read_versions(path, NULL, fn, context, err);
+}
+
+int xb_tarball_read_versions(const char *path, const struct xb_tarball_versions *versions,
+                             xb_tarball_item_fn *fn, void *context, struct xb_error *err)
+{
     /* Twice: only the end tells whether an archive has preferred copies, and a damaged one is found
      * before anything is handed out. */
-    struct reading reading = {.path = path};
+    struct reading reading = {.path = path, .versions = versions};
     int r = read_through(&reading, err);
     if (r == 0) {
         reading.fn = fn;

@@ -60,9 +60,32 @@ typedef int xb_tarball_item_fn(void *context, const struct xb_tarball_item *item
 int xb_tarball_read(const char *path, xb_tarball_item_fn *fn, void *context,
                     struct xb_error *err) XB_MUST_CHECK;
 
-/* Splits an entry's path into an item (pure; the fuzz target). False for paths that are no item:
- * metadata/version, other versions' copies. CORRUPT for paths that no writer of this layout makes.
- * `space` holds the parts that *ret points into. */
+/* The copies that an archive may have of an item. */
+enum xb_tarball_copy {
+    XB_TARBALL_NO_ITEM,
+    XB_TARBALL_PLAIN,             /* resources/R/...: says no version */
+    XB_TARBALL_PREFERRED_VERSION, /* resources/R/V-preferredversion/... */
+    XB_TARBALL_OTHER_VERSION      /* resources/R/V/...: where EnableAPIGroupVersions was on */
+};
+#define XB_TARBALL_PREFERRED "-preferredversion"
+
+/* Whose copies in which versions are handed out, in place of the preferred ones: `seen` is called
+ * for every copy that says its version before `wants` is asked for the first time. */
+struct xb_tarball_versions {
+    int (*seen)(void *context, const struct xb_tarball_item *item, enum xb_tarball_copy copy,
+                struct xb_error *err);
+    bool (*wants)(void *context, const struct xb_tarball_item *item, enum xb_tarball_copy copy);
+    void *context;
+};
+int xb_tarball_read_versions(const char *path, const struct xb_tarball_versions *versions,
+                             xb_tarball_item_fn *fn, void *context,
+                             struct xb_error *err) XB_MUST_CHECK;
+
+/* Splits an entry's path into an item (pure; the fuzz target). CORRUPT for paths that no writer of
+ * this layout makes. `space` holds the parts that *ret points into. */
 int xb_tarball_parse_path(const char *path, char space[XB_TARBALL_PATH_BYTES_MAX + 1],
-                          struct xb_tarball_item *ret, bool *ret_is_item,
+                          struct xb_tarball_item *ret, enum xb_tarball_copy *ret_copy,
                           struct xb_error *err) XB_MUST_CHECK;
+
+/* Whether a text can be one part of such a path. */
+bool xb_tarball_part_valid(const char *part);

@@ -26,6 +26,7 @@ const struct xb_kube_resource xb_velero_status_requests =
     VELERO("serverstatusrequests", "ServerStatusRequest");
 const struct xb_kube_resource xb_velero_repositories =
     VELERO("backuprepositories", "BackupRepository");
+const struct xb_kube_resource xb_core_configmaps = {"", "v1", "configmaps", "ConfigMap", true};
 const struct xb_kube_resource xb_core_pods = {"", "v1", "pods", "Pod", true};
 const struct xb_kube_resource xb_core_pvcs = {"", "v1", "persistentvolumeclaims",
                                               "PersistentVolumeClaim", true};

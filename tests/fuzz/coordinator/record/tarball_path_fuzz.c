@@ -22,18 +22,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     char space[XB_TARBALL_PATH_BYTES_MAX + 1];
     struct xb_tarball_item item = {.resource = NULL};
     struct xb_error err = XB_ERROR_INIT;
-    bool is_item = false;
+    enum xb_tarball_copy copy = XB_TARBALL_NO_ITEM;
     if (len > INPUT_BYTES_MAX) {
         return 0;
     }
     memcpy(path, data, len);
     path[len] = '\0';
-    if (xb_tarball_parse_path(path, space, &item, &is_item, &err) < 0) {
+    if (xb_tarball_parse_path(path, space, &item, &copy, &err) < 0) {
         need(err.kind == XB_ERR_CORRUPT && err.text[0] != '\0');
         return 0;
     }
     need(err.code == 0);
-    if (!is_item) {
+    if (copy == XB_TARBALL_NO_ITEM) {
         return 0;
     }
     check_part(item.resource);
@@ -45,7 +45,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         check_part(item.namespace);
     }
     snprintf(again, sizeof again, "resources/%s/%s%s%s%s/%s.json", item.resource, item.version,
-             item.version[0] ? "-preferredversion/" : "",
+             copy == XB_TARBALL_PREFERRED_VERSION ? "-preferredversion/"
+             : copy == XB_TARBALL_OTHER_VERSION   ? "/"
+                                                  : "",
              item.namespace[0] ? "namespaces/" : "cluster", item.namespace, item.name);
     need(strcmp(again, strncmp(path, "./", 2) == 0 ? path + 2 : path) == 0);
     return 0;

@@ -210,77 +210,6 @@ static void longest_names(void **state)
 /* The reader ------------------------------------------------------------------------------------
  */
 
-static void paths(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *path, *resource, *version, *namespace, *name;
-    } items[] = {
-        {"resources/pods/namespaces/web/api.json", "pods", "", "web", "api"},
-        {"resources/pods/v1-preferredversion/namespaces/web/api.json", "pods", "v1", "web", "api"},
-        {"./resources/pods/namespaces/web/a.b.json", "pods", "", "web", "a.b"},
-        {"resources/nodes/cluster/n.json", "nodes", "", "", "n"},
-        {"resources/a.b.c/v1beta1-preferredversion/cluster/n.json", "a.b.c", "v1beta1", "", "n"},
-        {"resources/namespaces/cluster/cluster.json", "namespaces", "", "", "cluster"},
-        {"resources/pods/namespaces/namespaces/x.json", "pods", "", "namespaces", "x"},
-        {"resources/pods/cluster/x.json.json", "pods", "", "", "x.json"},
-    };
-    static const char *const others[] = {
-        "metadata/version",
-        "resources",
-        "resources/pods/x",
-        "resources/pods/v1/namespaces/web/api.json", /* EnableAPIGroupVersions */
-        "resources/pods/namespaces/web/api.yaml",
-        "resources/pods/namespaces/web/.json",
-        "resources/pods/namespaces/web",
-        "resources/pods/namespaces/web/a/b.json",
-        "resources/pods/cluster/a/b.json",
-        "resources/pods/-preferredversion/cluster/a.json",
-        "resources/pods/v1-preferredversion/elsewhere/a.json",
-        "somewhere/else"};
-    static const char *const corrupt[] = {
-        "",
-        "/",
-        "/etc/passwd",
-        "../x",
-        "resources/../../x.json",
-        "resources/pods/namespaces/../x.json",
-        "resources//pods/cluster/a.json",
-        "resources/pods/cluster/..json",
-        "resources/pods/namespaces/a/...json",
-        "resources/pods/..-preferredversion/cluster/a.json",
-        "resources/pods/cluster/",
-        "././resources/pods/cluster/a.json",
-        "resources/pods/v1-preferredversion/namespaces/a/b/c.json"};
-    char space[XB_TARBALL_PATH_BYTES_MAX + 1];
-    struct xb_tarball_item item;
-    bool is_item = false;
-    for (size_t i = 0; i < sizeof items / sizeof *items; i++) {
-        PROBE_OK(xb_tarball_parse_path(items[i].path, space, &item, &is_item, &err));
-        assert_true(is_item);
-        assert_string_equal(item.resource, items[i].resource);
-        assert_string_equal(item.version, items[i].version);
-        assert_string_equal(item.namespace, items[i].namespace);
-        assert_string_equal(item.name, items[i].name);
-    }
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
-        is_item = true;
-        PROBE_OK(xb_tarball_parse_path(others[i], space, &item, &is_item, &err));
-        if (is_item) {
-            print_error("%s\n", others[i]);
-        }
-        assert_false(is_item);
-    }
-    for (size_t i = 0; i < sizeof corrupt / sizeof *corrupt; i++) {
-        PROBE_REFUSED(xb_tarball_parse_path(corrupt[i], space, &item, &is_item, &err),
-                      XB_ERR_CORRUPT);
-    }
-    char longest[XB_TARBALL_PATH_BYTES_MAX + 2];
-    memset(longest, 'x', sizeof longest - 1);
-    longest[sizeof longest - 1] = '\0';
-    PROBE_REFUSED(xb_tarball_parse_path(longest, space, &item, &is_item, &err), XB_ERR_CORRUPT);
-}
-
 /* Folders, other versions' copies and the order of copies change nothing. */
 static void others_archives(void **state)
 {
@@ -297,6 +226,47 @@ static void others_archives(void **state)
     static const char *const expected[] = {"pods|v1|a|p|1", "widgets.e.com|v1||w|2", NULL};
     probe_pack(probe_path(state, "others.tar.gz"), entries, true);
     check_read(probe_path(state, "others.tar.gz"), expected);
+}
+
+static int count_versions(void *context, const struct xb_tarball_item *item,
+                          enum xb_tarball_copy copy, struct xb_error *err)
+{
+    unsigned *counts = context;
+    (void)item;
+    (void)err;
+    counts[copy == XB_TARBALL_OTHER_VERSION]++;
+    return 0;
+}
+
+static bool only_alpha(void *context, const struct xb_tarball_item *item, enum xb_tarball_copy copy)
+{
+    unsigned *counts = context;
+    assert_int_equal(counts[0] + counts[1], 3); /* all were seen before */
+    return strcmp(item->resource, "pods") == 0 ? copy == XB_TARBALL_PREFERRED_VERSION
+                                               : strcmp(item->version, "v1alpha1") == 0;
+}
+
+/* Other versions' copies are handed out where they are wanted in place of the preferred ones. */
+static void other_versions(void **state)
+{
+    static const struct probe_entry entries[] = {
+        {"resources/pods/v1-preferredversion/namespaces/a/p.json", "1", 0, NULL},
+        {"resources/pods/namespaces/a/p.json", "1", 0, NULL},
+        {"resources/widgets.e.com/v1alpha1/cluster/w.json", "old", 0, NULL},
+        {"resources/widgets.e.com/cluster/w.json", "2", 0, NULL},
+        {"resources/widgets.e.com/v1-preferredversion/cluster/w.json", "2", 0, NULL},
+        {NULL, NULL, 0, NULL}};
+    unsigned counts[2] = {0, 0};
+    const struct xb_tarball_versions versions = {count_versions, only_alpha, counts};
+    struct seen seen = {.count = 0};
+    probe_pack(probe_path(state, "versions.tar.gz"), entries, true);
+    PROBE_OK(xb_tarball_read_versions(probe_path(state, "versions.tar.gz"), &versions, see, &seen,
+                                      &err));
+    assert_int_equal(counts[1], 1);
+    assert_int_equal(seen.count, 2);
+    assert_string_equal(seen.items[0], "pods|v1|a|p|1");
+    assert_string_equal(seen.items[1], "widgets.e.com|v1alpha1||w|old");
+    forget(&seen);
 }
 
 /* A name beyond ASCII as Go's archives have it: a pax header in UTF-8. The reader has no locale. */
@@ -459,8 +429,8 @@ int main(void)
         cmocka_unit_test(writer_refuses),
         cmocka_unit_test(writer_failures),
         cmocka_unit_test(longest_names),
-        cmocka_unit_test(paths),
         cmocka_unit_test(others_archives),
+        cmocka_unit_test(other_versions),
         cmocka_unit_test(plain_copies),
         cmocka_unit_test(hostile_archives),
         cmocka_unit_test(bomb),
