@@ -36,6 +36,7 @@ int main(int argc, char **argv)
 {
     const char *level = "info", *volumes = NULL, *validation = NULL, *ttl = NULL;
     const char *backups = NULL, *port = NULL, *fs_backup = NULL, *metrics = NULL;
+    const char *terminating = NULL;
     const char *scratch = getenv("VELERO_SCRATCH_DIR"), *pod = getenv("POD_NAME");
     struct xb_coordinator_options options = {.namespace = getenv("VELERO_NAMESPACE"),
                                              .pod_name = pod ? pod : getenv("HOSTNAME"),
@@ -52,6 +53,7 @@ int main(int argc, char **argv)
                                     {"concurrent-backups", &backups},
                                     {"default-volumes-to-fs-backup", &fs_backup},
                                     {"helper-image", &options.helper_image},
+                                    {"terminating-resource-timeout", &terminating},
                                     {"downloads-port", &port},
                                     {"metrics-address", &metrics},
                                     {"scratch", &scratch},
@@ -68,6 +70,8 @@ int main(int argc, char **argv)
     options.volumes_timeout_ns = duration("fs-backup-timeout", volumes, 4 * 3600 * XB_NS_PER_S);
     options.validation_ns = duration("store-validation-frequency", validation, 60 * XB_NS_PER_S);
     options.default_ttl_ns = duration("default-backup-ttl", ttl, 720 * 3600 * XB_NS_PER_S);
+    options.terminating_ns =
+        duration("terminating-resource-timeout", terminating, 600 * XB_NS_PER_S);
     options.backups_max = (unsigned)number(backups, 1, 64);
     options.downloads_port = (uint16_t)number(port, 8443, 65535);
     const char *colon = metrics ? strrchr(metrics, ':') : NULL;
