@@ -224,7 +224,8 @@ static int meet_existing(struct restoring *restoring, const struct xb_kube_ref *
 
 /* ---- one item ---- */
 
-/* Volumes and claims: whose data comes back through a pod gets a fresh volume. */
+/* Volumes and claims: whose data comes back through a pod gets a fresh volume, and so does a claim
+ * of which only an empty volume would come back, for which its class makes a new one. */
 static int prepare_volume(struct restoring *restoring, const struct xb_tarball_item *item,
                           xb_json *object, bool *ret_skip, struct xb_error *err)
 {
@@ -232,14 +233,21 @@ static int prepare_volume(struct restoring *restoring, const struct xb_tarball_i
     if (is(item, "persistentvolumes")) {
         bool data = xb_restore_pv_has_data(restoring, object);
         if (xb_restore_volume_way(object, data) == XB_RESTORE_PV_SKIP) {
+            json_object_object_add(restoring->left_out, item->name, json_object_new_boolean(true));
             *ret_skip = true;
             return 0;
         }
         return xb_restore_pv_keep(&restoring->context, object, err);
     }
-    if (is(item, "persistentvolumeclaims") && xb_restore_claim_has_data(restoring, object)) {
-        xb_restore_pvc_detach(object);
-        xb_restore_pvc_drop_source(object);
+    if (is(item, "persistentvolumeclaims")) {
+        const char *volume = xb_json_str(object, "spec.volumeName", "");
+        bool data = xb_restore_claim_has_data(restoring, object);
+        if (data || json_object_object_get(restoring->left_out, volume)) {
+            xb_restore_pvc_detach(object);
+        }
+        if (data) {
+            xb_restore_pvc_drop_source(object);
+        }
     }
     return 0;
 }
