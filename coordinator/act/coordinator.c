@@ -137,6 +137,7 @@ static int start(struct xb_coordinator *coordinator, struct xb_error *err)
         (r = xb_downloads_start(coordinator, err)) < 0 ||
         (r = xb_loop_new(&coordinator->loop, err)) < 0 ||
         (r = xb_workers_new(WORKERS, QUEUE_MAX, &coordinator->workers, err)) < 0 ||
+        (r = xb_metrics_prepare(coordinator, err)) < 0 ||
         (r = xb_watched_start(coordinator, err)) < 0 || (r = make_lease(coordinator, err)) < 0 ||
         (r = xb_timer_new(coordinator->loop, on_tick, coordinator, &coordinator->timer, err)) < 0) {
         return r;
@@ -166,6 +167,7 @@ static void stop(struct xb_coordinator *c)
     xb_workers_free(c->workers);
     xb_loop_free(c->loop);
     xb_downloads_stop(c);
+    xb_metrics_end(c);
     xb_kube_client_free(c->client);
     free(c->own_image);
     free(c->own_node);

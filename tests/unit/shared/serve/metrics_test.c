@@ -12,9 +12,9 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-#include "coordinator/serve/metrics.h"
+#include "shared/serve/metrics.h"
 #include "shared/base/log.h"
-#include "tests/unit/coordinator/serve/client.h"
+#include "tests/unit/shared/serve/client.h"
 
 static const char address[] = "127.0.0.1";
 
