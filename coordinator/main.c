@@ -11,6 +11,8 @@
 #include "shared/codec/text.h"
 #include "shared/velero/flags.h"
 
+enum { BURST = 100 };
+
 static int64_t duration(const char *name, const char *text, int64_t fallback_ns)
 {
     struct xb_error err = XB_ERROR_INIT;
@@ -37,6 +39,7 @@ int main(int argc, char **argv)
     const char *level = "info", *volumes = NULL, *validation = NULL, *ttl = NULL;
     const char *backups = NULL, *port = NULL, *fs_backup = NULL, *metrics = NULL;
     const char *terminating = NULL;
+    const char *qps = NULL, *burst = NULL, *format = "json";
     const char *scratch = getenv("VELERO_SCRATCH_DIR"), *pod = getenv("POD_NAME");
     struct xb_coordinator_options options = {.namespace = getenv("VELERO_NAMESPACE"),
                                              .pod_name = pod ? pod : getenv("HOSTNAME"),
@@ -56,13 +59,16 @@ int main(int argc, char **argv)
                                     {"terminating-resource-timeout", &terminating},
                                     {"downloads-port", &port},
                                     {"metrics-address", &metrics},
+                                    {"client-qps", &qps},
+                                    {"client-burst", &burst},
+                                    {"log-format", &format},
                                     {"scratch", &scratch},
                                     {NULL, NULL}};
     enum xb_log_level log_level = XB_LOG_INFO;
     struct xb_error err = XB_ERROR_INIT;
     xb_flags_parse(flags, argc - 1, argv + 1);
     (void)xb_log_level_parse(level, &log_level);
-    xb_log_setup("coordinator", log_level, XB_LOG_JSON);
+    xb_log_setup("coordinator", log_level, strcmp(format, "text") == 0 ? XB_LOG_TEXT : XB_LOG_JSON);
     xb_flags_report(flags, argc - 1, argv + 1);
     (void)signal(SIGPIPE, SIG_IGN);
     options.namespace = options.namespace && options.namespace[0] ? options.namespace : "velero";
@@ -76,6 +82,8 @@ int main(int argc, char **argv)
     options.downloads_port = (uint16_t)number(port, 8443, 65535);
     const char *colon = metrics ? strrchr(metrics, ':') : NULL;
     options.metrics_port = (uint16_t)number(colon ? colon + 1 : metrics, 8085, 65535);
+    options.client_qps = (double)number(qps, 0, 1000000);
+    options.client_burst = (unsigned)number(burst, BURST, 1000000);
     options.default_fs_backup = fs_backup && strcmp(fs_backup, "false") != 0;
     if (xb_coordinator_run(&options, &err) < 0) {
         xb_log_error(&err, "the coordinator cannot go on");

@@ -30,6 +30,8 @@ struct xb_coordinator_options {
     int64_t terminating_ns; /* how long a restore waits for what is being deleted */
     uint16_t downloads_port, metrics_port;
     unsigned backups_max;
+    double client_qps; /* requests to the API server per second, after a burst; 0: no limit */
+    unsigned client_burst;
     bool default_fs_backup; /* volumes are backed up unless a Backup says otherwise */
 };
 

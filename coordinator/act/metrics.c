@@ -4,6 +4,7 @@
 #include "shared/serve/metrics.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "coordinator/act/internal.h"
 #include "shared/base/log.h"
@@ -110,4 +111,19 @@ void xb_metrics_end(struct xb_coordinator *coordinator)
     xb_observer_free(coordinator->observer);
     xb_kube_events_free(coordinator->events);
     xb_meters_free(coordinator->meters);
+}
+
+void xb_metrics_tarball(struct xb_coordinator *coordinator, xb_json *backup, const char *path)
+{
+    struct stat st;
+    xb_json *labels = xb_json_get(backup, "metadata.labels");
+    xb_json *schedule = NULL;
+    if (labels) {
+        (void)json_object_object_get_ex(labels, "velero.io/schedule-name", &schedule);
+    }
+    const char *value = schedule ? json_object_get_string(schedule) : "";
+    if (stat(path, &st) == 0) {
+        xb_meters_set(coordinator->meters, XB_METER_BACKUP_TARBALL_BYTES, &value,
+                      (double)st.st_size);
+    }
 }

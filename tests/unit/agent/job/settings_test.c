@@ -38,7 +38,7 @@ static void numbers(void **state)
         {"{\"loadConcurrency\":{\"globalConfig\":-3}}", 0, false},
         {"{\"loadConcurrency\":{\"globalConfig\":8}}", 8, false},
         {"{\"loadConcurrency\":{\"globalConfig\":9}}", 8, true},
-        {"{\"loadConcurrency\":{\"globalConfig\":9223372036854775807}}", 8, true},
+        {"{\"loadConcurrency\":{\"globalConfig\":9007199254740991}}", 8, true},
         {"{\"loadConcurrency\":{\"globalConfig\":3,\"perNodeConfig\":[{\"nodeSelector\":{"
          "\"matchLabels\":{\"disk\":\"ssd\"}},\"number\":5}]}}",
          5, false},
