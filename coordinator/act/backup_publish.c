@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coordinator/collect/volume_info.h"
 #include "coordinator/record/upload.h"
 #include "shared/base/log.h"
 
@@ -15,22 +16,9 @@ static const char *text(const struct xb_step_work *work, const char *path)
 
 /* ---- merging ---- */
 
-static xb_json *find_order(const struct xb_step_work *work,
-                           const struct xb_collected_volume *volume)
+static void note_volume(void *context, const struct xb_collected_volume *volume, xb_json *order)
 {
-    for (size_t i = 0; i < json_object_array_length(work->extra); i++) {
-        xb_json *order = json_object_array_get_idx(work->extra, i);
-        if (strcmp(xb_json_str(order, "spec.pod.uid", ""), volume->pod_uid) == 0 &&
-            strcmp(xb_json_str(order, "spec.volume", ""), volume->volume) == 0) {
-            return order;
-        }
-    }
-    return NULL;
-}
-
-static void note_volume(struct xb_step_work *work, const struct xb_collected_volume *volume,
-                        xb_json *order)
-{
+    struct xb_step_work *work = context;
     const char *phase = order ? xb_json_str(order, "status.phase", "New") : "deleted";
     if (strcmp(phase, "Completed") == 0) {
         xb_record_log_line(work->run->log, XB_RECORD_INFO, volume->pod_namespace,
@@ -44,71 +32,6 @@ static void note_volume(struct xb_step_work *work, const struct xb_collected_vol
                        volume->pod, phase, work->timed_out && order ? "timed out; " : "",
                        order ? xb_json_str(order, "status.message", "no reason was given")
                              : "it was deleted before it had ended");
-}
-
-static xb_json *pvb_info(const struct xb_collected_volume *volume, xb_json *order)
-{
-    xb_json *info = json_object_new_object();
-    xb_json_put_text(info, "snapshotHandle", xb_json_str(order, "status.snapshotID", ""));
-    json_object_object_add(
-        info, "size", json_object_new_int64(xb_json_int(order, "status.progress.totalBytes", 0)));
-    json_object_object_add(info, "incrementalSize",
-                           json_object_new_int64(xb_json_int(order, "status.incrementalBytes", 0)));
-    xb_json_put_text(info, "uploaderType", "kopia");
-    xb_json_put_text(info, "volumeName", volume->volume);
-    xb_json_put_text(info, "podName", volume->pod);
-    xb_json_put_text(info, "podNamespace", volume->pod_namespace);
-    xb_json_put_text(info, "nodeName", volume->node);
-    xb_json_put_text(info, "Phase", xb_json_str(order, "status.phase", ""));
-    return info;
-}
-
-static xb_json *volume_info(const struct xb_collected_volume *volume, xb_json *order)
-{
-    xb_json *info = json_object_new_object();
-    if (volume->claim) {
-        xb_json_put_text(info, "pvcName", volume->claim);
-        xb_json_put_text(info, "pvcNamespace", volume->pod_namespace);
-        xb_json_put_text(info, "pvName",
-                         volume->persistent_volume ? volume->persistent_volume : "");
-    }
-    xb_json_put_text(info, "backupMethod", "PodVolumeBackup");
-    json_object_object_add(info, "snapshotDataMoved", json_object_new_boolean(false));
-    json_object_object_add(info, "skipped", json_object_new_boolean(volume->skipped != NULL));
-    if (volume->skipped) {
-        xb_json_put_text(info, "skippedReason", volume->skipped);
-        return info;
-    }
-    if (order) {
-        bool good = strcmp(xb_json_str(order, "status.phase", ""), "Completed") == 0;
-        xb_json_put_text(info, "result", good ? "succeeded" : "failed");
-        const char *start = xb_json_str(order, "status.startTimestamp", "");
-        const char *end = xb_json_str(order, "status.completionTimestamp", "");
-        if (start[0]) {
-            xb_json_put_text(info, "startTimestamp", start);
-        }
-        if (end[0]) {
-            xb_json_put_text(info, "completionTimestamp", end);
-        }
-        json_object_object_add(info, "pvbInfo", pvb_info(volume, order));
-    } else {
-        xb_json_put_text(info, "result", "failed");
-    }
-    return info;
-}
-
-static xb_json *merge_volumes(struct xb_step_work *work)
-{
-    xb_json *infos = json_object_new_array();
-    for (size_t i = 0; i < work->run->collected.volume_count; i++) {
-        const struct xb_collected_volume *volume = &work->run->collected.volumes[i];
-        xb_json *order = volume->skipped ? NULL : find_order(work, volume);
-        if (!volume->skipped) {
-            note_volume(work, volume, order);
-        }
-        json_object_array_add(infos, volume_info(volume, order));
-    }
-    return infos;
 }
 
 /* Orders that were still open when their time was over must not go on. */
@@ -174,7 +97,6 @@ static int put_files(struct xb_step_work *work, struct xb_store *store, xb_json 
         (r = xb_record_log_finish(run->log, err)) < 0) {
         return r;
     }
-    xb_metrics_tarball(work->coordinator, work->object, run->tarball);
     return put_file(work, store, "-logs.gz", xb_record_log_path(run->log), err);
 }
 
@@ -276,10 +198,15 @@ static int publish(struct xb_step_work *work, struct xb_store *store, struct xb_
         return r;
     }
     if (r == 0) {
-        XB_CLEANUP(xb_json_putp) xb_json *infos = merge_volumes(work);
+        XB_CLEANUP(xb_json_putp) xb_json *infos = NULL;
+        const struct xb_volume_infos what = {.collected = &work->run->collected,
+                                             .orders = work->extra,
+                                             .ended = note_volume,
+                                             .context = work};
         cancel_open(work);
-        r = xb_check_leading(work->coordinator, err);
-        if (r < 0 || (r = put_files(work, store, infos, err)) < 0) {
+        if ((r = xb_volume_infos(&what, &infos, err)) < 0 ||
+            (r = xb_check_leading(work->coordinator, err)) < 0 ||
+            (r = put_files(work, store, infos, err)) < 0) {
             return r;
         }
         status = final_status(work);

@@ -311,6 +311,9 @@ static int collect_all(struct collection *collection, struct xb_error *err)
         xb_record_log_line(collection->options->log, XB_RECORD_ERROR, NULL,
                            "an API does not answer, its objects are not in the backup: %s", failed);
     }
+    if (r == 0) {
+        r = xb_collect_account_for_claims(collection, err);
+    }
     return r < 0 ? r : collect_namespaces(collection, err);
 }
 
@@ -333,6 +336,7 @@ int xb_collect(const struct xb_collect_options *options, struct xb_collected *re
     free(collection.namespaces.slots);
     free(collection.left_out.slots);
     free(collection.kinds.slots);
+    xb_claims_free(&collection.claims);
     if (collection.bindings) {
         json_object_put(collection.bindings);
     }
@@ -344,19 +348,25 @@ int xb_collect(const struct xb_collect_options *options, struct xb_collected *re
     return 0;
 }
 
+void xb_collected_volume_free(struct xb_collected_volume *volume)
+{
+    free(volume->pod_namespace);
+    free(volume->pod);
+    free(volume->pod_uid);
+    free(volume->node);
+    free(volume->volume);
+    free(volume->claim);
+    free(volume->claim_uid);
+    free(volume->persistent_volume);
+    free(volume->skipped);
+    xb_json_putp(&volume->pv_info);
+    *volume = (struct xb_collected_volume){.pod = NULL};
+}
+
 void xb_collected_free(struct xb_collected *collected)
 {
     for (size_t i = 0; i < collected->volume_count; i++) {
-        struct xb_collected_volume *volume = &collected->volumes[i];
-        free(volume->pod_namespace);
-        free(volume->pod);
-        free(volume->pod_uid);
-        free(volume->node);
-        free(volume->volume);
-        free(volume->claim);
-        free(volume->claim_uid);
-        free(volume->persistent_volume);
-        free(volume->skipped);
+        xb_collected_volume_free(&collected->volumes[i]);
     }
     free(collected->volumes);
     xb_resource_list_free(&collected->list);

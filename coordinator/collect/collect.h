@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 
 #include "coordinator/collect/filter.h"
+#include "coordinator/collect/policy.h"
 #include "coordinator/collect/resource_list.h"
 #include "coordinator/record/log.h"
 #include "coordinator/record/tarball.h"
@@ -25,11 +26,15 @@
 
 enum { XB_COLLECTED_VOLUMES_MAX = 100000 };
 
+/* A volume of a pod; or, skipped and without pod, node and volume, the data of a claim that no pod
+ * of the backup has among its volumes (pod_namespace is the claim's then). */
 struct xb_collected_volume {
     char *pod_namespace, *pod, *pod_uid, *node, *volume;
     char *claim, *claim_uid, *persistent_volume; /* NULL: no claim */
-    char *skipped;                               /* why it is not backed up; NULL: it is */
+    xb_json *pv_info; /* reclaimPolicy and labels, as volumeinfo has them; NULL: no such volume */
+    char *skipped;    /* why it is not backed up; NULL: it is */
 };
+void xb_collected_volume_free(struct xb_collected_volume *volume); /* what it owns */
 
 struct xb_collected {
     struct xb_resource_list list;
@@ -42,6 +47,7 @@ struct xb_collect_options {
     struct xb_kube_client *client;
     xb_json *backup; /* the object */
     const struct xb_filter *filter;
+    const struct xb_policy *policy; /* NULL: none */
     struct xb_tarball_writer *writer;
     struct xb_record_log *log;
     const atomic_bool *cancel;

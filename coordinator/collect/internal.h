@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "coordinator/collect/claims.h"
 #include "coordinator/collect/collect.h"
 
 struct xb_seen {
@@ -23,6 +24,7 @@ struct collection {
     struct xb_seen left_out;   /* namespaces whose label keeps them out */
     struct xb_seen kinds;      /* whose definition was asked for */
     bool volumes_by_default;
+    struct xb_claims claims;
     xb_json *bindings; /* all ClusterRoleBindings, loaded with the first account */
 };
 
@@ -40,6 +42,12 @@ int xb_collect_related(struct collection *collection, const struct xb_kube_api *
 /* The pod's volumes, into the result. */
 int xb_collect_pod_volumes(struct collection *collection, xb_json *pod,
                            struct xb_error *err) XB_MUST_CHECK;
+/* A claim is in the backup: something must be said of its data. */
+int xb_collect_note_claim(struct collection *collection, xb_json *claim,
+                          struct xb_error *err) XB_MUST_CHECK;
+/* At the end: claims that no running pod of the backup mounts are warnings, and in the result. */
+int xb_collect_account_for_claims(struct collection *collection,
+                                  struct xb_error *err) XB_MUST_CHECK;
 /* The filter's view of a kind; short names in the caller's space. */
 enum { XB_SHORT_NAMES_MAX = 16 };
 struct xb_filter_kind xb_collect_kind(const struct xb_kube_api *api,

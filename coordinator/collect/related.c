@@ -174,8 +174,10 @@ int xb_collect_related(struct collection *collection, const struct xb_kube_api *
         return pod_related(collection, object, err);
     }
     if (core && strcmp(resource->plural, "persistentvolumeclaims") == 0) {
-        return take_named(collection, find(collection, "", "persistentvolumes"), NULL,
-                          xb_json_str(object, "spec.volumeName", ""), err);
+        int r = xb_collect_note_claim(collection, object, err);
+        return r < 0 ? r
+                     : take_named(collection, find(collection, "", "persistentvolumes"), NULL,
+                                  xb_json_str(object, "spec.volumeName", ""), err);
     }
     if (core && strcmp(resource->plural, "serviceaccounts") == 0) {
         return account_related(collection, object, err);
