@@ -163,7 +163,11 @@ static int complete(struct xb_order *order, const struct xb_order_place *place,
     }
     xb_log_info("order ended", "order", order->key, "phase",
                 result->failed ? "Failed" : "Completed", "snapshot", snapshot->id);
-    return xb_order_patch(order, status, err);
+    order->bytes = result->bytes;
+    order->bytes_new = result->bytes_new;
+    int r = xb_order_patch(order, status, err);
+    order->ended = r == 0 ? result->failed ? "Failed" : "Completed" : NULL;
+    return r;
 }
 
 static int carry_out(struct xb_order *order, struct xb_error *err)

@@ -58,7 +58,9 @@ int xb_order_end(struct xb_order *order, const char *phase, const char *message,
     json_object_object_add(status, "message", json_object_new_string(cut));
     json_object_object_add(status, "completionTimestamp", xb_velero_now());
     xb_log_info("order ended", "order", order->key, "phase", phase, "message", cut);
-    return xb_order_patch(order, status, err);
+    int r = xb_order_patch(order, status, err);
+    order->ended = r == 0 ? phase : NULL;
+    return r;
 }
 
 void xb_order_progress(struct xb_order *order, uint64_t done, uint64_t total)

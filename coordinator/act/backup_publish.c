@@ -97,6 +97,7 @@ static int put_files(struct xb_step_work *work, struct xb_store *store, xb_json 
         (r = xb_record_log_finish(run->log, err)) < 0) {
         return r;
     }
+    xb_metrics_tarball(work->coordinator, work->object, run->tarball);
     return put_file(work, store, "-logs.gz", xb_record_log_path(run->log), err);
 }
 

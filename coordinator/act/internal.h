@@ -12,15 +12,16 @@
 #include <stdatomic.h>
 
 #include "coordinator/act/coordinator.h"
+#include "coordinator/act/observe.h"
 #include "coordinator/collect/collect.h"
 #include "coordinator/plan/plan.h"
 #include "coordinator/serve/certificate.h"
-#include "coordinator/serve/metrics.h"
 #include "coordinator/serve/server.h"
 #include "shared/kube/informer.h"
 #include "shared/kube/lease.h"
 #include "shared/runtime/control.h"
 #include "shared/runtime/loop.h"
+#include "shared/serve/metrics.h"
 #include "shared/velero/location.h"
 #include "shared/velero/velero.h"
 
@@ -88,6 +89,10 @@ struct xb_coordinator {
     /* Downloads; made once at the start, read-only afterwards. */
     struct xb_server *server;
     struct xb_metrics_server *metrics; /* NULL: its port was taken */
+    struct xb_meters *meters;
+    struct xb_kube_events *events;
+    struct xb_observer *observer;
+    atomic_uint synced; /* of the XB_WATCHED_COUNT informers */
     struct xb_secret *link_key;
     struct xb_certificate *ca;
 };
@@ -202,5 +207,10 @@ void xb_step_done(void *coordinator, const char *key, void *work, const struct x
 int xb_downloads_start(struct xb_coordinator *coordinator, struct xb_error *err) XB_MUST_CHECK;
 void xb_downloads_stop(struct xb_coordinator *coordinator);
 
-/* Serves metrics once everything else is made; works without. */
+/* Meters, Events and who looks at changes; before anything is watched. */
+int xb_metrics_prepare(struct xb_coordinator *coordinator, struct xb_error *err) XB_MUST_CHECK;
+/* Serves metrics and health once everything else is made; works without. */
 void xb_metrics_begin(struct xb_coordinator *coordinator);
+void xb_metrics_end(struct xb_coordinator *coordinator);
+/* How large a backup's tarball became. */
+void xb_metrics_tarball(struct xb_coordinator *coordinator, xb_json *backup, const char *path);

@@ -355,7 +355,8 @@ int xb_restore_apply(struct xb_step_work *work, const atomic_bool *cancel, struc
                                   .run = work->run,
                                   .cancel = cancel,
                                   .namespaces = json_object_new_object(),
-                                  .made = json_object_new_object()};
+                                  .made = json_object_new_object(),
+                                  .left_out = json_object_new_object()};
     int r = apply(&restoring, err);
     xb_spool_free(restoring.spool);
     xb_filter_free(restoring.filter);
@@ -365,5 +366,6 @@ int xb_restore_apply(struct xb_step_work *work, const atomic_bool *cancel, struc
     put(restoring.infos);
     put(restoring.namespaces);
     put(restoring.made);
+    put(restoring.left_out);
     return r;
 }

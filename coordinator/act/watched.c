@@ -50,12 +50,28 @@ static void on_change(void *context, const char *key, xb_json *object)
 {
     const struct xb_watch *watch = context;
     const struct row *row = &rows[watch->kind];
+    struct xb_coordinator *coordinator = watch->coordinator;
+    /* Before the first list is whole, the informer may not even be known here. */
+    const struct xb_kube_informer *informer = coordinator->watched[watch->kind];
+    xb_observe(coordinator->observer,
+               &(struct xb_sight){.resource = row->resource,
+                                  .key = key,
+                                  .object = object,
+                                  .first = !informer || !xb_kube_informer_synced(informer),
+                                  .leading = coordinator->lease &&
+                                             xb_kube_lease_held(coordinator->lease)});
     if (row->plan) {
         xb_control_dirty(watch->coordinator->controls[watch->kind], key);
     }
     if (row->also) {
         row->also(watch->coordinator, key, object);
     }
+}
+
+static void on_synced(void *context)
+{
+    const struct xb_watch *watch = context;
+    atomic_fetch_add(&watch->coordinator->synced, 1);
 }
 
 /* ---- which objects, and what else ---- */
@@ -183,6 +199,7 @@ static int make_informer(struct xb_coordinator *coordinator, enum xb_watched kin
                                                      .label_selector = rows[kind].selector,
                                                      .trim = xb_kube_trim_managed_fields,
                                                      .on_change = on_change,
+                                                     .on_synced = on_synced,
                                                      .context = &coordinator->watches[kind]};
     return xb_kube_informer_new(&options, &coordinator->watched[kind], err);
 }

@@ -15,6 +15,7 @@
 
 #include "shared/base/cleanup.h"
 #include "shared/codec/json.h"
+#include "shared/kube/selector.h"
 
 enum { XB_FILTER_PROBLEMS_MAX = 32 };
 
@@ -54,10 +55,6 @@ bool xb_filter_excluded_by_label(xb_json *object);
 
 /* Labels: the exclude label, labelSelector and orLabelSelectors. */
 bool xb_filter_takes_object(const struct xb_filter *filter, xb_json *object);
-
-/* Whether a label selector (matchLabels, matchExpressions) matches the labels (an object or NULL).
- */
-bool xb_selector_matches(xb_json *selector, xb_json *labels);
 
 void xb_filter_free(struct xb_filter *filter);
 XB_DEFINE_CLEANUP(xb_filter_freep, struct xb_filter, xb_filter_free);

@@ -16,16 +16,19 @@ struct xb_kube_client {
     char *server, *namespace;
     struct xb_http_client *http;
     char *token_file;
-    pthread_mutex_t lock; /* the two below */
+    pthread_mutex_t lock; /* all below */
     struct xb_secret *token;
     int64_t token_read_ns; /* 0: never */
+    /* When the next request may begin if the burst is used up; 0 interval: at once. */
+    int64_t interval_ns, burst_ns, turn_ns;
 };
 
 static int copy_config(struct xb_kube_client *client, const struct xb_kube_config *config,
                        const struct xb_kube_client_options *options, struct xb_error *err)
 {
     struct xb_http_client_options http = {
-        .ca_pem = config->ca_pem,
+        .ca_pem = config->ca_file ? NULL : config->ca_pem,
+        .ca_file = config->ca_file,
         .client_cert_pem = config->client_cert_pem,
         .client_key_pem =
             config->client_key_pem ? (const char *)config->client_key_pem->data : NULL,
@@ -60,6 +63,10 @@ int xb_kube_client_new(const struct xb_kube_config *config,
         return xb_error_no_memory(err, "a cluster client");
     }
     pthread_mutex_init(&client->lock, NULL);
+    if (options && options->requests_per_s > 0) {
+        client->interval_ns = (int64_t)((double)XB_NS_PER_S / options->requests_per_s);
+        client->burst_ns = client->interval_ns * (options->burst > 1 ? options->burst - 1 : 0);
+    }
     int r = copy_config(client, config, options ? options : &defaults, err);
     if (r < 0) {
         xb_kube_client_free(client);
@@ -150,6 +157,22 @@ int xb_kube_url(const struct xb_kube_client *client, const struct xb_kube_ref *r
     return r ? r : xb_kube_path(ref, out, err);
 }
 
+/* Waits for the client's own turn, where it has a limit. */
+static int wait_turn(struct xb_kube_client *client, const atomic_bool *cancel, struct xb_error *err)
+{
+    if (client->interval_ns == 0) {
+        return 0;
+    }
+    pthread_mutex_lock(&client->lock);
+    int64_t now_ns = xb_clock_mono_ns();
+    int64_t wait_ns = client->turn_ns - client->burst_ns - now_ns;
+    client->turn_ns = (client->turn_ns > now_ns ? client->turn_ns : now_ns) + client->interval_ns;
+    pthread_mutex_unlock(&client->lock);
+    return wait_ns <= 0 || xb_http_retry_sleep(wait_ns / XB_NS_PER_MS + 1, cancel)
+               ? 0
+               : xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "cancelled");
+}
+
 /* What one exchange needs beyond the URL. */
 struct exchange {
     const char *verb; /* for texts: "update" */
@@ -172,7 +195,8 @@ static int exchange_once(struct xb_kube_client *client, const struct exchange *e
              exchange->accept ? exchange->accept : "application/json");
     snprintf(type, sizeof type, "Content-Type: %s",
              exchange->content_type ? exchange->content_type : "application/json");
-    int r = xb_kube_bearer(client, anew, &bearer, err);
+    int r = wait_turn(client, exchange->cancel, err);
+    r = r ? r : xb_kube_bearer(client, anew, &bearer, err);
     if (r < 0) {
         return r;
     }

@@ -55,6 +55,9 @@ struct xb_kube_client_options {
     unsigned connections_max; /* 0: XB_HTTP_CONNECTIONS_MAX */
     int timeout_ms;           /* 0: XB_KUBE_TIMEOUT_MS */
     const char *user_agent;   /* NULL: the http module's */
+    /* Requests (watches aside) begin at most so often, after a burst; 0: as they come. */
+    double requests_per_s;
+    unsigned burst;
 };
 
 /* `options` may be NULL. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * listener.h - a small HTTP or HTTPS server; for this folder only.
+ * listener.h - a small HTTP or HTTPS server.
  *
  * What for:  what downloads and metrics have in common: the port, the threads, GET and HEAD only,
  *            and a stop that lets running answers end.
@@ -19,7 +19,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "coordinator/serve/certificate.h"
 #include "shared/base/cleanup.h"
 #include "shared/base/error.h"
 
@@ -37,7 +36,8 @@ struct xb_listener_options {
     unsigned threads;    /* 2 to XB_LISTENER_THREADS_MAX */
     unsigned connections_max;
     unsigned timeout_s;
-    const struct xb_certificate *certificate; /* NULL: plain HTTP */
+    /* PEM, the certificate with what it was signed by; NULL: plain HTTP. */
+    const char *certificate_pem, *key_pem;
     xb_listener_fn *handle;
     void *context;
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "coordinator/serve/listener.h"
+#include "shared/serve/listener.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -248,15 +248,15 @@ static struct xb_listener *listener_new(const struct xb_listener_options *option
 static struct MHD_Daemon *daemon_start(struct xb_listener *listener,
                                        const struct xb_listener_options *options, int fd)
 {
-    const struct xb_certificate *certificate = options->certificate;
+    const bool secure = options->certificate_pem != NULL;
     struct MHD_OptionItem tls[] = {
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, certificate ? certificate->pem : NULL},
-        {MHD_OPTION_HTTPS_MEM_KEY, 0, certificate ? certificate->key->data : NULL},
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)options->certificate_pem},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)options->key_pem},
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES},
         {MHD_OPTION_END, 0, NULL}};
     struct MHD_OptionItem plain[] = {{MHD_OPTION_END, 0, NULL}};
     unsigned flags = MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG |
-                     (certificate ? MHD_USE_TLS : MHD_NO_FLAG);
+                     (secure ? MHD_USE_TLS : MHD_NO_FLAG);
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -266,7 +266,7 @@ static struct MHD_Daemon *daemon_start(struct xb_listener *listener,
         MHD_OPTION_CONNECTION_LIMIT, options->connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
         options->timeout_s, MHD_OPTION_NOTIFY_COMPLETED, answer_ends, listener,
         MHD_OPTION_UNESCAPE_CALLBACK, unescape_nothing, NULL, MHD_OPTION_ARRAY,
-        certificate ? tls : plain, MHD_OPTION_END);
+        secure ? tls : plain, MHD_OPTION_END);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return daemon;
 }
@@ -282,7 +282,7 @@ int xb_listener_start(const struct xb_listener_options *options, struct xb_liste
                             "a server of %u threads (2 to %d) and %u connections", options->threads,
                             XB_LISTENER_THREADS_MAX, options->connections_max);
     }
-    if (options->certificate && MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES) {
+    if (options->certificate_pem && MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES) {
         return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP,
                             "this system's libmicrohttpd was built without TLS");
     }

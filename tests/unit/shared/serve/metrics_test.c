@@ -12,9 +12,9 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-#include "coordinator/serve/metrics.h"
 #include "shared/base/log.h"
-#include "tests/unit/coordinator/serve/client.h"
+#include "shared/serve/metrics.h"
+#include "tests/unit/shared/serve/client.h"
 
 static const char address[] = "127.0.0.1";
 
@@ -126,8 +126,49 @@ static void nothing_else(void **state)
     assert_int_equal(status_of(server, "POST /metrics"), 405);
     assert_int_equal(status_of(bare, "GET /metrics"), 404);
     assert_int_equal(status_of(bare, "GET /healthz"), 200);
+    assert_int_equal(status_of(bare, "GET /readyz"), 200);
     xb_metrics_server_free(server);
     xb_metrics_server_free(bare);
+}
+
+struct health {
+    atomic_bool alive, ready;
+};
+
+static bool is_alive(void *context, char *why, size_t size)
+{
+    struct health *health = context;
+    snprintf(why, size, "stands still");
+    return atomic_load(&health->alive);
+}
+
+static bool is_ready(void *context, char *why, size_t size)
+{
+    struct health *health = context;
+    snprintf(why, size, "has not read the cluster");
+    return atomic_load(&health->ready);
+}
+
+static void health(void **state)
+{
+    (void)state;
+    struct xb_error err = XB_ERROR_INIT;
+    struct health health = {.alive = true};
+    struct xb_metrics_server *server = NULL;
+    struct client client;
+    struct xb_buf body = XB_BUF_INIT(1000);
+    const struct xb_metrics_options options = {
+        .address = address, .alive = is_alive, .ready = is_ready, .context = &health};
+    assert_int_equal(xb_metrics_server_start(&options, &server, &err), 0);
+    assert_int_equal(status_of(server, "GET /healthz"), 200);
+    assert_int_equal(ask(server, "GET /readyz", &client, &body), 503);
+    assert_string_equal(body.data, "has not read the cluster");
+    atomic_store(&health.ready, true);
+    atomic_store(&health.alive, false);
+    assert_int_equal(status_of(server, "GET /readyz"), 200);
+    assert_int_equal(status_of(server, "GET /healthz"), 503);
+    xb_buf_free(&body);
+    xb_metrics_server_free(server);
 }
 
 static void port_taken(void **state)
@@ -152,6 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(metrics),
         cmocka_unit_test(nothing_else),
+        cmocka_unit_test(health),
         cmocka_unit_test(port_taken),
     };
     xb_log_setup("test", XB_LOG_ERROR, XB_LOG_TEXT);

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "coordinator/serve/metrics.h"
+#include "shared/serve/metrics.h"
 
 #include <string.h>
 
-#include "coordinator/serve/listener.h"
 #include "shared/base/log.h"
+#include "shared/serve/listener.h"
+
+enum { WHY_BYTES = 200 };
 
 struct xb_metrics_server {
     struct xb_listener *listener;
     xb_metrics_fill_fn *fill;
+    xb_metrics_health_fn *alive, *ready;
     void *context;
 };
 
@@ -29,13 +32,25 @@ static enum MHD_Result metrics(const struct xb_metrics_server *server,
     return result;
 }
 
+static enum MHD_Result health(const struct xb_metrics_server *server, xb_metrics_health_fn *fn,
+                              struct MHD_Connection *connection)
+{
+    char why[WHY_BYTES] = "";
+    return !fn || fn(server->context, why, sizeof why)
+               ? xb_listener_reply(connection, MHD_HTTP_OK, "ok")
+               : xb_listener_reply(connection, MHD_HTTP_SERVICE_UNAVAILABLE, why);
+}
+
 static enum MHD_Result handle(void *context, struct xb_listener *listener,
                               struct MHD_Connection *connection, const char *path)
 {
     (void)listener;
     const struct xb_metrics_server *server = context;
     if (strcmp(path, "/healthz") == 0) {
-        return xb_listener_reply(connection, MHD_HTTP_OK, "ok");
+        return health(server, server->alive, connection);
+    }
+    if (strcmp(path, "/readyz") == 0) {
+        return health(server, server->ready, connection);
     }
     if (server->fill && strcmp(path, "/metrics") == 0) {
         return metrics(server, connection);
@@ -52,6 +67,8 @@ int xb_metrics_server_start(const struct xb_metrics_options *options,
         return xb_error_no_memory(err, "a server");
     }
     server->fill = options->fill;
+    server->alive = options->alive;
+    server->ready = options->ready;
     server->context = options->context;
     struct xb_listener_options listener = {
         .address = options->address,
