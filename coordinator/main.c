@@ -37,7 +37,7 @@ static long number(const char *text, long fallback, long max)
 int main(int argc, char **argv)
 {
     const char *level = "info", *volumes = NULL, *validation = NULL, *ttl = NULL;
-    const char *backups = NULL, *port = NULL, *fs_backup = NULL, *metrics = NULL;
+    const char *backups = NULL, *port = NULL, *fs_backup = NULL, *metrics = NULL, *skip = NULL;
     const char *terminating = NULL;
     const char *qps = NULL, *burst = NULL, *format = "json";
     const char *scratch = getenv("VELERO_SCRATCH_DIR"), *pod = getenv("POD_NAME");
@@ -55,6 +55,7 @@ int main(int argc, char **argv)
                                     {"default-backup-storage-location", &options.default_location},
                                     {"concurrent-backups", &backups},
                                     {"default-volumes-to-fs-backup", &fs_backup},
+                                    {"schedule-skip-immediately", &skip},
                                     {"helper-image", &options.helper_image},
                                     {"terminating-resource-timeout", &terminating},
                                     {"downloads-port", &port},
@@ -84,6 +85,7 @@ int main(int argc, char **argv)
     options.metrics_port = (uint16_t)number(colon ? colon + 1 : metrics, 8085, 65535);
     options.client_qps = (double)number(qps, 0, 1000000);
     options.client_burst = (unsigned)number(burst, BURST, 1000000);
+    options.schedule_skip_immediately = skip && strcmp(skip, "false") != 0;
     options.default_fs_backup = fs_backup && strcmp(fs_backup, "false") != 0;
     if (xb_coordinator_run(&options, &err) < 0) {
         xb_log_error(&err, "the coordinator cannot go on");

@@ -474,7 +474,7 @@ static int do_work(struct xb_step_work *work, const atomic_bool *cancel, struct 
     xb_record_log_line(run->log, XB_RECORD_INFO, NULL, "%llu items collected, %zu volumes ordered",
                        (unsigned long long)run->items, json_object_array_length(run->orders));
     run->made_ns = xb_clock_wall_ns();
-    run->deadline_ns = run->made_ns + volumes_timeout(work);
+    run->timeout_ns = volumes_timeout(work);
     run->worked = true;
     return 0;
 }
@@ -483,7 +483,7 @@ int xb_act_backup(void *context, const atomic_bool *cancel, struct xb_error *err
 {
     struct xb_step_work *work = context;
     int r = 0;
-    if (work->step == XB_STEP_QUEUE) {
+    if (work->step == XB_STEP_QUEUE || work->step == XB_STEP_MOVE) {
         return patch_phase(work, "Queued", work->position, err);
     }
     if (work->step == XB_STEP_READY) {

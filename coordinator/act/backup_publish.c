@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/act/backup_publish.h"
+#include "coordinator/act/orders.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -29,7 +30,10 @@ static void note_volume(void *context, const struct xb_collected_volume *volume,
     }
     xb_record_log_line(work->run->log, XB_RECORD_ERROR, volume->pod_namespace,
                        "volume %s of pod %s: pod volume backup %s: %s%s", volume->volume,
-                       volume->pod, phase, work->timed_out && order ? "timed out; " : "",
+                       volume->pod, phase,
+                       xb_orders_was_late(work->run, xb_json_str(order, "metadata.name", ""))
+                           ? "timed out, because it made no progress; "
+                           : "",
                        order ? xb_json_str(order, "status.message", "no reason was given")
                              : "it was deleted before it had ended");
 }
@@ -60,7 +64,7 @@ static int put_json(struct xb_step_work *work, struct xb_store *store, const cha
 {
     char key[XB_VELERO_KEY_BYTES];
     int r = xb_velero_backup_key(text(work, "metadata.name"), suffix, key, err);
-    if (r == 0) {
+    if (r == 0 && (r = xb_check_leading(work->coordinator, err)) == 0) {
         r = xb_upload_json_gz(store, key, json, err);
     }
     if (json) {
@@ -74,7 +78,10 @@ static int put_file(struct xb_step_work *work, struct xb_store *store, const cha
 {
     char key[XB_VELERO_KEY_BYTES];
     int r = xb_velero_backup_key(text(work, "metadata.name"), suffix, key, err);
-    return r < 0 ? r : xb_upload_file(store, key, path, strcmp(suffix, ".tar.gz") != 0, err);
+    if (r < 0 || (r = xb_check_leading(work->coordinator, err)) < 0) {
+        return r;
+    }
+    return xb_upload_file(store, key, path, strcmp(suffix, ".tar.gz") != 0, err);
 }
 
 static int put_files(struct xb_step_work *work, struct xb_store *store, xb_json *infos,
@@ -191,6 +198,38 @@ static int look_for_marker(struct xb_step_work *work, struct xb_store *store, xb
     return 1;
 }
 
+static int remove_item(void *context, const struct xb_store_item *item, struct xb_error *err)
+{
+    return xb_store_delete(context, item->name, err);
+}
+
+/* A backup whose object was deleted while it ran leaves nothing in the store: its record would come
+ * back as an object that nobody wants. */
+static int check_wanted(struct xb_step_work *work, struct xb_store *store, struct xb_error *err)
+{
+    const struct xb_kube_ref ref = {.resource = &xb_velero_backups,
+                                    .namespace = text(work, "metadata.namespace"),
+                                    .name = text(work, "metadata.name")};
+    XB_CLEANUP(xb_json_putp) xb_json *now = NULL;
+    struct xb_error why = XB_ERROR_INIT;
+    char prefix[XB_VELERO_NAME_BYTES + 16];
+    int r = xb_kube_get(work->coordinator->client, &ref, &now, &why);
+    if (r < 0 && why.kind != XB_ERR_NOT_FOUND) {
+        *err = why;
+        return r;
+    }
+    if (r == 0 && strcmp(xb_json_str(now, "metadata.uid", ""), text(work, "metadata.uid")) == 0 &&
+        !xb_json_get(now, "metadata.deletionTimestamp")) {
+        return 0;
+    }
+    snprintf(prefix, sizeof prefix, "backups/%s/", text(work, "metadata.name"));
+    if ((r = xb_check_leading(work->coordinator, err)) < 0 ||
+        (r = xb_store_list(store, prefix, remove_item, store, err)) < 0) {
+        return r;
+    }
+    return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "the backup was deleted while it ran");
+}
+
 static int publish(struct xb_step_work *work, struct xb_store *store, struct xb_error *err)
 {
     xb_json *status = NULL;
@@ -206,8 +245,9 @@ static int publish(struct xb_step_work *work, struct xb_store *store, struct xb_
                                              .context = work};
         cancel_open(work);
         if ((r = xb_volume_infos(&what, &infos, err)) < 0 ||
-            (r = xb_check_leading(work->coordinator, err)) < 0 ||
-            (r = put_files(work, store, infos, err)) < 0) {
+            (r = check_wanted(work, store, err)) < 0 ||
+            (r = put_files(work, store, infos, err)) < 0 ||
+            (r = check_wanted(work, store, err)) < 0) {
             return r;
         }
         status = final_status(work);

@@ -36,7 +36,14 @@ static void on_started(void *context)
 static void on_lost(void *context)
 {
     struct xb_coordinator *coordinator = context;
+    struct xb_run *const lists[] = {coordinator->backup_runs, coordinator->restore_runs,
+                                    coordinator->location_runs, coordinator->schedule_runs};
     xb_log_warning("not leading any more: what is under way is given up");
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        for (struct xb_run *run = lists[i]; run; run = run->next) {
+            run->stale = true;
+        }
+    }
     xb_watched_pause(coordinator, true);
 }
 
@@ -139,7 +146,8 @@ static int start(struct xb_coordinator *coordinator, struct xb_error *err)
     if (r < 0 || (r = find_self(coordinator, err)) < 0 ||
         (r = xb_downloads_start(coordinator, err)) < 0 ||
         (r = xb_loop_new(&coordinator->loop, err)) < 0 ||
-        (r = xb_workers_new(WORKERS, QUEUE_MAX, &coordinator->workers, err)) < 0 ||
+        (r = xb_workers_new(WORKERS + coordinator->options->backups_max, QUEUE_MAX,
+                            &coordinator->workers, err)) < 0 ||
         (r = xb_metrics_prepare(coordinator, err)) < 0 ||
         (r = xb_watched_start(coordinator, err)) < 0 || (r = make_lease(coordinator, err)) < 0 ||
         (r = xb_timer_new(coordinator->loop, on_tick, coordinator, &coordinator->timer, err)) < 0) {
@@ -165,6 +173,7 @@ static void stop(struct xb_coordinator *c)
     free_runs(&c->backup_runs);
     free_runs(&c->restore_runs);
     free_runs(&c->location_runs);
+    free_runs(&c->schedule_runs);
     xb_kube_lease_free(c->lease);
     xb_timer_free(c->timer);
     xb_workers_free(c->workers);

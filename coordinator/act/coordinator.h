@@ -32,7 +32,8 @@ struct xb_coordinator_options {
     unsigned backups_max;
     double client_qps; /* requests to the API server per second, after a burst; 0: no limit */
     unsigned client_burst;
-    bool default_fs_backup; /* volumes are backed up unless a Backup says otherwise */
+    bool schedule_skip_immediately; /* of schedules that say nothing */
+    bool default_fs_backup;         /* volumes are backed up unless a Backup says otherwise */
 };
 
 int xb_coordinator_run(const struct xb_coordinator_options *options,

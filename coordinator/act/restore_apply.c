@@ -335,7 +335,7 @@ static int apply(struct restoring *restoring, struct xb_error *err)
         return r;
     }
     run->made_ns = xb_clock_wall_ns();
-    run->deadline_ns = run->made_ns + restoring->work->coordinator->options->volumes_timeout_ns;
+    run->timeout_ns = restoring->work->coordinator->options->volumes_timeout_ns;
     xb_record_log_line(run->log, XB_RECORD_INFO, NULL, "%llu items, %zu volumes ordered",
                        (unsigned long long)run->items, json_object_array_length(run->orders));
     run->worked = true;

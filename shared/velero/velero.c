@@ -17,6 +17,7 @@
 
 const struct xb_kube_resource xb_velero_backups = VELERO("backups", "Backup");
 const struct xb_kube_resource xb_velero_restores = VELERO("restores", "Restore");
+const struct xb_kube_resource xb_velero_schedules = VELERO("schedules", "Schedule");
 const struct xb_kube_resource xb_velero_locations =
     VELERO("backupstoragelocations", "BackupStorageLocation");
 const struct xb_kube_resource xb_velero_pvbs = VELERO("podvolumebackups", "PodVolumeBackup");
