@@ -11,6 +11,8 @@
 #include "shared/codec/text.h"
 #include "shared/velero/flags.h"
 
+enum { BURST = 100 };
+
 static int64_t duration(const char *name, const char *text, int64_t fallback_ns)
 {
     struct xb_error err = XB_ERROR_INIT;
@@ -35,8 +37,10 @@ static long number(const char *text, long fallback, long max)
 int main(int argc, char **argv)
 {
     const char *level = "info", *volumes = NULL, *validation = NULL, *ttl = NULL;
-    const char *backups = NULL, *port = NULL, *fs_backup = NULL, *metrics = NULL;
-    const char *features = NULL, *scratch = getenv("VELERO_SCRATCH_DIR"), *pod = getenv("POD_NAME");
+    const char *backups = NULL, *port = NULL, *fs_backup = NULL, *metrics = NULL, *skip = NULL;
+    const char *terminating = NULL;
+    const char *qps = NULL, *burst = NULL, *format = "json";
+    const char *scratch = getenv("VELERO_SCRATCH_DIR"), *pod = getenv("POD_NAME");
     struct xb_coordinator_options options = {.namespace = getenv("VELERO_NAMESPACE"),
                                              .pod_name = pod ? pod : getenv("HOSTNAME"),
                                              .node = getenv("NODE_NAME"),
@@ -51,17 +55,21 @@ int main(int argc, char **argv)
                                     {"default-backup-storage-location", &options.default_location},
                                     {"concurrent-backups", &backups},
                                     {"default-volumes-to-fs-backup", &fs_backup},
+                                    {"schedule-skip-immediately", &skip},
                                     {"helper-image", &options.helper_image},
+                                    {"terminating-resource-timeout", &terminating},
                                     {"downloads-port", &port},
                                     {"metrics-address", &metrics},
+                                    {"client-qps", &qps},
+                                    {"client-burst", &burst},
+                                    {"log-format", &format},
                                     {"scratch", &scratch},
-                                    {"features", &features},
                                     {NULL, NULL}};
     enum xb_log_level log_level = XB_LOG_INFO;
     struct xb_error err = XB_ERROR_INIT;
     xb_flags_parse(flags, argc - 1, argv + 1);
     (void)xb_log_level_parse(level, &log_level);
-    xb_log_setup("coordinator", log_level, XB_LOG_JSON);
+    xb_log_setup("coordinator", log_level, strcmp(format, "text") == 0 ? XB_LOG_TEXT : XB_LOG_JSON);
     xb_flags_report(flags, argc - 1, argv + 1);
     (void)signal(SIGPIPE, SIG_IGN);
     options.namespace = options.namespace && options.namespace[0] ? options.namespace : "velero";
@@ -69,11 +77,15 @@ int main(int argc, char **argv)
     options.volumes_timeout_ns = duration("fs-backup-timeout", volumes, 4 * 3600 * XB_NS_PER_S);
     options.validation_ns = duration("store-validation-frequency", validation, 60 * XB_NS_PER_S);
     options.default_ttl_ns = duration("default-backup-ttl", ttl, 720 * 3600 * XB_NS_PER_S);
+    options.terminating_ns =
+        duration("terminating-resource-timeout", terminating, 600 * XB_NS_PER_S);
     options.backups_max = (unsigned)number(backups, 1, 64);
     options.downloads_port = (uint16_t)number(port, 8443, 65535);
     const char *colon = metrics ? strrchr(metrics, ':') : NULL;
     options.metrics_port = (uint16_t)number(colon ? colon + 1 : metrics, 8085, 65535);
-    options.all_versions = features && strstr(features, "EnableAPIGroupVersions");
+    options.client_qps = (double)number(qps, 0, 1000000);
+    options.client_burst = (unsigned)number(burst, BURST, 1000000);
+    options.schedule_skip_immediately = skip && strcmp(skip, "false") != 0;
     options.default_fs_backup = fs_backup && strcmp(fs_backup, "false") != 0;
     if (xb_coordinator_run(&options, &err) < 0) {
         xb_log_error(&err, "the coordinator cannot go on");

@@ -12,6 +12,8 @@
 #include "shared/store/s3/s3.h"
 #include "shared/velero/flags.h"
 
+enum { METRICS_PORT = 8085 };
+
 /* NULL stays NULL when no limit is wanted. */
 static int make_limits(const char *up, const char *down, struct xb_http_limits **ret,
                        struct xb_error *err)
@@ -40,11 +42,20 @@ static int set_memory(const char *text, struct xb_error *err)
     return xb_cli_memory(bytes, err);
 }
 
+/* Between 1 and max, or else the fallback. */
+static long number(const char *text, long fallback, long max)
+{
+    char *end = NULL;
+    long value = text && text[0] ? strtol(text, &end, 10) : 0;
+    return end && end != text && !*end && value >= 1 && value <= max ? value : fallback;
+}
+
 int xb_cli_agent(int argc, char **argv)
 {
     const char *level = "info";
     const char *upload = NULL, *download = NULL, *scratch = NULL, *memory = NULL;
-    const char *jobs = "1", *devices = "false", *privileged = "false";
+    const char *jobs = "", *devices = "false", *privileged = "false", *metrics = NULL;
+    const char *format = "json";
     struct xb_agent_options options = {.node = getenv("NODE_NAME"),
                                        .namespace = getenv("VELERO_NAMESPACE"),
                                        .pod_name = getenv("POD_NAME"),
@@ -54,7 +65,10 @@ int xb_cli_agent(int argc, char **argv)
                                     {"kubeconfig", &options.kubeconfig},
                                     {"host-pods", &options.pods_root},
                                     {"log-level", &level},
+                                    {"log-format", &format},
+                                    {"metrics-address", &metrics},
                                     {"volumes-at-once", &jobs},
+                                    {"node-agent-configmap", &options.settings},
                                     {"upload-limit", &upload},
                                     {"download-limit", &download},
                                     {"scratch-limit", &scratch},
@@ -65,7 +79,7 @@ int xb_cli_agent(int argc, char **argv)
     enum xb_log_level log_level = XB_LOG_INFO;
     xb_flags_parse(flags, argc, argv);
     (void)xb_log_level_parse(level, &log_level);
-    xb_log_setup("agent", log_level, XB_LOG_JSON);
+    xb_log_setup("agent", log_level, strcmp(format, "text") == 0 ? XB_LOG_TEXT : XB_LOG_JSON);
     xb_flags_report(flags, argc, argv);
     if (!options.node || !options.node[0]) {
         fprintf(stderr, "xebec agent: which node? set NODE_NAME or use --node\n");
@@ -74,8 +88,9 @@ int xb_cli_agent(int argc, char **argv)
     options.namespace = options.namespace && options.namespace[0] ? options.namespace : "velero";
     options.devices = strcmp(devices, "true") == 0;
     options.privileged = strcmp(privileged, "true") == 0;
-    long count = strtol(jobs, NULL, 10);
-    options.jobs_max = count > 0 && count <= 8 ? (unsigned)count : 1;
+    options.jobs_max = (unsigned)number(jobs, 0, XB_AGENT_JOBS_MAX);
+    const char *colon = metrics ? strrchr(metrics, ':') : NULL;
+    options.metrics_port = (uint16_t)number(colon ? colon + 1 : metrics, METRICS_PORT, 65535);
     struct xb_error err = XB_ERROR_INIT;
     XB_CLEANUP(xb_http_limits_freep) struct xb_http_limits *limits = NULL;
     if (make_limits(upload, download, &limits, &err) < 0) {

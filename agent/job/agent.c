@@ -25,12 +25,12 @@ enum { STORES_EVERY_MS = 10 * 1000, SIGN_AGAIN_S = 30, STORES_WORKERS = 1 };
 
 struct daemon {
     struct xb_agent agent;
-    struct xb_loop *loop;
     struct xb_workers *workers;
     struct xb_kube_informer *pvbs, *pvrs, *pods, *locations;
     struct xb_control *backups, *restores, *stores;
     struct xb_timer *timer;
     int64_t stores_reported_ns; /* wall; 0: never */
+    xb_json *queued;            /* keys of backups' orders that were counted */
     struct xb_order *running[2 * XB_AGENT_JOBS_MAX];
 };
 
@@ -68,23 +68,27 @@ static void free_order(void *work)
     }
 }
 
-/* An agent mostly waits: it does so without the memory of the last volume. */
-static void trim_if_idle(const struct daemon *daemon)
+static unsigned running_count(const struct daemon *daemon)
 {
+    unsigned count = 0;
     for (size_t i = 0; i < sizeof daemon->running / sizeof daemon->running[0]; i++) {
-        if (daemon->running[i]) {
-            return;
-        }
+        count += daemon->running[i] != NULL;
     }
-    xb_budget_trim(xb_budget_process());
+    return count;
 }
 
 static void order_done(void *context, const char *key, void *work, const struct xb_error *err)
 {
+    struct daemon *daemon = context;
     (void)key;
     (void)err; /* logged by the frame */
-    remember(context, work, false);
-    trim_if_idle(context);
+    remember(daemon, work, false);
+    xb_agent_count_ended(&daemon->agent, work);
+    unsigned left = running_count(daemon);
+    xb_agent_count_running(&daemon->agent, left);
+    if (left == 0) { /* an agent mostly waits: it does so without the memory of the last volume */
+        xb_budget_trim(xb_budget_process());
+    }
 }
 
 static enum xb_plan act_on(struct daemon *daemon, const struct xb_kube_resource *resource,
@@ -98,7 +102,9 @@ static enum xb_plan act_on(struct daemon *daemon, const struct xb_kube_resource 
     order->agent = &daemon->agent;
     order->resource = resource;
     order->object = json_object_get(object);
+    order->began_ns = xb_clock_mono_ns();
     remember(daemon, order, true);
+    xb_agent_count_running(&daemon->agent, running_count(daemon));
     *ret = (struct xb_action){.work = order, .done = order_done, .free = free_order};
     return XB_PLAN_ACT;
 }
@@ -236,9 +242,24 @@ static enum xb_plan plan_stores(void *context, const char *key, int64_t now_ns,
 
 /* ---- changes ---- */
 
+/* An order for this node that has not begun counts once. */
+static void count_queued(struct daemon *daemon, const char *key, xb_json *object)
+{
+    const char *phase = object ? xb_json_str(object, "status.phase", "") : "gone";
+    bool waits = !phase[0] || strcmp(phase, "New") == 0;
+    if (!waits) {
+        json_object_object_del(daemon->queued, key);
+    } else if (strcmp(xb_json_str(object, "spec.node", ""), daemon->agent.options->node) == 0 &&
+               !json_object_object_get_ex(daemon->queued, key, NULL)) {
+        json_object_object_add(daemon->queued, key, json_object_new_boolean(true));
+        xb_agent_count_new(&daemon->agent);
+    }
+}
+
 static void on_backup(void *context, const char *key, xb_json *object)
 {
     struct daemon *daemon = context;
+    count_queued(daemon, key, object);
     tell_running(daemon, key, object);
     xb_control_dirty(daemon->backups, key);
 }
@@ -305,7 +326,13 @@ static void on_signal(void *context, int signal_number)
             atomic_store(&daemon->running[i]->cancel, true);
         }
     }
-    xb_loop_stop(daemon->loop);
+    xb_loop_stop(daemon->agent.loop);
+}
+
+static void on_synced(void *context)
+{
+    struct daemon *daemon = context;
+    atomic_fetch_add(&daemon->agent.synced, 1);
 }
 
 /* A pod's spec is large, and only a few fields of it are looked at. */
@@ -319,9 +346,10 @@ static void trim_pod(void *context, xb_json *object)
 
 static int make_controls(struct daemon *daemon, struct xb_error *err)
 {
-    unsigned jobs = daemon->agent.options->jobs_max ? daemon->agent.options->jobs_max : 1;
-    struct xb_control_options options = {
-        .loop = daemon->loop, .workers = daemon->workers, .context = daemon, .actions_max = jobs};
+    struct xb_control_options options = {.loop = daemon->agent.loop,
+                                         .workers = daemon->workers,
+                                         .context = daemon,
+                                         .actions_max = daemon->agent.at_once};
     options.name = "pod-volume-backup";
     options.plan = plan_backup;
     int r = xb_control_new(&options, &daemon->backups, err);
@@ -343,10 +371,11 @@ static int make_controls(struct daemon *daemon, struct xb_error *err)
 static int make_informers(struct daemon *daemon, struct xb_error *err)
 {
     char on_node[XB_VELERO_NAME_BYTES + 32];
-    struct xb_kube_informer_options options = {.loop = daemon->loop,
+    struct xb_kube_informer_options options = {.loop = daemon->agent.loop,
                                                .client = daemon->agent.client,
                                                .namespace = daemon->agent.options->namespace,
                                                .trim = xb_kube_trim_managed_fields,
+                                               .on_synced = on_synced,
                                                .context = daemon};
     options.resource = &xb_velero_locations;
     options.on_change = on_location;
@@ -377,27 +406,30 @@ static int make_informers(struct daemon *daemon, struct xb_error *err)
 
 static int start(struct daemon *daemon, struct xb_error *err)
 {
-    const struct xb_agent_options *options = daemon->agent.options;
-    unsigned jobs = options->jobs_max ? options->jobs_max : 1;
     struct xb_kube_config *config = NULL;
-    int r = xb_kube_config_detect(options->kubeconfig, NULL, &config, err);
+    int r = xb_kube_config_detect(daemon->agent.options->kubeconfig, NULL, &config, err);
     if (r < 0) {
         return r;
     }
     r = xb_kube_client_new(config, NULL, &daemon->agent.client, err);
     xb_kube_config_free(config);
-    if (r < 0 || (r = xb_loop_new(&daemon->loop, err)) < 0 ||
-        (r = xb_workers_new(2 * jobs + STORES_WORKERS, 256, &daemon->workers, err)) < 0 ||
+    daemon->queued = json_object_new_object();
+    if (r < 0 || (r = xb_agent_choose_at_once(&daemon->agent, err)) < 0 ||
+        (r = xb_agent_metrics_prepare(&daemon->agent, err)) < 0 ||
+        (r = xb_loop_new(&daemon->agent.loop, err)) < 0 ||
+        (r = xb_workers_new(2 * daemon->agent.at_once + STORES_WORKERS, 256, &daemon->workers,
+                            err)) < 0 ||
         (r = make_controls(daemon, err)) < 0 || (r = make_informers(daemon, err)) < 0 ||
-        (r = xb_timer_new(daemon->loop, on_timer, daemon, &daemon->timer, err)) < 0) {
+        (r = xb_timer_new(daemon->agent.loop, on_timer, daemon, &daemon->timer, err)) < 0) {
         return r;
     }
     xb_timer_start(daemon->timer, STORES_EVERY_MS, STORES_EVERY_MS);
-    return xb_loop_signals(daemon->loop, on_signal, daemon, err);
+    return xb_loop_signals(daemon->agent.loop, on_signal, daemon, err);
 }
 
 static void stop(struct daemon *daemon)
 {
+    xb_agent_metrics_end(&daemon->agent);
     xb_control_free(daemon->backups);
     xb_control_free(daemon->restores);
     xb_control_free(daemon->stores);
@@ -407,8 +439,10 @@ static void stop(struct daemon *daemon)
     xb_kube_informer_free(daemon->locations);
     xb_timer_free(daemon->timer);
     xb_workers_free(daemon->workers);
-    xb_loop_free(daemon->loop);
+    xb_loop_free(daemon->agent.loop);
     xb_kube_client_free(daemon->agent.client);
+    xb_meters_free(daemon->agent.meters);
+    json_object_put(daemon->queued);
 }
 
 int xb_agent_run(const struct xb_agent_options *options, struct xb_error *err)
@@ -420,8 +454,9 @@ int xb_agent_run(const struct xb_agent_options *options, struct xb_error *err)
     }
     int r = start(&daemon, err);
     if (r == 0) {
+        xb_agent_metrics_begin(&daemon.agent);
         xb_log_info("agent started", "node", options->node, "version", XB_VERSION);
-        r = xb_loop_run(daemon.loop, err);
+        r = xb_loop_run(daemon.agent.loop, err);
     }
     stop(&daemon);
     return r;

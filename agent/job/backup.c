@@ -15,6 +15,8 @@
 
 #define REQUESTER "snapshot-pod-volume"
 
+enum { FILES_AT_ONCE_MAX = 1024 }; /* the engine has a lower limit of its own */
+
 static const char *text(const struct xb_order *order, const char *path)
 {
     return xb_json_str(order->object, path, "");
@@ -31,16 +33,22 @@ static char *copy(const char *value)
 }
 
 /* Who the snapshot is of, in the words that Velero looks for. */
-static int fill_source(const struct xb_order *order, struct xb_snapshot *snapshot,
-                       struct xb_error *err)
+static int fill_source(const struct xb_order *order, const struct xb_order_place *place,
+                       struct xb_snapshot *snapshot, struct xb_error *err)
 {
+    struct xb_volume_source source;
+    const char *volume = text(order, "spec.volume");
+    int r = xb_volume_source(place->pod, volume, &source, err);
+    if (r < 0) {
+        return r;
+    }
     snapshot->host = copy("default");
     snapshot->user = copy("default");
     snapshot->description = copy("Kopia Uploader");
     snapshot->tags = calloc(2, sizeof *snapshot->tags);
     snapshot->pins = calloc(1, sizeof *snapshot->pins);
     if (asprintf(&snapshot->path, REQUESTER "/kopia/%s/%s/%s", text(order, "spec.pod.namespace"),
-                 text(order, "spec.pod.name"), text(order, "spec.volume")) < 0) {
+                 text(order, "spec.pod.name"), source.claim[0] ? source.claim : volume) < 0) {
         snapshot->path = NULL;
     }
     if (snapshot->tags && snapshot->pins) {
@@ -55,6 +63,22 @@ static int fill_source(const struct xb_order *order, struct xb_snapshot *snapsho
         !snapshot->tags[1].key || !snapshot->tags[1].value || !snapshot->pins[0]) {
         return xb_error_no_memory(err, "a snapshot");
     }
+    return 0;
+}
+
+/* spec.uploaderSettings.ParallelFilesUpload: how many files are read at once; 0: nothing said. */
+static int parallel_files(const struct xb_order *order, unsigned *ret, struct xb_error *err)
+{
+    const char *said = text(order, "spec.uploaderSettings.ParallelFilesUpload");
+    char *end = NULL;
+    errno = 0;
+    long files = strtol(said, &end, 10);
+    if (*end || errno || files < 0) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                            "spec.uploaderSettings.ParallelFilesUpload is '%.40s', want a number",
+                            said);
+    }
+    *ret = files > FILES_AT_ONCE_MAX ? FILES_AT_ONCE_MAX : (unsigned)files;
     return 0;
 }
 
@@ -73,8 +97,14 @@ static int run_engine(struct xb_order *order, struct xb_order_place *place,
     if (r < 0 || (r = xb_snapshot_find_parents(place->repository, &same, &parents, err)) < 0) {
         return r;
     }
+    unsigned threads = 0;
+    if ((r = parallel_files(order, &threads, err)) < 0) {
+        xb_snapshot_parents_free(&parents);
+        return r;
+    }
     const struct xb_backup_options options = {.root_fd = place->volume.fd,
                                               .root_name = text(order, "metadata.uid"),
+                                              .threads = threads,
                                               .parents = &parents,
                                               .compression = compression,
                                               .cancel = &order->cancel,
@@ -133,7 +163,11 @@ static int complete(struct xb_order *order, const struct xb_order_place *place,
     }
     xb_log_info("order ended", "order", order->key, "phase",
                 result->failed ? "Failed" : "Completed", "snapshot", snapshot->id);
-    return xb_order_patch(order, status, err);
+    order->bytes = result->bytes;
+    order->bytes_new = result->bytes_new;
+    int r = xb_order_patch(order, status, err);
+    order->ended = r == 0 ? result->failed ? "Failed" : "Completed" : NULL;
+    return r;
 }
 
 static int carry_out(struct xb_order *order, struct xb_error *err)
@@ -145,12 +179,14 @@ static int carry_out(struct xb_order *order, struct xb_error *err)
         return xb_error_no_memory(err, "a snapshot");
     }
     snapshot->start_ns = xb_clock_wall_ns();
-    int r = fill_source(order, snapshot, err);
-    if (r < 0 ||
-        (r = xb_order_open(order, text(order, "spec.pod.namespace"), false, &place, err)) < 0) {
+    int r = xb_order_open(order, text(order, "spec.pod.namespace"), false, &place, err);
+    if (r < 0) {
         return r;
     }
-    r = run_engine(order, &place, snapshot, &result, err);
+    r = fill_source(order, &place, snapshot, err);
+    if (r == 0) {
+        r = run_engine(order, &place, snapshot, &result, err);
+    }
     if (r == 0) {
         /* A pod that was deleted meanwhile takes its files with it: what was read is a part. */
         XB_CLEANUP(xb_json_putp) xb_json *pod = NULL;

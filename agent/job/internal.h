@@ -4,7 +4,8 @@
  *
  * What for:  agent.c wires and plans, order.c checks what an order claims, backup.c and restore.c
  *            carry orders out on a worker, stores.c tells the coordinator which stores this node
- *            sees.
+ *            sees, metrics.c counts, at_once.c and settings.c read what an
+ *            administrator wants.
  * Threads:   the client and the options may be used by any; a running order's cancel flag is set
  *            by the loop thread and read by the worker.
  */
@@ -14,15 +15,22 @@
 #include <stdatomic.h>
 
 #include "agent/job/job.h"
+#include "agent/job/settings.h"
 #include "agent/volume/volume.h"
 #include "shared/kube/client.h"
+#include "shared/metrics/meters.h"
 #include "shared/repository/snapshot.h"
 
-enum { XB_AGENT_JOBS_MAX = 8, XB_ORDER_MESSAGE_BYTES = 1000 };
+enum { XB_ORDER_MESSAGE_BYTES = 1000, XB_AGENT_INFORMERS = 4 };
 
 struct xb_agent {
     const struct xb_agent_options *options;
     struct xb_kube_client *client;
+    struct xb_loop *loop;
+    struct xb_meters *meters;
+    struct xb_metrics_server *metrics; /* NULL: its port was taken */
+    unsigned at_once;                  /* volumes; backups and restores each */
+    atomic_uint synced;                /* of the XB_AGENT_INFORMERS */
 };
 
 /* An order while it is carried out. `object` is a copy of its own. */
@@ -33,6 +41,10 @@ struct xb_order {
     char *key;          /* "namespace/name" */
     atomic_bool cancel; /* spec.cancel was set, or the daemon ends */
     int64_t patched_ns; /* monotonic, of the last progress */
+    /* For metrics, when it has ended; by the worker. */
+    int64_t began_ns;  /* monotonic */
+    const char *ended; /* the phase; NULL: it goes on */
+    uint64_t bytes, bytes_new;
 };
 
 /* Where the data is and goes, checked. */
@@ -90,3 +102,18 @@ struct xb_stores_work {
     xb_json *locations;
 };
 int xb_stores_report(void *work, const atomic_bool *stop, struct xb_error *err);
+
+/* How many volumes at once: as the ConfigMap says, or the flag, or the node's processors. */
+int xb_agent_choose_at_once(struct xb_agent *agent, struct xb_error *err) XB_MUST_CHECK;
+
+/* ---- metrics and health ---- */
+
+/* Makes the meters; before anything else runs. The caller frees them. */
+int xb_agent_metrics_prepare(struct xb_agent *agent, struct xb_error *err) XB_MUST_CHECK;
+/* Serves them; the daemon works without. */
+void xb_agent_metrics_begin(struct xb_agent *agent);
+void xb_agent_metrics_end(struct xb_agent *agent);
+void xb_agent_count_new(struct xb_agent *agent);
+void xb_agent_count_running(struct xb_agent *agent, unsigned running);
+/* An order's action is over; loop thread. */
+void xb_agent_count_ended(struct xb_agent *agent, const struct xb_order *order);

@@ -12,23 +12,30 @@
  * Rules:     an order is obeyed only if its node is this one, its pod's uid is on this node, and
  *            its owner (a Backup or Restore of that uid) exists; the store must have the identity
  *            that the coordinator saw.
+ * Limits:    XB_AGENT_JOBS_MAX volumes at once.
  * Source:    velero-contract sections 1, 3 and 4; design decisions 4, 5, 8.
  */
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "shared/base/error.h"
 
 struct xb_http_limits;
 
+enum { XB_AGENT_JOBS_MAX = 8 };
+
 struct xb_agent_options {
-    const char *node;              /* NODE_NAME */
-    const char *namespace;         /* VELERO_NAMESPACE */
-    const char *pods_root;         /* "/host_pods" */
-    const char *kubeconfig;        /* NULL: the pod's account */
-    const char *pod_name;          /* for leases and logs; may be NULL */
-    unsigned jobs_max;             /* volumes at once; 0: 1, as Velero */
+    const char *node;       /* NODE_NAME */
+    const char *namespace;  /* VELERO_NAMESPACE */
+    const char *pods_root;  /* "/host_pods" */
+    const char *kubeconfig; /* NULL: the pod's account */
+    const char *pod_name;   /* for leases and logs; may be NULL */
+    /* Volumes at once, of backups and of restores each; 0: by the node's processors. */
+    unsigned jobs_max;
+    const char *settings; /* a ConfigMap that may say otherwise; NULL: none */
+    uint16_t metrics_port;
     bool devices;                  /* restores make device nodes, too */
     struct xb_http_limits *limits; /* bandwidth of this node; NULL: none */
     bool privileged;               /* restores set trusted.* and security.* attributes, too */

@@ -58,7 +58,9 @@ int xb_order_end(struct xb_order *order, const char *phase, const char *message,
     json_object_object_add(status, "message", json_object_new_string(cut));
     json_object_object_add(status, "completionTimestamp", xb_velero_now());
     xb_log_info("order ended", "order", order->key, "phase", phase, "message", cut);
-    return xb_order_patch(order, status, err);
+    int r = xb_order_patch(order, status, err);
+    order->ended = r == 0 ? phase : NULL;
+    return r;
 }
 
 void xb_order_progress(struct xb_order *order, uint64_t done, uint64_t total)
@@ -144,12 +146,34 @@ int xb_order_get_pod(struct xb_order *order, xb_json **ret, struct xb_error *err
 
 /* ---- the volume ---- */
 
+/* Whether a CSI driver of the cluster made the volume or has taken it over. */
+static int find_driver(struct xb_order *order, xb_json *volume, bool *ret, struct xb_error *err)
+{
+    const char *names[XB_VOLUME_DRIVERS_MAX];
+    size_t count = xb_volume_drivers(volume, names);
+    *ret = xb_volume_is_csi(volume);
+    for (size_t i = 0; i < count && !*ret; i++) {
+        XB_CLEANUP(xb_json_putp) xb_json *driver = NULL;
+        struct xb_error why = XB_ERROR_INIT;
+        const struct xb_kube_ref ref = {.resource = &xb_storage_csidrivers, .name = names[i]};
+        if (!xb_velero_name_valid(names[i])) {
+            continue; /* such as rancher.io/local-path, which can be no driver's name */
+        }
+        *ret = xb_kube_get(order->agent->client, &ref, &driver, &why) == 0;
+        if (!*ret && why.kind != XB_ERR_NOT_FOUND) {
+            *err = why;
+            return xb_error_wrap(err, "looking for the CSI driver %s", names[i]);
+        }
+    }
+    return 0;
+}
+
 /* The name of the folder below the plugin's: the volume's own, or its PersistentVolume's. */
 static int volume_folder(struct xb_order *order, const struct xb_volume_source *source,
                          struct xb_order_place *place, struct xb_error *err)
 {
     struct xb_kube_client *client = order->agent->client;
-    if (!source->claim) {
+    if (!source->claim[0]) {
         place->folder = strdup(text(order, "spec.volume"));
         place->where.csi = source->csi;
         return place->folder ? 0 : xb_error_no_memory(err, "a volume");
@@ -173,8 +197,15 @@ static int volume_folder(struct xb_order *order, const struct xb_volume_source *
     if (r < 0) {
         return r;
     }
+    const char *refused = xb_volume_refusal(volume);
+    if (refused) {
+        return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP, "volume %s: %s",
+                            text(order, "spec.volume"), refused);
+    }
+    if ((r = find_driver(order, volume, &place->where.csi, err)) < 0) {
+        return r;
+    }
     place->folder = strdup(name);
-    place->where.csi = xb_volume_is_csi(volume);
     return place->folder ? 0 : xb_error_no_memory(err, "a volume");
 }
 

@@ -157,7 +157,10 @@ static int complete(struct xb_order *order, const struct xb_restore_result *resu
         json_object_object_add(status, "message", json_object_new_string(message));
     }
     xb_log_info("order ended", "order", order->key, "phase", "Completed");
-    return xb_order_patch(order, status, err);
+    order->bytes = result->bytes;
+    int r = xb_order_patch(order, status, err);
+    order->ended = r == 0 ? "Completed" : NULL;
+    return r;
 }
 
 static int carry_out(struct xb_order *order, struct xb_error *err)

@@ -43,9 +43,15 @@ int xb_volume_source(xb_json *pod, const char *volume, struct xb_volume_source *
         if (strcmp(xb_json_str(one, "name", ""), volume) != 0) {
             continue;
         }
-        const char *claim = xb_json_str(one, "persistentVolumeClaim.claimName", NULL);
-        *ret = (struct xb_volume_source){
-            .claim = claim, .csi = xb_json_get(one, "csi") != NULL, .refused = refusal(one)};
+        *ret = (struct xb_volume_source){.csi = xb_json_get(one, "csi") != NULL,
+                                         .refused = refusal(one)};
+        if (xb_json_get(one, "ephemeral")) {
+            snprintf(ret->claim, sizeof ret->claim, "%s-%s", xb_json_str(pod, "metadata.name", ""),
+                     volume);
+        } else {
+            snprintf(ret->claim, sizeof ret->claim, "%s",
+                     xb_json_str(one, "persistentVolumeClaim.claimName", ""));
+        }
         return 0;
     }
     return xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT, "the pod has no volume '%.100s'", volume);
@@ -54,6 +60,33 @@ int xb_volume_source(xb_json *pod, const char *volume, struct xb_volume_source *
 bool xb_volume_is_csi(xb_json *persistent_volume)
 {
     return xb_json_get(persistent_volume, "spec.csi") != NULL;
+}
+
+size_t xb_volume_drivers(xb_json *persistent_volume, const char *ret[XB_VOLUME_DRIVERS_MAX])
+{
+    static const char *const keys[XB_VOLUME_DRIVERS_MAX] = {"pv.kubernetes.io/provisioned-by",
+                                                            "pv.kubernetes.io/migrated-to"};
+    xb_json *annotations = xb_json_get(persistent_volume, "metadata.annotations");
+    size_t count = 0;
+    for (size_t i = 0; i < XB_VOLUME_DRIVERS_MAX; i++) {
+        xb_json *value = NULL;
+        if (json_object_is_type(annotations, json_type_object) &&
+            json_object_object_get_ex(annotations, keys[i], &value) &&
+            json_object_is_type(value, json_type_string) && json_object_get_string_len(value) > 0) {
+            ret[count++] = json_object_get_string(value);
+        }
+    }
+    return count;
+}
+
+const char *xb_volume_refusal(xb_json *persistent_volume)
+{
+    if (strcmp(xb_json_str(persistent_volume, "spec.volumeMode", ""), "Block") == 0) {
+        return "it is a raw block device (volumeMode Block), which has no files";
+    }
+    return xb_json_get(persistent_volume, "spec.hostPath")
+               ? "its PersistentVolume is a hostPath, which belongs to the node"
+               : NULL;
 }
 
 static bool plain_name(const char *name)
@@ -66,12 +99,18 @@ static bool uid_valid(const char *uid)
     return strlen(uid) == UID_BYTES && strspn(uid, "0123456789abcdef-") == UID_BYTES;
 }
 
-/* Looks for <plugin>/<folder> in the pod's volumes; the name of the one plugin that has it. */
-static int find_plugin(int volumes_fd, const char *folder, char plugin[NAME_MAX + 1],
-                       struct xb_error *err)
+/* The one place that fits, over all roots. */
+struct search {
+    const struct xb_volume_place *place;
+    size_t found, roots_there;
+    int volumes_fd; /* of the place found */
+    char root[PATH_MAX], plugin[NAME_MAX + 1];
+};
+
+/* Looks for <plugin>/<folder> in the pod's volumes; takes `volumes_fd` over if it is there. */
+static int look_in(struct search *search, const char *root, int *volumes_fd, struct xb_error *err)
 {
-    size_t found = 0;
-    int fd = dup(volumes_fd);
+    int fd = dup(*volumes_fd);
     XB_CLEANUP(xb_closedirp) DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     if (!dir) {
         int error = errno;
@@ -80,6 +119,7 @@ static int find_plugin(int volumes_fd, const char *folder, char plugin[NAME_MAX 
         }
         return xb_error_errno(err, error, "listing the pod's volumes");
     }
+    size_t before = search->found;
     const struct dirent *entry = NULL;
     while ((entry = readdir(dir))) {
         char path[2 * NAME_MAX + 2];
@@ -87,45 +127,94 @@ static int find_plugin(int volumes_fd, const char *folder, char plugin[NAME_MAX 
         if (entry->d_name[0] == '.') {
             continue;
         }
-        snprintf(path, sizeof path, "%s/%s", entry->d_name, folder);
-        if (fstatat(volumes_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode)) {
-            snprintf(plugin, NAME_MAX + 1, "%s", entry->d_name);
-            found++;
+        snprintf(path, sizeof path, "%s/%s", entry->d_name, search->place->folder);
+        if (fstatat(*volumes_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode)) {
+            snprintf(search->plugin, sizeof search->plugin, "%s", entry->d_name);
+            snprintf(search->root, sizeof search->root, "%s", root);
+            search->found++;
         }
     }
-    if (found == 0) {
-        return xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT,
-                            "the pod has no folder of volume '%.200s' on this node", folder);
+    if (search->found > before) {
+        if (search->volumes_fd >= 0) {
+            close(search->volumes_fd);
+        }
+        search->volumes_fd = *volumes_fd;
+        *volumes_fd = -1;
     }
-    return found == 1 ? 0
-                      : xb_error_set(err, XB_ERR_CONFLICT, -EEXIST,
-                                     "the pod has more than one folder of volume '%.200s'", folder);
+    return 0;
 }
 
-static int open_folder(const struct xb_volume_place *place, int root_fd, struct xb_volume *volume,
-                       struct xb_error *err)
+/* One kubelet's folder. That it is not there, or knows nothing of the pod, is no error yet. */
+static int search_root(struct search *search, const char *root, struct xb_error *err)
 {
-    const int flags = O_RDONLY | O_DIRECTORY;
-    char plugin[NAME_MAX + 1];
     char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/volumes", place->pod_uid);
-    XB_CLEANUP(xb_closep) int volumes_fd = xb_file_open_beneath(root_fd, path, flags, 0, err);
+    struct xb_error why = XB_ERROR_INIT;
+    XB_CLEANUP(xb_closep) int root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root_fd < 0) {
+        return errno == ENOENT ? 0 : xb_error_errno(err, errno, "%s", root);
+    }
+    search->roots_there++;
+    snprintf(path, sizeof path, "%s/volumes", search->place->pod_uid);
+    XB_CLEANUP(xb_closep)
+    int volumes_fd = xb_file_open_beneath(root_fd, path, O_RDONLY | O_DIRECTORY, 0, &why);
     if (volumes_fd < 0) {
+        if (why.kind == XB_ERR_NOT_FOUND) {
+            return 0;
+        }
+        *err = why;
         return xb_error_wrap(err, "the pod's volumes on this node");
     }
-    int r = find_plugin(volumes_fd, place->folder, plugin, err);
-    if (r < 0) {
-        return r;
+    return look_in(search, root, &volumes_fd, err);
+}
+
+static int search_roots(struct search *search, struct xb_error *err)
+{
+    const char *roots = search->place->pods_root;
+    const char *folder = search->place->folder;
+    for (const char *at = roots; *at;) {
+        char root[PATH_MAX];
+        size_t len = strcspn(at, ":");
+        if (len >= sizeof root) {
+            return xb_error_set(err, XB_ERR_INVALID, -ENAMETOOLONG, "a pods folder's name");
+        }
+        snprintf(root, sizeof root, "%.*s", (int)len, at);
+        int r = len > 0 ? search_root(search, root, err) : 0;
+        if (r < 0) {
+            return r;
+        }
+        at += len + (at[len] == ':');
     }
-    snprintf(path, sizeof path, "%s/%s%s", plugin, place->folder, place->csi ? "/mount" : "");
-    volume->fd = xb_file_open_beneath(volumes_fd, path, flags, 0, err);
+    if (search->roots_there == 0) {
+        return xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT,
+                            "%s is not there (the kubelet's pods folder must be mounted there)",
+                            roots);
+    }
+    if (search->found == 0) {
+        return xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT,
+                            "the pod has no folder of volume '%.200s' below %s on this node (is "
+                            "the kubelet's root folder another one?)",
+                            folder, roots);
+    }
+    return search->found == 1
+               ? 0
+               : xb_error_set(err, XB_ERR_CONFLICT, -EEXIST,
+                              "the pod has more than one folder of volume '%.200s'", folder);
+}
+
+static int open_found(const struct search *search, struct xb_volume *volume, struct xb_error *err)
+{
+    const struct xb_volume_place *place = search->place;
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s%s", search->plugin, place->folder,
+             place->csi ? "/mount" : "");
+    volume->fd = xb_file_open_beneath(search->volumes_fd, path, O_RDONLY | O_DIRECTORY, 0, err);
     if (volume->fd < 0) {
         return xb_error_wrap(err, "the volume's folder");
     }
     if (fstat(volume->fd, &volume->st) < 0) {
         return xb_error_errno(err, errno, "the volume's folder");
     }
-    if (asprintf(&volume->path, "%s/%s/volumes/%s", place->pods_root, place->pod_uid, path) < 0) {
+    if (asprintf(&volume->path, "%s/%s/volumes/%s", search->root, place->pod_uid, path) < 0) {
         volume->path = NULL;
         return xb_error_no_memory(err, "a volume");
     }
@@ -138,12 +227,14 @@ int xb_volume_open(const struct xb_volume_place *place, struct xb_volume *ret, s
     if (!uid_valid(place->pod_uid) || !plain_name(place->folder)) {
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "not a pod's uid or a volume's name");
     }
-    XB_CLEANUP(xb_closep) int root = open(place->pods_root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (root < 0) {
-        return xb_error_errno(err, errno, "%s (the kubelet's pods folder must be mounted there)",
-                              place->pods_root);
+    struct search search = {.place = place, .volumes_fd = -1};
+    int r = search_roots(&search, err);
+    if (r == 0) {
+        r = open_found(&search, &volume, err);
     }
-    int r = open_folder(place, root, &volume, err);
+    if (search.volumes_fd >= 0) {
+        close(search.volumes_fd);
+    }
     if (r < 0) {
         xb_volume_close(&volume);
         return r;

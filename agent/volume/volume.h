@@ -3,7 +3,7 @@
  * volume.h - where a pod's volume is on this node.
  *
  * What for:  from a pod and a volume's name to an open descriptor of its folder. Only folders below
- *            the pods' root (/host_pods) are ever opened, and no link is followed on the way.
+ *            the pods' roots (/host_pods) are ever opened, and no link is followed on the way.
  * Ownership: the caller closes the descriptor and frees the path.
  * Threads:   any.    Blocking: yes (file system; API requests are the caller's).
  * Errors:    NOT_FOUND: no such volume in the pod, or its folder is not there; INVALID: a volume of
@@ -18,23 +18,30 @@
 
 #include "shared/codec/json.h"
 
+enum { XB_VOLUME_CLAIM_BYTES = 512, XB_VOLUME_DRIVERS_MAX = 2 };
+
 /* What the API says of a volume. */
 struct xb_volume_source {
-    const char *claim;   /* name of its PVC; NULL: inline. Lent by the pod */
-    bool csi;            /* an inline CSI volume */
-    const char *refused; /* why it cannot be backed up; NULL: it can */
+    char claim[XB_VOLUME_CLAIM_BYTES]; /* name of its PVC; empty: inline. A generic ephemeral volume
+                                          has one, named after pod and volume */
+    bool csi;                          /* an inline CSI volume */
+    const char *refused;               /* why it cannot be backed up; NULL: it can */
 };
 
 /* Finds the volume in the pod's spec (pure). */
 int xb_volume_source(xb_json *pod, const char *volume, struct xb_volume_source *ret,
                      struct xb_error *err) XB_MUST_CHECK;
 
-/* Whether a PersistentVolume's folder has "/mount" below it (pure; `migrated` when an annotation
- * names an installed CSI driver). */
+/* Whether a PersistentVolume's folder has "/mount" below it, by its own word (pure). */
 bool xb_volume_is_csi(xb_json *persistent_volume);
+/* Provisioners that its annotations name: where one of them is a CSI driver of the cluster, the
+ * folder has "/mount" below it, too (pure). Returns how many; lent by the object. */
+size_t xb_volume_drivers(xb_json *persistent_volume, const char *ret[XB_VOLUME_DRIVERS_MAX]);
+/* Why a volume with this PersistentVolume cannot be read as a folder; NULL: it can (pure). */
+const char *xb_volume_refusal(xb_json *persistent_volume);
 
 struct xb_volume_place {
-    const char *pods_root; /* "/host_pods" */
+    const char *pods_root; /* "/host_pods"; several kubelets' folders with colons between them */
     const char *pod_uid;
     const char *folder; /* name of the volume, or of the PV */
     bool csi;

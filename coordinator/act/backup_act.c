@@ -38,23 +38,59 @@ static void check_supported(xb_json *backup, xb_json *problems)
     if (json_object_is_type(hooks, json_type_array) && json_object_array_length(hooks) > 0) {
         add_problem(problems, "hooks are not supported by this version of Xebec");
     }
-    if (xb_json_get(backup, "spec.resourcePolicy")) {
-        add_problem(problems, "resource policies are not supported by this version of Xebec");
-    }
     if (xb_json_bool(backup, "spec.snapshotMoveData", false)) {
         add_problem(problems, "CSI snapshot data movement is not supported by this version of "
                               "Xebec");
     }
+    xb_json *ordered = xb_json_get(backup, "spec.orderedResources");
+    if (json_object_is_type(ordered, json_type_object) && json_object_object_length(ordered) > 0) {
+        add_problem(problems, "ordered resources are not supported by this version of Xebec");
+    }
+}
+
+/* What is wrong with the policies ends the backup; that the server does not answer is no more than
+ * a reason to ask again. */
+static int check_policy(struct xb_step_work *work, xb_json *problems, struct xb_policy **ret,
+                        struct xb_error *err)
+{
+    struct xb_error why = XB_ERROR_INIT;
+    if (xb_load_policy(work->coordinator, work->object, ret, &why) < 0) {
+        if (why.kind == XB_ERR_RETRY || why.kind == XB_ERR_CANCELLED) {
+            *err = why;
+            return why.code;
+        }
+        add_problem(problems, why.text);
+        return 0;
+    }
+    const char *mixed = xb_policy_filters_problem(*ret, xb_json_get(work->object, "spec"));
+    if (mixed) {
+        add_problem(problems, mixed);
+    }
+    return 0;
+}
+
+/* The filter of the spec and the policies together. */
+static int make_filter(struct xb_step_work *work, const struct xb_policy *policy,
+                       struct xb_filter **ret, struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *spec = NULL;
+    int r = xb_policy_combine(policy, xb_json_get(work->object, "spec"), &spec, err);
+    return r < 0 ? r : xb_filter_new(spec, ret, err);
 }
 
 static int check_spec(struct xb_step_work *work, xb_json *problems, struct xb_error *err)
 {
     XB_CLEANUP(xb_filter_freep) struct xb_filter *filter = NULL;
-    xb_json *spec = xb_json_get(work->object, "spec");
-    int r = xb_collect_exclude_labelled(work->coordinator->client, spec, NULL, err);
-    r = r ? r : xb_filter_new(spec, &filter, err);
+    XB_CLEANUP(xb_policy_freep) struct xb_policy *policy = NULL;
+    int r = check_policy(work, problems, &policy, err);
+    if (r == 0) {
+        r = make_filter(work, policy, &filter, err);
+    }
     for (size_t i = 0; r == 0 && i < xb_filter_problem_count(filter); i++) {
         add_problem(problems, xb_filter_problem(filter, i));
+    }
+    if (xb_json_int(work->object, "spec.uploaderConfig.parallelFilesUpload", 0) < 0) {
+        add_problem(problems, "spec.uploaderConfig.parallelFilesUpload must not be negative");
     }
     check_supported(work->object, problems);
     return r;
@@ -188,8 +224,6 @@ static int begin(struct xb_step_work *work, const char *location, struct xb_erro
     json_object_object_add(metadata, "labels", labels);
     json_object_object_add(metadata, "annotations", annotations);
     xb_json_put_text(spec, "storageLocation", location);
-    json_object_object_add(spec, "excludedNamespaces",
-                           json_object_get(xb_json_get(work->object, "spec.excludedNamespaces")));
     put_expiration(work, spec, status);
     if (!xb_json_get(work->object, "spec.defaultVolumesToFsBackup")) {
         json_object_object_add(
@@ -252,17 +286,18 @@ static int collect(struct xb_step_work *work, const atomic_bool *cancel, struct 
 {
     struct xb_run *run = work->run;
     struct progress progress = {work, xb_clock_mono_ns()};
+    XB_CLEANUP(xb_policy_freep) struct xb_policy *policy = NULL;
     XB_CLEANUP(xb_filter_freep) struct xb_filter *filter = NULL;
     XB_CLEANUP(xb_tarball_writer_freep) struct xb_tarball_writer *writer = NULL;
-    int r = xb_filter_new(xb_json_get(work->object, "spec"), &filter, err);
-    if (r < 0 || (r = xb_tarball_writer_new(run->tarball, &writer, err)) < 0) {
+    int r = xb_load_policy(work->coordinator, work->object, &policy, err);
+    if (r < 0 || (r = make_filter(work, policy, &filter, err)) < 0 ||
+        (r = xb_tarball_writer_new(run->tarball, &writer, err)) < 0) {
         return r;
     }
     const struct xb_collect_options options = {.client = work->coordinator->client,
                                                .backup = work->object,
                                                .filter = filter,
-                                               .all_versions =
-                                                   work->coordinator->options->all_versions,
+                                               .policy = policy,
                                                .writer = writer,
                                                .log = run->log,
                                                .cancel = cancel,
@@ -285,6 +320,19 @@ static bool node_has_agent(const struct xb_step_work *work, const char *node)
         }
     }
     return false;
+}
+
+/* Texts, as Velero writes them. */
+static void put_uploader_settings(struct xb_step_work *work, xb_json *spec)
+{
+    int64_t files = xb_json_int(work->object, "spec.uploaderConfig.parallelFilesUpload", 0);
+    char count[24];
+    if (files > 0) {
+        xb_json *settings = json_object_new_object();
+        snprintf(count, sizeof count, "%lld", (long long)files);
+        xb_json_put_text(settings, "ParallelFilesUpload", count);
+        json_object_object_add(spec, "uploaderSettings", settings);
+    }
 }
 
 static xb_json *make_order(struct xb_step_work *work, const struct xb_collected_volume *volume,
@@ -321,6 +369,7 @@ static xb_json *make_order(struct xb_step_work *work, const struct xb_collected_
     xb_json_put_text(spec, "repoIdentifier", "");
     xb_json_put_text(spec, "uploaderType", "kopia");
     json_object_object_add(spec, "tags", tags);
+    put_uploader_settings(work, spec);
     xb_json_put_text(order, "apiVersion", "velero.io/v1");
     xb_json_put_text(order, "kind", "PodVolumeBackup");
     json_object_object_add(order, "metadata", metadata);
@@ -425,7 +474,7 @@ static int do_work(struct xb_step_work *work, const atomic_bool *cancel, struct 
     xb_record_log_line(run->log, XB_RECORD_INFO, NULL, "%llu items collected, %zu volumes ordered",
                        (unsigned long long)run->items, json_object_array_length(run->orders));
     run->made_ns = xb_clock_wall_ns();
-    run->deadline_ns = run->made_ns + volumes_timeout(work);
+    run->timeout_ns = volumes_timeout(work);
     run->worked = true;
     return 0;
 }
@@ -434,7 +483,7 @@ int xb_act_backup(void *context, const atomic_bool *cancel, struct xb_error *err
 {
     struct xb_step_work *work = context;
     int r = 0;
-    if (work->step == XB_STEP_QUEUE) {
+    if (work->step == XB_STEP_QUEUE || work->step == XB_STEP_MOVE) {
         return patch_phase(work, "Queued", work->position, err);
     }
     if (work->step == XB_STEP_READY) {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/act/backup_publish.h"
+#include "coordinator/act/orders.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "coordinator/collect/volume_info.h"
 #include "coordinator/record/upload.h"
 #include "shared/base/log.h"
 
@@ -15,22 +17,9 @@ static const char *text(const struct xb_step_work *work, const char *path)
 
 /* ---- merging ---- */
 
-static xb_json *find_order(const struct xb_step_work *work,
-                           const struct xb_collected_volume *volume)
+static void note_volume(void *context, const struct xb_collected_volume *volume, xb_json *order)
 {
-    for (size_t i = 0; i < json_object_array_length(work->extra); i++) {
-        xb_json *order = json_object_array_get_idx(work->extra, i);
-        if (strcmp(xb_json_str(order, "spec.pod.uid", ""), volume->pod_uid) == 0 &&
-            strcmp(xb_json_str(order, "spec.volume", ""), volume->volume) == 0) {
-            return order;
-        }
-    }
-    return NULL;
-}
-
-static void note_volume(struct xb_step_work *work, const struct xb_collected_volume *volume,
-                        xb_json *order)
-{
+    struct xb_step_work *work = context;
     const char *phase = order ? xb_json_str(order, "status.phase", "New") : "deleted";
     if (strcmp(phase, "Completed") == 0) {
         xb_record_log_line(work->run->log, XB_RECORD_INFO, volume->pod_namespace,
@@ -41,74 +30,12 @@ static void note_volume(struct xb_step_work *work, const struct xb_collected_vol
     }
     xb_record_log_line(work->run->log, XB_RECORD_ERROR, volume->pod_namespace,
                        "volume %s of pod %s: pod volume backup %s: %s%s", volume->volume,
-                       volume->pod, phase, work->timed_out && order ? "timed out; " : "",
+                       volume->pod, phase,
+                       xb_orders_was_late(work->run, xb_json_str(order, "metadata.name", ""))
+                           ? "timed out, because it made no progress; "
+                           : "",
                        order ? xb_json_str(order, "status.message", "no reason was given")
                              : "it was deleted before it had ended");
-}
-
-static xb_json *pvb_info(const struct xb_collected_volume *volume, xb_json *order)
-{
-    xb_json *info = json_object_new_object();
-    xb_json_put_text(info, "snapshotHandle", xb_json_str(order, "status.snapshotID", ""));
-    json_object_object_add(
-        info, "size", json_object_new_int64(xb_json_int(order, "status.progress.totalBytes", 0)));
-    json_object_object_add(info, "incrementalSize",
-                           json_object_new_int64(xb_json_int(order, "status.incrementalBytes", 0)));
-    xb_json_put_text(info, "uploaderType", "kopia");
-    xb_json_put_text(info, "volumeName", volume->volume);
-    xb_json_put_text(info, "podName", volume->pod);
-    xb_json_put_text(info, "podNamespace", volume->pod_namespace);
-    xb_json_put_text(info, "nodeName", volume->node);
-    xb_json_put_text(info, "Phase", xb_json_str(order, "status.phase", ""));
-    return info;
-}
-
-static xb_json *volume_info(const struct xb_collected_volume *volume, xb_json *order)
-{
-    xb_json *info = json_object_new_object();
-    if (volume->claim) {
-        xb_json_put_text(info, "pvcName", volume->claim);
-        xb_json_put_text(info, "pvcNamespace", volume->pod_namespace);
-        xb_json_put_text(info, "pvName",
-                         volume->persistent_volume ? volume->persistent_volume : "");
-    }
-    xb_json_put_text(info, "backupMethod", "PodVolumeBackup");
-    json_object_object_add(info, "snapshotDataMoved", json_object_new_boolean(false));
-    json_object_object_add(info, "skipped", json_object_new_boolean(volume->skipped != NULL));
-    if (volume->skipped) {
-        xb_json_put_text(info, "skippedReason", volume->skipped);
-        return info;
-    }
-    if (order) {
-        bool good = strcmp(xb_json_str(order, "status.phase", ""), "Completed") == 0;
-        xb_json_put_text(info, "result", good ? "succeeded" : "failed");
-        const char *start = xb_json_str(order, "status.startTimestamp", "");
-        const char *end = xb_json_str(order, "status.completionTimestamp", "");
-        if (start[0]) {
-            xb_json_put_text(info, "startTimestamp", start);
-        }
-        if (end[0]) {
-            xb_json_put_text(info, "completionTimestamp", end);
-        }
-        json_object_object_add(info, "pvbInfo", pvb_info(volume, order));
-    } else {
-        xb_json_put_text(info, "result", "failed");
-    }
-    return info;
-}
-
-static xb_json *merge_volumes(struct xb_step_work *work)
-{
-    xb_json *infos = json_object_new_array();
-    for (size_t i = 0; i < work->run->collected.volume_count; i++) {
-        const struct xb_collected_volume *volume = &work->run->collected.volumes[i];
-        xb_json *order = volume->skipped ? NULL : find_order(work, volume);
-        if (!volume->skipped) {
-            note_volume(work, volume, order);
-        }
-        json_object_array_add(infos, volume_info(volume, order));
-    }
-    return infos;
 }
 
 /* Orders that were still open when their time was over must not go on. */
@@ -137,7 +64,7 @@ static int put_json(struct xb_step_work *work, struct xb_store *store, const cha
 {
     char key[XB_VELERO_KEY_BYTES];
     int r = xb_velero_backup_key(text(work, "metadata.name"), suffix, key, err);
-    if (r == 0) {
+    if (r == 0 && (r = xb_check_leading(work->coordinator, err)) == 0) {
         r = xb_upload_json_gz(store, key, json, err);
     }
     if (json) {
@@ -151,7 +78,10 @@ static int put_file(struct xb_step_work *work, struct xb_store *store, const cha
 {
     char key[XB_VELERO_KEY_BYTES];
     int r = xb_velero_backup_key(text(work, "metadata.name"), suffix, key, err);
-    return r < 0 ? r : xb_upload_file(store, key, path, strcmp(suffix, ".tar.gz") != 0, err);
+    if (r < 0 || (r = xb_check_leading(work->coordinator, err)) < 0) {
+        return r;
+    }
+    return xb_upload_file(store, key, path, strcmp(suffix, ".tar.gz") != 0, err);
 }
 
 static int put_files(struct xb_step_work *work, struct xb_store *store, xb_json *infos,
@@ -174,6 +104,7 @@ static int put_files(struct xb_step_work *work, struct xb_store *store, xb_json 
         (r = xb_record_log_finish(run->log, err)) < 0) {
         return r;
     }
+    xb_metrics_tarball(work->coordinator, work->object, run->tarball);
     return put_file(work, store, "-logs.gz", xb_record_log_path(run->log), err);
 }
 
@@ -267,6 +198,38 @@ static int look_for_marker(struct xb_step_work *work, struct xb_store *store, xb
     return 1;
 }
 
+static int remove_item(void *context, const struct xb_store_item *item, struct xb_error *err)
+{
+    return xb_store_delete(context, item->name, err);
+}
+
+/* A backup whose object was deleted while it ran leaves nothing in the store: its record would come
+ * back as an object that nobody wants. */
+static int check_wanted(struct xb_step_work *work, struct xb_store *store, struct xb_error *err)
+{
+    const struct xb_kube_ref ref = {.resource = &xb_velero_backups,
+                                    .namespace = text(work, "metadata.namespace"),
+                                    .name = text(work, "metadata.name")};
+    XB_CLEANUP(xb_json_putp) xb_json *now = NULL;
+    struct xb_error why = XB_ERROR_INIT;
+    char prefix[XB_VELERO_NAME_BYTES + 16];
+    int r = xb_kube_get(work->coordinator->client, &ref, &now, &why);
+    if (r < 0 && why.kind != XB_ERR_NOT_FOUND) {
+        *err = why;
+        return r;
+    }
+    if (r == 0 && strcmp(xb_json_str(now, "metadata.uid", ""), text(work, "metadata.uid")) == 0 &&
+        !xb_json_get(now, "metadata.deletionTimestamp")) {
+        return 0;
+    }
+    snprintf(prefix, sizeof prefix, "backups/%s/", text(work, "metadata.name"));
+    if ((r = xb_check_leading(work->coordinator, err)) < 0 ||
+        (r = xb_store_list(store, prefix, remove_item, store, err)) < 0) {
+        return r;
+    }
+    return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "the backup was deleted while it ran");
+}
+
 static int publish(struct xb_step_work *work, struct xb_store *store, struct xb_error *err)
 {
     xb_json *status = NULL;
@@ -275,10 +238,16 @@ static int publish(struct xb_step_work *work, struct xb_store *store, struct xb_
         return r;
     }
     if (r == 0) {
-        XB_CLEANUP(xb_json_putp) xb_json *infos = merge_volumes(work);
+        XB_CLEANUP(xb_json_putp) xb_json *infos = NULL;
+        const struct xb_volume_infos what = {.collected = &work->run->collected,
+                                             .orders = work->extra,
+                                             .ended = note_volume,
+                                             .context = work};
         cancel_open(work);
-        r = xb_check_leading(work->coordinator, err);
-        if (r < 0 || (r = put_files(work, store, infos, err)) < 0) {
+        if ((r = xb_volume_infos(&what, &infos, err)) < 0 ||
+            (r = check_wanted(work, store, err)) < 0 ||
+            (r = put_files(work, store, infos, err)) < 0 ||
+            (r = check_wanted(work, store, err)) < 0) {
             return r;
         }
         status = final_status(work);

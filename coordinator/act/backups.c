@@ -4,56 +4,42 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/act/internal.h"
+#include "coordinator/act/orders.h"
+#include "coordinator/plan/queue.h"
 #include "shared/base/clock.h"
 #include "shared/codec/text.h"
 
-enum { ORDER_LOST_S = 60 };
+/* ---- the queue ---- */
 
-struct queue_view {
-    const char *key;
-    int64_t own_position;
-    struct xb_step_facts *facts;
-};
+static struct xb_queue_entry entry_of(const char *key, xb_json *backup)
+{
+    return (struct xb_queue_entry){.key = key,
+                                   .spec = xb_json_get(backup, "spec"),
+                                   .position = xb_json_int(backup, "status.queuePosition", 0),
+                                   .created =
+                                       xb_json_str(backup, "metadata.creationTimestamp", "")};
+}
 
 static bool look_at_queue(void *context, const char *key, xb_json *backup)
 {
-    struct queue_view *view = context;
-    const char *phase = xb_json_str(backup, "status.phase", "");
-    int64_t position = xb_json_int(backup, "status.queuePosition", 0);
-    if (strcmp(key, view->key) == 0) {
-        return true;
-    }
-    view->facts->running += xb_plan_backup_runs(phase);
-    if (strcmp(phase, "Queued") == 0) {
-        view->facts->last_position =
-            position > view->facts->last_position ? position : view->facts->last_position;
-        view->facts->ahead += position < view->own_position ||
-                              (position == view->own_position && strcmp(key, view->key) < 0);
+    struct xb_queue *queue = context;
+    if (strcmp(key, queue->own.key) != 0) {
+        const struct xb_queue_entry entry = entry_of(key, backup);
+        xb_queue_add(queue, xb_json_str(backup, "status.phase", ""), &entry);
     }
     return true;
 }
 
-/* Orders of the run that have not ended. One that is nowhere to be seen long after it was made has
- * been deleted by somebody: it will not end any more. */
-static size_t count_open(const struct xb_coordinator *coordinator, const struct xb_run *run,
-                         struct xb_kube_informer *informer, int64_t now_ns)
+static void add_queue(const struct xb_coordinator *coordinator, const char *key, xb_json *backup,
+                      struct xb_step_facts *facts)
 {
-    size_t open = 0;
-    size_t count = run->orders ? json_object_array_length(run->orders) : 0;
-    for (size_t i = 0; i < count; i++) {
-        char key[2 * XB_VELERO_NAME_BYTES];
-        snprintf(key, sizeof key, "%s/%s", coordinator->options->namespace,
-                 json_object_get_string(json_object_array_get_idx(run->orders, i)));
-        xb_json *order = xb_kube_informer_get(informer, key);
-        if (order) {
-            open += !xb_velero_data_phase_final(xb_json_str(order, "status.phase", ""));
-        } else {
-            open += now_ns - run->made_ns < ORDER_LOST_S * XB_NS_PER_S;
-        }
-    }
-    return open;
+    struct xb_queue queue = {.own = entry_of(key, backup)};
+    facts->running_max = coordinator->options->backups_max;
+    xb_kube_informer_each(coordinator->watched[XB_WATCH_BACKUPS], look_at_queue, &queue);
+    xb_queue_facts(&queue, facts);
 }
+
+/* ---- orders ---- */
 
 static bool add_order(void *context, const char *key, xb_json *order)
 {
@@ -98,11 +84,10 @@ static struct xb_step_work *make_work(struct xb_coordinator *coordinator, xb_jso
     return work;
 }
 
-static enum xb_plan wait_or_act(struct xb_step_work *work, const struct xb_step_result *step,
-                                int (*run)(void *, const atomic_bool *, struct xb_error *),
-                                struct xb_action *ret)
+static enum xb_plan act_on(struct xb_step_work *work,
+                           int (*run)(void *, const atomic_bool *, struct xb_error *),
+                           struct xb_action *ret)
 {
-    (void)step;
     if (!work) {
         return XB_PLAN_NONE;
     }
@@ -111,13 +96,16 @@ static enum xb_plan wait_or_act(struct xb_step_work *work, const struct xb_step_
     return XB_PLAN_ACT;
 }
 
-static enum xb_plan look_again(const struct xb_step_result *step, int64_t now_ns,
-                               struct xb_action *ret)
+static enum xb_plan plan_cancel(struct xb_step_work *work, struct xb_kube_informer *informer,
+                                const struct xb_kube_resource *resource, struct xb_action *ret)
 {
-    /* An order that was deleted gives no sign of life: look for it from time to time. */
-    int64_t soon_ns = now_ns + ORDER_LOST_S * XB_NS_PER_S;
-    ret->at_ns = step->at_ns < soon_ns ? step->at_ns : soon_ns;
-    return XB_PLAN_AT;
+    if (!work) {
+        return XB_PLAN_NONE;
+    }
+    json_object_put(work->extra);
+    work->extra = xb_orders_late(work->run, informer, work->coordinator->options->namespace);
+    work->orders = resource;
+    return act_on(work, xb_orders_cancel, ret);
 }
 
 static bool is_old(const struct xb_run *run, xb_json *object)
@@ -144,29 +132,36 @@ enum xb_plan xb_plan_backups(void *context, const char *key, int64_t now_ns, str
     if (!run || is_old(run, backup)) {
         return XB_PLAN_NONE;
     }
+    struct xb_kube_informer *pvbs = coordinator->watched[XB_WATCH_PVBS];
+    const struct xb_orders_view orders =
+        xb_orders_look(run, pvbs, coordinator->options->namespace, now_ns);
     struct xb_step_facts facts = {.phase = phase,
                                   .worked = run->worked,
-                                  .now_ns = now_ns,
-                                  .deadline_ns = run->deadline_ns,
-                                  .running_max = coordinator->options->backups_max};
-    struct queue_view view = {key, xb_json_int(backup, "status.queuePosition", 0), &facts};
-    xb_kube_informer_each(coordinator->watched[XB_WATCH_BACKUPS], look_at_queue, &view);
-    facts.volumes_open = count_open(coordinator, run, coordinator->watched[XB_WATCH_PVBS], now_ns);
+                                  .volumes_open = orders.open,
+                                  .volumes_late = orders.late,
+                                  .look_ns = orders.look_ns};
+    if (!run->worked) {
+        add_queue(coordinator, key, backup, &facts);
+    }
     const struct xb_step_result step = xb_plan_backup(&facts);
     if (step.step == XB_STEP_NONE) {
         return XB_PLAN_NONE;
     }
     if (step.step == XB_STEP_WAIT) {
-        return look_again(&step, now_ns, ret);
+        ret->at_ns = step.at_ns;
+        return XB_PLAN_AT;
     }
     struct xb_step_work *work = make_work(coordinator, backup, run, &step);
+    if (step.step == XB_STEP_CANCEL) {
+        return plan_cancel(work, pvbs, &xb_velero_pvbs, ret);
+    }
     if (work && step.step == XB_STEP_PUBLISH) {
-        work->timed_out = facts.volumes_open > 0;
+        work->timed_out = orders.given_up > 0;
         xb_kube_informer_each(coordinator->watched[XB_WATCH_PVBS], add_order, work);
     } else if (work && step.step == XB_STEP_WORK) {
         xb_kube_informer_each(coordinator->watched[XB_WATCH_NODES], add_lease, work);
     }
-    return wait_or_act(work, &step, xb_act_backup, ret);
+    return act_on(work, xb_act_backup, ret);
 }
 
 enum xb_plan xb_plan_restores(void *context, const char *key, int64_t now_ns, struct xb_action *ret)
@@ -181,27 +176,34 @@ enum xb_plan xb_plan_restores(void *context, const char *key, int64_t now_ns, st
     if (!run || is_old(run, restore)) {
         return XB_PLAN_NONE;
     }
+    struct xb_kube_informer *pvrs = coordinator->watched[XB_WATCH_PVRS];
+    const struct xb_orders_view orders =
+        xb_orders_look(run, pvrs, coordinator->options->namespace, now_ns);
     const struct xb_step_facts facts = {
         .phase = xb_json_str(restore, "status.phase", ""),
         .deleting = xb_json_get(restore, "metadata.deletionTimestamp") != NULL,
         .worked = run->worked,
-        .volumes_open = count_open(coordinator, run, coordinator->watched[XB_WATCH_PVRS], now_ns),
-        .now_ns = now_ns,
-        .deadline_ns = run->deadline_ns};
+        .volumes_open = orders.open,
+        .volumes_late = orders.late,
+        .look_ns = orders.look_ns};
     const struct xb_step_result step = xb_plan_restore(&facts);
     if (step.step == XB_STEP_NONE) {
         xb_run_drop(&coordinator->restore_runs, key);
         return XB_PLAN_NONE;
     }
     if (step.step == XB_STEP_WAIT) {
-        return look_again(&step, now_ns, ret);
+        ret->at_ns = step.at_ns;
+        return XB_PLAN_AT;
     }
     struct xb_step_work *work = make_work(coordinator, restore, run, &step);
+    if (step.step == XB_STEP_CANCEL) {
+        return plan_cancel(work, pvrs, &xb_velero_pvrs, ret);
+    }
     if (work && step.step == XB_STEP_PUBLISH) {
-        work->timed_out = facts.volumes_open > 0;
+        work->timed_out = orders.given_up > 0;
         xb_kube_informer_each(coordinator->watched[XB_WATCH_PVRS], add_order, work);
     }
-    return wait_or_act(work, &step, xb_act_restore, ret);
+    return act_on(work, xb_act_restore, ret);
 }
 
 /* The answer comes back through the watch; only what this process knows changes here. */
@@ -213,9 +215,12 @@ void xb_step_done(void *context, const char *key, void *work, const struct xb_er
     if (err && step->step == XB_STEP_WORK) {
         xb_run_reset(step->run); /* done again from the start */
     }
+    if (!err && step->step == XB_STEP_CANCEL) {
+        xb_orders_cancelled(step->run);
+    }
     /* Every other step has changed the object: what the cache shows until then is old. */
     snprintf(step->run->acted_on, sizeof step->run->acted_on, "%.63s",
-             err || step->step == XB_STEP_WORK
+             err || step->step == XB_STEP_WORK || step->step == XB_STEP_CANCEL
                  ? ""
                  : xb_json_str(step->object, "metadata.resourceVersion", ""));
 }

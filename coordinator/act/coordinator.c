@@ -16,7 +16,7 @@
 #include "shared/codec/text.h"
 #include "shared/kube/config.h"
 
-enum { WORKERS = 6, QUEUE_MAX = 256, TICK_MS = 15 * 1000 };
+enum { WORKERS = 6, QUEUE_MAX = 256, TICK_MS = 15 * 1000, CONNECTIONS_MAX = 16 };
 
 static void on_tick(void *context)
 {
@@ -36,7 +36,14 @@ static void on_started(void *context)
 static void on_lost(void *context)
 {
     struct xb_coordinator *coordinator = context;
+    struct xb_run *const lists[] = {coordinator->backup_runs, coordinator->restore_runs,
+                                    coordinator->location_runs, coordinator->schedule_runs};
     xb_log_warning("not leading any more: what is under way is given up");
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        for (struct xb_run *run = lists[i]; run; run = run->next) {
+            run->stale = true;
+        }
+    }
     xb_watched_pause(coordinator, true);
 }
 
@@ -122,7 +129,10 @@ static int find_self(struct xb_coordinator *coordinator, struct xb_error *err)
 static int start(struct xb_coordinator *coordinator, struct xb_error *err)
 {
     struct xb_kube_config *config = NULL;
-    const struct xb_kube_client_options client = {.connections_max = 16};
+    const struct xb_kube_client_options client = {.connections_max = CONNECTIONS_MAX,
+                                                  .requests_per_s =
+                                                      coordinator->options->client_qps,
+                                                  .burst = coordinator->options->client_burst};
     if (mkdir(coordinator->options->scratch, 0700) < 0 && errno != EEXIST) {
         return xb_error_errno(err, errno, "scratch folder %s", coordinator->options->scratch);
     }
@@ -136,7 +146,9 @@ static int start(struct xb_coordinator *coordinator, struct xb_error *err)
     if (r < 0 || (r = find_self(coordinator, err)) < 0 ||
         (r = xb_downloads_start(coordinator, err)) < 0 ||
         (r = xb_loop_new(&coordinator->loop, err)) < 0 ||
-        (r = xb_workers_new(WORKERS, QUEUE_MAX, &coordinator->workers, err)) < 0 ||
+        (r = xb_workers_new(WORKERS + coordinator->options->backups_max, QUEUE_MAX,
+                            &coordinator->workers, err)) < 0 ||
+        (r = xb_metrics_prepare(coordinator, err)) < 0 ||
         (r = xb_watched_start(coordinator, err)) < 0 || (r = make_lease(coordinator, err)) < 0 ||
         (r = xb_timer_new(coordinator->loop, on_tick, coordinator, &coordinator->timer, err)) < 0) {
         return r;
@@ -161,11 +173,13 @@ static void stop(struct xb_coordinator *c)
     free_runs(&c->backup_runs);
     free_runs(&c->restore_runs);
     free_runs(&c->location_runs);
+    free_runs(&c->schedule_runs);
     xb_kube_lease_free(c->lease);
     xb_timer_free(c->timer);
     xb_workers_free(c->workers);
     xb_loop_free(c->loop);
     xb_downloads_stop(c);
+    xb_metrics_end(c);
     xb_kube_client_free(c->client);
     free(c->own_image);
     free(c->own_node);

@@ -27,10 +27,13 @@ struct xb_coordinator_options {
     const char *helper_image; /* NULL: the coordinator's own image */
     const char *default_location;
     int64_t volumes_timeout_ns, validation_ns, default_ttl_ns;
+    int64_t terminating_ns; /* how long a restore waits for what is being deleted */
     uint16_t downloads_port, metrics_port;
     unsigned backups_max;
-    bool all_versions;      /* feature EnableAPIGroupVersions */
-    bool default_fs_backup; /* volumes are backed up unless a Backup says otherwise */
+    double client_qps; /* requests to the API server per second, after a burst; 0: no limit */
+    unsigned client_burst;
+    bool schedule_skip_immediately; /* of schedules that say nothing */
+    bool default_fs_backup;         /* volumes are backed up unless a Backup says otherwise */
 };
 
 int xb_coordinator_run(const struct xb_coordinator_options *options,

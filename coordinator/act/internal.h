@@ -12,15 +12,17 @@
 #include <stdatomic.h>
 
 #include "coordinator/act/coordinator.h"
+#include "coordinator/act/observe.h"
 #include "coordinator/collect/collect.h"
 #include "coordinator/plan/plan.h"
+#include "coordinator/schedule/cron.h"
 #include "coordinator/serve/certificate.h"
-#include "coordinator/serve/metrics.h"
 #include "coordinator/serve/server.h"
 #include "shared/kube/informer.h"
 #include "shared/kube/lease.h"
 #include "shared/runtime/control.h"
 #include "shared/runtime/loop.h"
+#include "shared/serve/metrics.h"
 #include "shared/velero/location.h"
 #include "shared/velero/velero.h"
 
@@ -28,7 +30,8 @@ enum {
     XB_RUNS_MAX = 10000,
     XB_PATH_BYTES = 1024,
     XB_NODE_REPORT_S = 60,
-    XB_COORDINATOR_ACTIONS_MAX = 2
+    XB_COORDINATOR_ACTIONS_MAX = 2,
+    XB_PROBLEM_BYTES = 800
 };
 
 /* What is watched. The table in watched.c says how. */
@@ -38,6 +41,7 @@ enum xb_watched {
     XB_WATCH_PVBS,
     XB_WATCH_PVRS,
     XB_WATCH_BACKUPS,
+    XB_WATCH_SCHEDULES,
     XB_WATCH_RESTORES,
     XB_WATCH_DOWNLOADS,
     XB_WATCH_STATUS_REQUESTS,
@@ -56,6 +60,7 @@ struct xb_run {
     char key[2 * XB_VELERO_NAME_BYTES];
     char uid[64];
     bool worked;
+    bool stale;        /* another coordinator may have gone on meanwhile: begin again */
     char acted_on[64]; /* resourceVersion that a step was done on: the next one is on its way;
                           locations: what was judged */
     char folder[XB_PATH_BYTES], tarball[XB_PATH_BYTES];
@@ -65,8 +70,14 @@ struct xb_run {
     xb_json *orders;               /* array of PVB or PVR names */
     xb_json *volumes;              /* restores: array of volume infos */
     uint64_t items, items_total;
-    uint64_t generation;          /* locations: of the nodes' reports that were judged */
-    int64_t made_ns, deadline_ns; /* wall: when the orders were made, when they must have ended */
+    struct xb_cron *cron; /* schedules: what cron_text says; NULL: nothing */
+    char *cron_text;
+    char cron_problem[XB_PROBLEM_BYTES];
+    uint64_t generation;        /* locations: of the nodes' reports that were judged */
+    int64_t made_ns;            /* wall: when the orders were made */
+    int64_t timeout_ns;         /* of each order: without any progress */
+    struct xb_order_seen *seen; /* see orders.h */
+    size_t seen_count;
 };
 
 struct xb_coordinator {
@@ -82,12 +93,16 @@ struct xb_coordinator {
     struct xb_watch watches[XB_WATCHED_COUNT];
     struct xb_kube_informer *watched[XB_WATCHED_COUNT];
     struct xb_control *controls[XB_WATCHED_COUNT]; /* NULL where a kind has none */
-    struct xb_run *backup_runs, *restore_runs, *location_runs;
+    struct xb_run *backup_runs, *restore_runs, *location_runs, *schedule_runs;
     uint64_t stores_generation; /* grows when some node reports another view of the stores */
     xb_json *nodes_seen;        /* node: last report's text */
     /* Downloads; made once at the start, read-only afterwards. */
     struct xb_server *server;
     struct xb_metrics_server *metrics; /* NULL: its port was taken */
+    struct xb_meters *meters;
+    struct xb_kube_events *events;
+    struct xb_observer *observer;
+    atomic_uint synced; /* of the XB_WATCHED_COUNT informers */
     struct xb_secret *link_key;
     struct xb_certificate *ca;
 };
@@ -114,8 +129,9 @@ struct xb_step_work {
     struct xb_run *run; /* NULL where there is none */
     enum xb_step step;
     int64_t position;
-    xb_json *object; /* the backup, restore, location, request */
-    xb_json *extra;  /* array: nodes' leases, PVBs, PVRs */
+    xb_json *object;                       /* the backup, restore, location, request */
+    xb_json *extra;                        /* array: nodes' leases, PVBs, PVRs */
+    const struct xb_kube_resource *orders; /* with XB_STEP_CANCEL: what `extra` has */
     uint64_t generation;
     bool timed_out;
 };
@@ -146,6 +162,11 @@ int xb_get_location(struct xb_coordinator *coordinator, const char *name, xb_jso
 int xb_open_location(struct xb_coordinator *coordinator, const char *name, bool read_only,
                      struct xb_store **ret, char identity[XB_STORE_IDENTITY_BYTES],
                      struct xb_error *err) XB_MUST_CHECK;
+
+/* The resource policies that a backup names; NULL if it names none. What is wrong with them is
+ * worded for status.validationErrors. */
+int xb_load_policy(struct xb_coordinator *coordinator, xb_json *backup, struct xb_policy **ret,
+                   struct xb_error *err) XB_MUST_CHECK;
 
 /* Makes the namespace's repository at a location, its Secret and its BackupRepository, if they are
  * not there. */
@@ -183,6 +204,8 @@ enum xb_plan xb_plan_backups(void *coordinator, const char *key, int64_t now_ns,
                              struct xb_action *ret);
 enum xb_plan xb_plan_restores(void *coordinator, const char *key, int64_t now_ns,
                               struct xb_action *ret);
+enum xb_plan xb_plan_schedules(void *coordinator, const char *key, int64_t now_ns,
+                               struct xb_action *ret);
 enum xb_plan xb_plan_locations(void *coordinator, const char *key, int64_t now_ns,
                                struct xb_action *ret);
 enum xb_plan xb_plan_downloads(void *coordinator, const char *key, int64_t now_ns,
@@ -197,5 +220,10 @@ void xb_step_done(void *coordinator, const char *key, void *work, const struct x
 int xb_downloads_start(struct xb_coordinator *coordinator, struct xb_error *err) XB_MUST_CHECK;
 void xb_downloads_stop(struct xb_coordinator *coordinator);
 
-/* Serves metrics once everything else is made; works without. */
+/* Meters, Events and who looks at changes; before anything is watched. */
+int xb_metrics_prepare(struct xb_coordinator *coordinator, struct xb_error *err) XB_MUST_CHECK;
+/* Serves metrics and health once everything else is made; works without. */
 void xb_metrics_begin(struct xb_coordinator *coordinator);
+void xb_metrics_end(struct xb_coordinator *coordinator);
+/* How large a backup's tarball became. */
+void xb_metrics_tarball(struct xb_coordinator *coordinator, xb_json *backup, const char *path);

@@ -124,7 +124,11 @@ static int make_repository(const struct xb_repository_place *place,
 static int put_object(struct xb_coordinator *coordinator, const struct xb_repository_place *place,
                       const char *problem, struct xb_error *err)
 {
-    char name[2 * XB_VELERO_NAME_BYTES];
+    char name[2 * XB_VELERO_NAME_BYTES], label[XB_VELERO_LABEL_BYTES];
+    int r = xb_velero_label(place->location, label, err);
+    if (r < 0) {
+        return r;
+    }
     snprintf(name, sizeof name, "%s-%s-kopia", place->namespace, place->location);
     XB_CLEANUP(xb_json_putp) xb_json *object = json_object_new_object();
     xb_json *metadata = json_object_new_object();
@@ -132,7 +136,7 @@ static int put_object(struct xb_coordinator *coordinator, const struct xb_reposi
     xb_json *spec = json_object_new_object();
     xb_json *status = json_object_new_object();
     xb_json_put_text(labels, "velero.io/volume-namespace", place->namespace);
-    xb_json_put_text(labels, "velero.io/storage-location", place->location);
+    xb_json_put_text(labels, "velero.io/storage-location", label);
     xb_json_put_text(labels, "velero.io/repository-type", "kopia");
     xb_json_put_text(metadata, "name", name);
     json_object_object_add(metadata, "labels", labels);
@@ -153,7 +157,7 @@ static int put_object(struct xb_coordinator *coordinator, const struct xb_reposi
                               .name = name};
     XB_CLEANUP(xb_json_putp) xb_json *patch = json_object_new_object();
     json_object_object_add(patch, "status", json_object_get(status));
-    int r = xb_kube_merge_patch(coordinator->client, &ref, patch, NULL, err);
+    r = xb_kube_merge_patch(coordinator->client, &ref, patch, NULL, err);
     if (r < 0 && err->kind == XB_ERR_NOT_FOUND) {
         ref.name = NULL;
         r = xb_kube_create(coordinator->client, &ref, object, NULL, err);

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "coordinator/act/restore_internal.h"
-#include "coordinator/collect/kinds.h"
 #include "coordinator/record/upload.h"
 #include "coordinator/restore/order.h"
 #include "coordinator/restore/versions.h"
@@ -175,7 +174,17 @@ static int load_record(struct restoring *restoring, struct xb_store *store, stru
 
 static bool wanted_kind(const struct restoring *restoring, const struct xb_kube_api *api)
 {
-    const struct xb_filter_kind kind = xb_kind_of(api);
+    const char *space[16] = {NULL};
+    size_t count = api->short_names ? json_object_array_length(api->short_names) : 0;
+    for (size_t i = 0; i < count && i + 1 < 16; i++) {
+        space[i] = json_object_get_string(json_object_array_get_idx(api->short_names, i));
+    }
+    const struct xb_filter_kind kind = {.group = api->resource.group,
+                                        .plural = api->resource.plural,
+                                        .singular = api->singular,
+                                        .kind = api->resource.kind,
+                                        .short_names = space,
+                                        .namespaced = api->resource.namespaced};
     return xb_filter_takes_kind(restoring->filter, &kind);
 }
 
@@ -229,7 +238,6 @@ static int rediscover(struct restoring *restoring, struct xb_error *err)
     if (r == 0) {
         xb_kube_discovery_free(restoring->discovery);
         restoring->discovery = fresh;
-        r = xb_filter_resolve(restoring->filter, xb_kind_resolve, fresh, err);
     }
     return r;
 }
@@ -327,7 +335,7 @@ static int apply(struct restoring *restoring, struct xb_error *err)
         return r;
     }
     run->made_ns = xb_clock_wall_ns();
-    run->deadline_ns = run->made_ns + restoring->work->coordinator->options->volumes_timeout_ns;
+    run->timeout_ns = restoring->work->coordinator->options->volumes_timeout_ns;
     xb_record_log_line(run->log, XB_RECORD_INFO, NULL, "%llu items, %zu volumes ordered",
                        (unsigned long long)run->items, json_object_array_length(run->orders));
     run->worked = true;
@@ -347,7 +355,8 @@ int xb_restore_apply(struct xb_step_work *work, const atomic_bool *cancel, struc
                                   .run = work->run,
                                   .cancel = cancel,
                                   .namespaces = json_object_new_object(),
-                                  .made = json_object_new_object()};
+                                  .made = json_object_new_object(),
+                                  .left_out = json_object_new_object()};
     int r = apply(&restoring, err);
     xb_spool_free(restoring.spool);
     xb_filter_free(restoring.filter);
@@ -357,5 +366,6 @@ int xb_restore_apply(struct xb_step_work *work, const atomic_bool *cancel, struc
     put(restoring.infos);
     put(restoring.namespaces);
     put(restoring.made);
+    put(restoring.left_out);
     return r;
 }

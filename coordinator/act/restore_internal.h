@@ -19,6 +19,7 @@ struct restoring {
     xb_json *infos;      /* array of volume infos, may be empty */
     xb_json *namespaces; /* name: its object in the backup */
     xb_json *made;       /* name: true, for namespaces that are known to exist */
+    xb_json *left_out;   /* name: true, for volumes of the backup that are not made again */
     struct xb_filter *filter;
     struct xb_kube_discovery *discovery;
     struct xb_spool *spool;

@@ -7,8 +7,9 @@
 
 #include "coordinator/act/restore_internal.h"
 #include "coordinator/restore/order.h"
+#include "shared/base/clock.h"
 
-enum { ESTABLISHED_TRIES = 60, ESTABLISHED_PAUSE_MS = 250 };
+enum { ESTABLISHED_TRIES = 60, ESTABLISHED_PAUSE_MS = 250, TERMINATING_PAUSE_MS = 500 };
 
 static bool is(const struct xb_tarball_item *item, const char *resource)
 {
@@ -37,7 +38,66 @@ static int add_to_list(struct restoring *restoring, xb_json *object, const char 
     return xb_resource_list_add(&restoring->run->list, object, what, err);
 }
 
+static void pause_ms(long ms)
+{
+    const struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+    nanosleep(&pause, NULL);
+}
+
 /* ---- namespaces ---- */
+
+/* Nothing can be made in a namespace that goes: after the delete that often comes right before a
+ * restore, its end is waited for. *ret_gone: it is not there any more. */
+static int await_end(struct restoring *restoring, const char *name, bool *ret_gone,
+                     struct xb_error *err)
+{
+    const struct xb_kube_ref ref = {.resource = &xb_core_namespaces, .name = name};
+    const int64_t limit_ns = restoring->work->coordinator->options->terminating_ns;
+    int64_t began = xb_clock_mono_ns();
+    for (bool said = false;; said = true) {
+        XB_CLEANUP(xb_json_putp) xb_json *now = NULL;
+        int r = xb_kube_get(restoring->work->coordinator->client, &ref, &now, err);
+        *ret_gone = r < 0 && err->kind == XB_ERR_NOT_FOUND;
+        if (*ret_gone) {
+            *err = (struct xb_error)XB_ERROR_INIT;
+            return 0;
+        }
+        if (r < 0 || !xb_json_get(now, "metadata.deletionTimestamp")) {
+            return r;
+        }
+        if (atomic_load(restoring->cancel)) {
+            return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "the coordinator ends");
+        }
+        if (xb_clock_mono_ns() - began > limit_ns) {
+            return xb_error_set(err, XB_ERR_INVALID, -EBUSY,
+                                "it is being deleted and does not go away "
+                                "(--terminating-resource-timeout)");
+        }
+        if (!said) {
+            xb_record_log_line(restoring->run->log, XB_RECORD_INFO, name,
+                               "namespace %s is being deleted; its end is waited for", name);
+        }
+        pause_ms(TERMINATING_PAUSE_MS);
+    }
+}
+
+/* Returns 1 when it was made, 0 when it was there. */
+static int make_namespace(struct restoring *restoring, const char *name, xb_json *namespace,
+                          struct xb_error *err)
+{
+    const struct xb_kube_ref ref = {.resource = &xb_core_namespaces};
+    bool gone = true;
+    int r = 0;
+    while (gone) {
+        r = xb_kube_create(restoring->work->coordinator->client, &ref, namespace, NULL, err);
+        if (r == 0 || err->kind != XB_ERR_CONFLICT) {
+            break;
+        }
+        *err = (struct xb_error)XB_ERROR_INIT;
+        r = await_end(restoring, name, &gone, err);
+    }
+    return r < 0 ? xb_error_wrap(err, "namespace %s", name) : gone;
+}
 
 int xb_restore_ensure_namespace(struct restoring *restoring, const char *source,
                                 struct xb_error *err)
@@ -61,17 +121,11 @@ int xb_restore_ensure_namespace(struct restoring *restoring, const char *source,
     xb_json_put_text(namespace, "apiVersion", "v1");
     xb_json_put_text(namespace, "kind", "Namespace");
     json_object_object_add(namespace, "metadata", metadata);
-    const struct xb_kube_ref ref = {.resource = &xb_core_namespaces};
-    int r = xb_kube_create(restoring->work->coordinator->client, &ref, namespace, NULL, err);
-    if (r < 0 && err->kind != XB_ERR_CONFLICT) {
-        return xb_error_wrap(err, "namespace %s", target);
+    int r = make_namespace(restoring, target, namespace, err);
+    if (r < 0) {
+        return r;
     }
-    if (r == 0) {
-        r = add_to_list(restoring, namespace, "created", err);
-    } else {
-        *err = (struct xb_error)XB_ERROR_INIT;
-        r = 0;
-    }
+    r = r > 0 ? add_to_list(restoring, namespace, "created", err) : 0;
     json_object_object_add(restoring->made, target, json_object_new_boolean(true));
     return r;
 }
@@ -100,12 +154,11 @@ static void await_definition(struct restoring *restoring, const struct xb_kube_r
     for (int try = 0; try < ESTABLISHED_TRIES && !atomic_load(restoring->cancel); try++) {
         XB_CLEANUP(xb_json_putp) xb_json *now = NULL;
         struct xb_error err = XB_ERROR_INIT;
-        const struct timespec pause = {.tv_nsec = ESTABLISHED_PAUSE_MS * 1000000L};
         if (xb_kube_get(restoring->work->coordinator->client, ref, &now, &err) == 0 &&
             established(now)) {
             return;
         }
-        nanosleep(&pause, NULL);
+        pause_ms(ESTABLISHED_PAUSE_MS);
     }
     log_item(restoring, XB_RECORD_WARNING, item, "is not established; its objects may be refused");
 }
@@ -171,7 +224,8 @@ static int meet_existing(struct restoring *restoring, const struct xb_kube_ref *
 
 /* ---- one item ---- */
 
-/* Volumes and claims: whose data comes back through a pod gets a fresh volume. */
+/* Volumes and claims: whose data comes back through a pod gets a fresh volume, and so does a claim
+ * of which only an empty volume would come back, for which its class makes a new one. */
 static int prepare_volume(struct restoring *restoring, const struct xb_tarball_item *item,
                           xb_json *object, bool *ret_skip, struct xb_error *err)
 {
@@ -179,14 +233,21 @@ static int prepare_volume(struct restoring *restoring, const struct xb_tarball_i
     if (is(item, "persistentvolumes")) {
         bool data = xb_restore_pv_has_data(restoring, object);
         if (xb_restore_volume_way(object, data) == XB_RESTORE_PV_SKIP) {
+            json_object_object_add(restoring->left_out, item->name, json_object_new_boolean(true));
             *ret_skip = true;
             return 0;
         }
         return xb_restore_pv_keep(&restoring->context, object, err);
     }
-    if (is(item, "persistentvolumeclaims") && xb_restore_claim_has_data(restoring, object)) {
-        xb_restore_pvc_detach(object);
-        xb_restore_pvc_drop_source(object);
+    if (is(item, "persistentvolumeclaims")) {
+        const char *volume = xb_json_str(object, "spec.volumeName", "");
+        bool data = xb_restore_claim_has_data(restoring, object);
+        if (data || json_object_object_get(restoring->left_out, volume)) {
+            xb_restore_pvc_detach(object);
+        }
+        if (data) {
+            xb_restore_pvc_drop_source(object);
+        }
     }
     return 0;
 }

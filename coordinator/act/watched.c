@@ -50,12 +50,31 @@ static void on_change(void *context, const char *key, xb_json *object)
 {
     const struct xb_watch *watch = context;
     const struct row *row = &rows[watch->kind];
+    struct xb_coordinator *coordinator = watch->coordinator;
+    /* Before the first list is whole, the informer may not even be known here. */
+    const struct xb_kube_informer *informer = coordinator->watched[watch->kind];
+    xb_observe(coordinator->observer,
+               &(struct xb_sight){.resource = row->resource,
+                                  .key = key,
+                                  .object = object,
+                                  .first = !informer || !xb_kube_informer_synced(informer),
+                                  .leading = coordinator->lease &&
+                                             xb_kube_lease_held(coordinator->lease)});
+    if (row->plan && !object) {
+        xb_control_cancel(watch->coordinator->controls[watch->kind], key);
+    }
     if (row->plan) {
         xb_control_dirty(watch->coordinator->controls[watch->kind], key);
     }
     if (row->also) {
         row->also(watch->coordinator, key, object);
     }
+}
+
+static void on_synced(void *context)
+{
+    const struct xb_watch *watch = context;
+    atomic_fetch_add(&watch->coordinator->synced, 1);
 }
 
 /* ---- which objects, and what else ---- */
@@ -76,12 +95,23 @@ static bool is_open_or_leaving(xb_json *object)
     return is_open(object) || xb_json_get(object, "metadata.deletionTimestamp");
 }
 
-/* A backup that ends makes room for those in the queue: all open ones are looked at. */
+/* Whether a schedule may wait for it; one that is gone tells nothing. */
+static bool is_scheduled(xb_json *backup)
+{
+    xb_json *labels = backup ? xb_json_get(backup, "metadata.labels") : NULL;
+    return !backup ||
+           (labels && json_object_object_get_ex(labels, "velero.io/schedule-name", NULL));
+}
+
+/* A backup that ends makes room for those in the queue, and for the next one of its schedule. */
 static void backup_changed(struct xb_coordinator *coordinator, const char *key, xb_json *object)
 {
     (void)key;
     (void)object;
     xb_watched_mark_all(coordinator, XB_WATCH_BACKUPS);
+    if (is_scheduled(object)) {
+        xb_watched_mark_all(coordinator, XB_WATCH_SCHEDULES);
+    }
 }
 
 /* An order changed: whoever waits for it looks again when it has ended, or is gone. */
@@ -142,6 +172,10 @@ static const struct row rows[XB_WATCHED_COUNT] = {
                           .plan = xb_plan_backups,
                           .needs = is_open,
                           .also = backup_changed},
+    [XB_WATCH_SCHEDULES] = {.resource = &xb_velero_schedules,
+                            .name = "schedule",
+                            .plan = xb_plan_schedules,
+                            .needs = always},
     [XB_WATCH_RESTORES] = {.resource = &xb_velero_restores,
                            .name = "restore",
                            .plan = xb_plan_restores,
@@ -159,12 +193,15 @@ static const struct row rows[XB_WATCHED_COUNT] = {
 static int make_control(struct xb_coordinator *coordinator, enum xb_watched kind,
                         struct xb_error *err)
 {
-    const struct xb_control_options options = {.name = rows[kind].name,
-                                               .loop = coordinator->loop,
-                                               .workers = coordinator->workers,
-                                               .plan = rows[kind].plan,
-                                               .context = coordinator,
-                                               .actions_max = XB_COORDINATOR_ACTIONS_MAX};
+    struct xb_control_options options = {.name = rows[kind].name,
+                                         .loop = coordinator->loop,
+                                         .workers = coordinator->workers,
+                                         .plan = rows[kind].plan,
+                                         .context = coordinator,
+                                         .actions_max = XB_COORDINATOR_ACTIONS_MAX};
+    if (kind == XB_WATCH_BACKUPS) { /* those that run leave room for the queue */
+        options.actions_max += coordinator->options->backups_max;
+    }
     int r = xb_control_new(&options, &coordinator->controls[kind], err);
     if (r == 0) {
         xb_control_pause(coordinator->controls[kind], true);
@@ -183,6 +220,7 @@ static int make_informer(struct xb_coordinator *coordinator, enum xb_watched kin
                                                      .label_selector = rows[kind].selector,
                                                      .trim = xb_kube_trim_managed_fields,
                                                      .on_change = on_change,
+                                                     .on_synced = on_synced,
                                                      .context = &coordinator->watches[kind]};
     return xb_kube_informer_new(&options, &coordinator->watched[kind], err);
 }

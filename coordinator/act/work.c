@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "coordinator/act/internal.h"
+#include "coordinator/act/orders.h"
 
 struct xb_step_work *xb_step_work_new(struct xb_coordinator *coordinator, xb_json *object)
 {
@@ -107,8 +107,10 @@ struct xb_run *xb_run_of(struct xb_run **list, const char *key, xb_json *object)
         if (strcmp(run->key, key) != 0) {
             continue;
         }
-        if (strcmp(run->uid, uid) != 0) {
-            xb_run_reset(run); /* another object of that name */
+        if (strcmp(run->uid, uid) != 0 || run->stale) { /* another object of that name */
+            xb_run_reset(run);
+            run->stale = false;
+            run->acted_on[0] = '\0';
             snprintf(run->uid, sizeof run->uid, "%.63s", uid);
         }
         return run;
@@ -159,6 +161,11 @@ void xb_run_reset(struct xb_run *run)
         remove_folder(run->folder, 0);
         run->folder[0] = '\0';
     }
+    xb_orders_forget(run);
+    xb_cron_free(run->cron);
+    run->cron = NULL;
+    free(run->cron_text);
+    run->cron_text = NULL;
     run->worked = false;
     run->items = 0;
     run->items_total = 0;

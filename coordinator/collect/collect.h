@@ -18,40 +18,36 @@
 #include <stdatomic.h>
 
 #include "coordinator/collect/filter.h"
+#include "coordinator/collect/policy.h"
 #include "coordinator/collect/resource_list.h"
 #include "coordinator/record/log.h"
 #include "coordinator/record/tarball.h"
 #include "shared/kube/discovery.h"
 
-enum { XB_COLLECTED_VOLUMES_MAX = 100000, XB_COLLECTED_PODS_MAX = 500000 };
+enum { XB_COLLECTED_VOLUMES_MAX = 100000 };
 
+/* A volume of a pod; or, skipped and without pod, node and volume, the data of a claim that no pod
+ * of the backup has among its volumes (pod_namespace is the claim's then). */
 struct xb_collected_volume {
     char *pod_namespace, *pod, *pod_uid, *node, *volume;
     char *claim, *claim_uid, *persistent_volume; /* NULL: no claim */
-    char *skipped;                               /* why it is not backed up; NULL: it is */
+    xb_json *pv_info; /* reclaimPolicy and labels, as volumeinfo has them; NULL: no such volume */
+    char *skipped;    /* why it is not backed up; NULL: it is */
 };
-
-/* A pod that was taken. Pods that share a claim, and those that spec.orderedResources names, are in
- * one block: hooks bracket a block as a whole. */
-struct xb_block_pod {
-    char *namespace, *name, *uid;
-    size_t block; /* index of the first pod of its block */
-};
+void xb_collected_volume_free(struct xb_collected_volume *volume); /* what it owns */
 
 struct xb_collected {
     struct xb_resource_list list;
     struct xb_collected_volume *volumes;
     size_t volume_count, volume_cap;
-    struct xb_block_pod *pods;
-    size_t pod_count, pod_cap;
     uint64_t items;
 };
 
 struct xb_collect_options {
     struct xb_kube_client *client;
-    xb_json *backup;          /* the object */
-    struct xb_filter *filter; /* a valid one; its names are resolved here */
-    bool all_versions;        /* of every object, beside the preferred one */
+    xb_json *backup; /* the object */
+    const struct xb_filter *filter;
+    const struct xb_policy *policy; /* NULL: none */
     struct xb_tarball_writer *writer;
     struct xb_record_log *log;
     const atomic_bool *cancel;
@@ -59,10 +55,6 @@ struct xb_collect_options {
     void *context;
 };
 
-/* Namespaces that the label velero.io/exclude-from-backup=true keeps out join the spec's excludes,
- * before it is judged. */
-int xb_collect_exclude_labelled(struct xb_kube_client *client, xb_json *spec,
-                                const atomic_bool *cancel, struct xb_error *err) XB_MUST_CHECK;
 int xb_collect(const struct xb_collect_options *options, struct xb_collected *ret,
                struct xb_error *err) XB_MUST_CHECK;
 void xb_collected_free(struct xb_collected *collected); /* what it owns */

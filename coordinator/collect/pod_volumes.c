@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The volumes of a pod that is taken: which are backed up, and what claim and volume are behind
- * each. */
+ * each; and the claims that no pod accounts for. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,17 +9,13 @@
 #include "coordinator/collect/volumes.h"
 #include "shared/velero/velero.h"
 
-struct pod_context {
-    struct collection *collection;
-    xb_json *pod;
-};
-
 static int add_volume(struct collection *collection, const struct xb_collected_volume *volume,
                       struct xb_error *err)
 {
     struct xb_collected *result = collection->result;
     if (result->volume_count == XB_COLLECTED_VOLUMES_MAX) {
-        return xb_error_set(err, XB_ERR_FULL, -1, "more than %d volumes", XB_COLLECTED_VOLUMES_MAX);
+        return xb_error_set(err, XB_ERR_FULL, -E2BIG, "more than %d volumes",
+                            XB_COLLECTED_VOLUMES_MAX);
     }
     if (result->volume_count == result->volume_cap) {
         size_t cap = result->volume_cap ? 2 * result->volume_cap : 16;
@@ -38,97 +35,292 @@ static char *copy(const char *text)
     return text ? strdup(text) : NULL;
 }
 
-/* What the claim says of the volume behind it; also why it cannot be backed up. */
-static int look_at_claim(struct collection *collection, const char *namespace, const char *claim,
-                         struct xb_collected_volume *volume, struct xb_error *err)
+static xb_json *lend(xb_json *json)
 {
-    XB_CLEANUP(xb_json_putp) xb_json *found = NULL;
-    XB_CLEANUP(xb_json_putp) xb_json *behind = NULL;
-    const struct xb_kube_ref ref = {
-        .resource = &xb_core_pvcs, .namespace = namespace, .name = claim};
-    int r = xb_kube_get(collection->options->client, &ref, &found, err);
+    return json ? json_object_get(json) : NULL;
+}
+
+/* ---- claims ---- */
+
+struct behind {
+    xb_json *claim, *persistent_volume; /* NULL: none, or not there */
+};
+
+static void put_behind(struct behind *behind)
+{
+    xb_json_putp(&behind->claim);
+    xb_json_putp(&behind->persistent_volume);
+}
+
+static int get(struct collection *collection, const struct xb_kube_resource *resource,
+               const char *namespace, const char *name, xb_json **ret, struct xb_error *err)
+{
+    const struct xb_kube_ref ref = {.resource = resource, .namespace = namespace, .name = name};
+    return xb_kube_get(collection->options->client, &ref, ret, err);
+}
+
+/* The claim and what it is bound to; whatever is missing of it is left NULL. */
+static int look_behind(struct collection *collection, const char *namespace, const char *claim,
+                       struct behind *ret, struct xb_error *err)
+{
+    struct behind behind = {NULL, NULL};
+    int r = get(collection, &xb_core_pvcs, namespace, claim, &behind.claim, err);
     if (r < 0) {
         return r;
     }
-    volume->claim_uid = copy(xb_json_str(found, "metadata.uid", ""));
-    volume->persistent_volume = copy(xb_json_str(found, "spec.volumeName", ""));
-    if (!volume->persistent_volume || !volume->persistent_volume[0]) {
-        volume->skipped = volume->skipped ? volume->skipped : copy("its claim is not bound");
-        return 0;
+    const char *volume = xb_json_str(behind.claim, "spec.volumeName", "");
+    struct xb_error why = XB_ERROR_INIT;
+    if (volume[0] &&
+        get(collection, &xb_core_pvs, NULL, volume, &behind.persistent_volume, &why) < 0 &&
+        why.kind != XB_ERR_NOT_FOUND) {
+        put_behind(&behind);
+        *err = why;
+        return why.code;
     }
-    const struct xb_kube_ref behind_ref = {.resource = &xb_core_pvs,
-                                           .name = volume->persistent_volume};
-    r = xb_kube_get(collection->options->client, &behind_ref, &behind, err);
-    if (r == 0 && xb_json_get(behind, "spec.hostPath") && !volume->skipped) {
-        volume->skipped = copy("its PersistentVolume is a hostPath, which belongs to the node");
-    }
-    return r;
+    *ret = behind;
+    return 0;
 }
 
-/* Several pods may share a claim: its data is backed up once. */
-static bool claim_is_taken(const struct collection *collection, const char *namespace,
-                           const char *claim)
+static int fill_behind(struct xb_collected_volume *volume, const struct behind *behind,
+                       struct xb_error *err)
 {
-    const struct xb_collected *result = collection->result;
-    for (size_t i = 0; i < result->volume_count; i++) {
-        const struct xb_collected_volume *volume = &result->volumes[i];
-        if (volume->claim && !volume->skipped && strcmp(volume->claim, claim) == 0 &&
-            strcmp(volume->pod_namespace, namespace) == 0) {
-            return true;
-        }
+    volume->claim_uid = copy(xb_json_str(behind->claim, "metadata.uid", ""));
+    volume->persistent_volume = copy(xb_json_str(behind->claim, "spec.volumeName", ""));
+    if (!behind->persistent_volume) {
+        return 0;
     }
-    return false;
+    xb_json *labels = xb_json_get(behind->persistent_volume, "metadata.labels");
+    volume->pv_info = json_object_new_object();
+    if (!volume->pv_info) {
+        return xb_error_no_memory(err, "a volume");
+    }
+    json_object_object_add(
+        volume->pv_info, "reclaimPolicy",
+        json_object_new_string(
+            xb_json_str(behind->persistent_volume, "spec.persistentVolumeReclaimPolicy", "")));
+    json_object_object_add(volume->pv_info, "labels", lend(labels));
+    return 0;
 }
 
 /* A volume's data without its claim could not be restored. */
 static bool takes_claims(struct collection *collection)
 {
-    static const struct xb_filter_kind claims = {"", "persistentvolumeclaims", true};
-    return xb_filter_takes_related(collection->options->filter, &claims);
+    const char *space[XB_SHORT_NAMES_MAX];
+    const struct xb_kube_api *api =
+        xb_kube_discovery_find_plural(collection->discovery, "", NULL, "persistentvolumeclaims");
+    if (!api) {
+        return false;
+    }
+    const struct xb_filter_kind kind = xb_collect_kind(api, space);
+    return xb_filter_takes_related(collection->options->filter, &kind);
 }
 
-static int on_choice(void *context, const struct xb_volume_choice *choice, struct xb_error *err)
+/* ---- a pod's volumes ---- */
+
+struct one {
+    struct collection *collection;
+    xb_json *pod, *source; /* its entry in the pod's volumes */
+    struct xb_collected_volume volume;
+    struct xb_volume_choice choice;
+};
+
+static const char *place(const struct one *one)
 {
-    struct pod_context *pod = context;
-    struct collection *collection = pod->collection;
-    const char *namespace = xb_json_str(pod->pod, "metadata.namespace", "");
-    const char *name = xb_json_str(pod->pod, "metadata.name", "");
-    struct xb_collected_volume volume = {
-        .pod_namespace = copy(namespace),
-        .pod = copy(name),
-        .pod_uid = copy(xb_json_str(pod->pod, "metadata.uid", "")),
-        .node = copy(xb_json_str(pod->pod, "spec.nodeName", "")),
-        .volume = copy(choice->volume),
-        .claim = copy(choice->claim),
-        .skipped = choice->verdict == XB_VOLUME_TAKE ? NULL : copy(choice->reason)};
-    int r = 0;
-    if (choice->claim && !volume.skipped && !takes_claims(collection)) {
-        volume.skipped = copy("the backup leaves out PersistentVolumeClaims");
+    return xb_json_str(one->pod, "metadata.namespace", "");
+}
+
+static void note(const struct one *one, enum xb_record_level level, const char *why)
+{
+    xb_record_log_line(one->collection->options->log, level, place(one),
+                       "volume %s of pod %s is not backed up: %s", one->volume.volume,
+                       one->volume.pod, why);
+}
+
+/* What another pod has done about the claim, and what it has to know of this one. Returns whether
+ * somebody else speaks for the claim: then this pod's volume is worth no warning. */
+static int mind_claim(struct one *one, const char *claim_name, bool *ret_quiet,
+                      struct xb_error *err)
+{
+    struct xb_claim *claim = NULL;
+    int r = xb_claims_get(&one->collection->claims, place(one), claim_name, &claim, err);
+    if (r < 0) {
+        return r;
     }
-    if (choice->claim && !volume.skipped && claim_is_taken(collection, namespace, choice->claim)) {
-        volume.skipped = copy("another pod's volume on the same claim is backed up");
+    bool runs = xb_volume_pod_runs(one->pod);
+    claim->listed = true;
+    claim->mounted = claim->mounted || (runs && xb_volume_in_use(one->pod, one->volume.volume));
+    *ret_quiet = one->choice.verdict == XB_VOLUME_MISSED && !runs;
+    if (one->choice.verdict != XB_VOLUME_TAKE) {
+        return 0;
     }
-    if (choice->claim) {
-        struct xb_error why = XB_ERROR_INIT;
-        if (look_at_claim(collection, namespace, choice->claim, &volume, &why) < 0 &&
-            !volume.skipped) {
-            xb_record_log_line(collection->options->log, XB_RECORD_ERROR, namespace,
-                               "volume %s of pod %s: %s", choice->volume, name, why.text);
-            volume.skipped = copy(why.text);
+    if (claim->taken_by) {
+        char reason[XB_VOLUME_CLAIM_BYTES];
+        snprintf(reason, sizeof reason, "its claim %s is backed up through pod %s", claim_name,
+                 claim->taken_by);
+        one->volume.skipped = strdup(reason);
+        one->choice.verdict = XB_VOLUME_SKIP;
+        return one->volume.skipped ? 0 : xb_error_no_memory(err, "a volume");
+    }
+    claim->taken_by = copy(one->volume.pod);
+    return claim->taken_by ? 0 : xb_error_no_memory(err, "a claim");
+}
+
+static int choose(struct one *one, const char *claim, const struct behind *behind,
+                  struct xb_error *err)
+{
+    struct collection *collection = one->collection;
+    const struct xb_policy_volume described = {.pod_volume = one->source,
+                                               .claim = behind->claim,
+                                               .persistent_volume = behind->persistent_volume};
+    const struct xb_volume_facts facts = {
+        .by_default = collection->volumes_by_default,
+        .claims_left_out = claim && !takes_claims(collection),
+        .action = xb_policy_match(collection->options->policy, &described),
+        .claim = behind->claim,
+        .persistent_volume = behind->persistent_volume};
+    bool quiet = false;
+    one->choice = xb_volume_choose(one->pod, one->source, &facts);
+    one->volume.skipped = copy(one->choice.reason);
+    int r = claim ? mind_claim(one, claim, &quiet, err) : 0;
+    if (r == 0 && one->volume.skipped) {
+        bool warning = one->choice.verdict == XB_VOLUME_MISSED && !quiet;
+        note(one, warning ? XB_RECORD_WARNING : XB_RECORD_INFO, one->volume.skipped);
+    }
+    return r;
+}
+
+/* Fills in the volume's verdict. What cannot be found out is an error of this volume only. */
+static int decide(struct one *one, struct xb_error *err)
+{
+    char space[XB_VOLUME_CLAIM_BYTES];
+    struct behind behind = {NULL, NULL};
+    struct xb_error why = XB_ERROR_INIT;
+    const char *claim = xb_volume_claim(one->pod, one->source, space);
+    one->volume.claim = copy(claim);
+    if (claim && look_behind(one->collection, place(one), claim, &behind, &why) < 0) {
+        if (why.kind == XB_ERR_CANCELLED) {
+            *err = why;
+            return why.code;
         }
+        one->volume.skipped = copy(why.text);
+        xb_record_log_line(one->collection->options->log, XB_RECORD_ERROR, place(one),
+                           "volume %s of pod %s is not backed up: %s", one->volume.volume,
+                           one->volume.pod, why.text);
+        return one->volume.skipped ? 0 : xb_error_no_memory(err, "a volume");
     }
-    if (volume.skipped) {
-        xb_record_log_line(collection->options->log,
-                           choice->verdict == XB_VOLUME_MISSED ? XB_RECORD_WARNING : XB_RECORD_INFO,
-                           namespace, "volume %s of pod %s is not backed up: %s", choice->volume,
-                           name, volume.skipped);
+    int r = claim ? fill_behind(&one->volume, &behind, err) : 0;
+    if (r == 0) {
+        r = choose(one, claim, &behind, err);
     }
-    r = add_volume(collection, &volume, err);
+    put_behind(&behind);
+    return r;
+}
+
+static int take_volume(struct collection *collection, xb_json *pod, xb_json *source,
+                       struct xb_error *err)
+{
+    struct one one = {.collection = collection,
+                      .pod = pod,
+                      .source = source,
+                      .volume = {.pod_namespace = copy(xb_json_str(pod, "metadata.namespace", "")),
+                                 .pod = copy(xb_json_str(pod, "metadata.name", "")),
+                                 .pod_uid = copy(xb_json_str(pod, "metadata.uid", "")),
+                                 .node = copy(xb_json_str(pod, "spec.nodeName", "")),
+                                 .volume = copy(xb_json_str(source, "name", ""))}};
+    const struct xb_collected_volume *volume = &one.volume;
+    int r =
+        volume->pod_namespace && volume->pod && volume->pod_uid && volume->node && volume->volume
+            ? decide(&one, err)
+            : xb_error_no_memory(err, "a volume");
+    if (r == 0) {
+        r = add_volume(collection, &one.volume, err);
+    }
+    if (r < 0) {
+        xb_collected_volume_free(&one.volume);
+    }
     return r;
 }
 
 int xb_collect_pod_volumes(struct collection *collection, xb_json *pod, struct xb_error *err)
 {
-    struct pod_context context = {collection, pod};
-    return xb_choose_volumes(pod, collection->volumes_by_default, on_choice, &context, err);
+    xb_json *volumes = xb_json_get(pod, "spec.volumes");
+    size_t count =
+        json_object_is_type(volumes, json_type_array) ? json_object_array_length(volumes) : 0;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        r = take_volume(collection, pod, json_object_array_get_idx(volumes, i), err);
+    }
+    return r;
+}
+
+/* ---- claims that no pod accounts for ---- */
+
+int xb_collect_note_claim(struct collection *collection, xb_json *claim, struct xb_error *err)
+{
+    struct xb_claim *entry = NULL;
+    int r = xb_claims_get(&collection->claims, xb_json_str(claim, "metadata.namespace", ""),
+                          xb_json_str(claim, "metadata.name", ""), &entry, err);
+    if (r == 0) {
+        entry->collected = true;
+    }
+    return r;
+}
+
+/* One that no pod of the backup has among its volumes: nothing was said of it yet. */
+static int list_alone(struct collection *collection, const struct xb_claim *claim,
+                      const struct behind *behind, const char *reason, struct xb_error *err)
+{
+    struct xb_collected_volume volume = {.pod_namespace = copy(claim->namespace),
+                                         .claim = copy(claim->name),
+                                         .skipped = copy(reason)};
+    int r = volume.pod_namespace && volume.claim && volume.skipped
+                ? fill_behind(&volume, behind, err)
+                : xb_error_no_memory(err, "a volume");
+    if (r == 0) {
+        r = add_volume(collection, &volume, err);
+    }
+    if (r < 0) {
+        xb_collected_volume_free(&volume);
+    }
+    return r;
+}
+
+static int account_for(struct collection *collection, const struct xb_claim *claim,
+                       struct xb_error *err)
+{
+    static const char unmounted[] = "no running pod in the backup mounts it";
+    struct behind behind = {NULL, NULL};
+    struct xb_error why = XB_ERROR_INIT;
+    if (look_behind(collection, claim->namespace, claim->name, &behind, &why) < 0) {
+        if (why.kind == XB_ERR_NOT_FOUND) {
+            return 0; /* deleted since */
+        }
+        if (why.kind == XB_ERR_CANCELLED) {
+            *err = why;
+            return why.code;
+        }
+    }
+    const struct xb_policy_volume described = {.claim = behind.claim,
+                                               .persistent_volume = behind.persistent_volume};
+    enum xb_policy_action action = xb_policy_match(collection->options->policy, &described);
+    const char *policy = xb_volume_policy_reason(action);
+    const char *reason = policy ? policy : unmounted;
+    xb_record_log_line(
+        collection->options->log, action == XB_POLICY_SKIP ? XB_RECORD_INFO : XB_RECORD_WARNING,
+        claim->namespace, "the data of claim %s is not backed up: %s", claim->name, reason);
+    int r = claim->listed ? 0 : list_alone(collection, claim, &behind, reason, err);
+    put_behind(&behind);
+    return r;
+}
+
+int xb_collect_account_for_claims(struct collection *collection, struct xb_error *err)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < collection->claims.count; i++) {
+        const struct xb_claim *claim = &collection->claims.items[i];
+        if (claim->collected && !claim->mounted) {
+            r = account_for(collection, claim, err);
+        }
+    }
+    return r;
 }

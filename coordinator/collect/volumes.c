@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/collect/volumes.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Whether the comma-separated list of a pod's annotation holds the name. */
@@ -62,57 +63,108 @@ static const char *never_taken(xb_json *volume)
                : NULL;
 }
 
-/* Why a volume that is wanted cannot be read on its node. */
-static const char *not_readable(xb_json *pod, const char *name)
+const char *xb_volume_claim(xb_json *pod, xb_json *volume, char space[XB_VOLUME_CLAIM_BYTES])
 {
-    xb_json *containers = xb_json_get(pod, "spec.containers");
-    xb_json *init = xb_json_get(pod, "spec.initContainers");
-    if (named_in(containers, "volumeDevices", name)) {
+    if (!xb_json_get(volume, "ephemeral")) {
+        return xb_json_str(volume, "persistentVolumeClaim.claimName", NULL);
+    }
+    snprintf(space, XB_VOLUME_CLAIM_BYTES, "%s-%s", xb_json_str(pod, "metadata.name", ""),
+             xb_json_str(volume, "name", ""));
+    return space;
+}
+
+bool xb_volume_pod_runs(xb_json *pod)
+{
+    return strcmp(xb_json_str(pod, "status.phase", ""), "Running") == 0;
+}
+
+static bool is_device(xb_json *pod, const char *volume)
+{
+    return named_in(xb_json_get(pod, "spec.containers"), "volumeDevices", volume) ||
+           named_in(xb_json_get(pod, "spec.initContainers"), "volumeDevices", volume);
+}
+
+static bool is_mounted(xb_json *pod, const char *volume)
+{
+    return named_in(xb_json_get(pod, "spec.containers"), "volumeMounts", volume) ||
+           named_in(xb_json_get(pod, "spec.initContainers"), "volumeMounts", volume);
+}
+
+bool xb_volume_in_use(xb_json *pod, const char *volume)
+{
+    return is_device(pod, volume) || is_mounted(pod, volume);
+}
+
+/* Why a volume that is wanted cannot be read on its node. */
+static const char *not_readable(xb_json *pod, const char *name, const struct xb_volume_facts *facts)
+{
+    if (xb_json_get(facts->persistent_volume, "spec.hostPath")) {
+        return "its PersistentVolume is a hostPath, which belongs to the node";
+    }
+    if (is_device(pod, name)) {
         return "it is a raw block device";
     }
-    if (strcmp(xb_json_str(pod, "status.phase", ""), "Running") != 0) {
+    if (!xb_volume_pod_runs(pod)) {
         return "its pod is not running";
     }
-    if (!named_in(containers, "volumeMounts", name) && !named_in(init, "volumeMounts", name)) {
+    if (!is_mounted(pod, name)) {
         return "no container mounts it";
+    }
+    if (facts->claim && !facts->persistent_volume) {
+        return "its claim is not bound to a volume";
     }
     return NULL;
 }
 
-static void choose(xb_json *pod, xb_json *volume, bool by_default, struct xb_volume_choice *choice)
+const char *xb_volume_policy_reason(enum xb_policy_action action)
+{
+    switch (action) {
+    case XB_POLICY_SKIP:
+        return "the resource policies skip it";
+    case XB_POLICY_SNAPSHOT:
+        return "the resource policies want a snapshot of it, which Xebec does not make: let them "
+               "say fs-backup";
+    case XB_POLICY_CUSTOM:
+        return "the resource policies leave it to a plugin (custom), and Xebec runs none";
+    case XB_POLICY_NONE:
+    case XB_POLICY_FS_BACKUP:
+        break;
+    }
+    return NULL;
+}
+
+static struct xb_volume_choice skip(const char *reason, bool wanted)
+{
+    return (struct xb_volume_choice){.verdict = wanted ? XB_VOLUME_MISSED : XB_VOLUME_SKIP,
+                                     .reason = reason};
+}
+
+struct xb_volume_choice xb_volume_choose(xb_json *pod, xb_json *volume,
+                                         const struct xb_volume_facts *facts)
 {
     const char *name = xb_json_str(volume, "name", "");
     const char *never = never_taken(volume);
+    const char *policy = xb_volume_policy_reason(facts->action);
     bool asked = annotated(pod, "backup.velero.io/backup-volumes", name);
-    bool excluded = annotated(pod, "backup.velero.io/backup-volumes-excludes", name);
-    choice->volume = name;
-    choice->claim = xb_json_str(volume, "persistentVolumeClaim.claimName", NULL);
-    choice->verdict = XB_VOLUME_SKIP;
+    char space[XB_VOLUME_CLAIM_BYTES];
     if (never) {
-        choice->reason = never;
-        choice->verdict = asked ? XB_VOLUME_MISSED : XB_VOLUME_SKIP;
-    } else if (by_default && excluded) {
-        choice->reason = "it is excluded by the pod's annotation";
-    } else if (!by_default && !asked) {
-        choice->reason = "it is not selected for file-system backup (annotation "
-                         "backup.velero.io/backup-volumes, or --default-volumes-to-fs-backup)";
-    } else {
-        choice->reason = not_readable(pod, name);
-        choice->verdict = choice->reason ? XB_VOLUME_MISSED : XB_VOLUME_TAKE;
+        return skip(never, asked);
     }
-}
-
-int xb_choose_volumes(xb_json *pod, bool by_default, xb_volume_choice_fn *fn, void *context,
-                      struct xb_error *err)
-{
-    xb_json *volumes = xb_json_get(pod, "spec.volumes");
-    size_t count =
-        json_object_is_type(volumes, json_type_array) ? json_object_array_length(volumes) : 0;
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < count; i++) {
-        struct xb_volume_choice choice = {.volume = NULL};
-        choose(pod, json_object_array_get_idx(volumes, i), by_default, &choice);
-        r = fn(context, &choice, err);
+    if (facts->claims_left_out && xb_volume_claim(pod, volume, space)) {
+        return skip("the backup leaves out PersistentVolumeClaims", false);
     }
-    return r;
+    if (policy) {
+        return skip(policy, facts->action != XB_POLICY_SKIP);
+    }
+    if (facts->action == XB_POLICY_NONE && facts->by_default &&
+        annotated(pod, "backup.velero.io/backup-volumes-excludes", name)) {
+        return skip("it is excluded by the pod's annotation", false);
+    }
+    if (facts->action == XB_POLICY_NONE && !facts->by_default && !asked) {
+        return skip("it is not selected for file-system backup (annotation "
+                    "backup.velero.io/backup-volumes, or --default-volumes-to-fs-backup)",
+                    false);
+    }
+    const char *reason = not_readable(pod, name, facts);
+    return reason ? skip(reason, true) : (struct xb_volume_choice){.verdict = XB_VOLUME_TAKE};
 }

@@ -21,8 +21,11 @@ static struct xb_step_result plan_running(const struct xb_step_facts *facts)
     if (!facts->worked) {
         return (struct xb_step_result){.step = XB_STEP_WORK};
     }
-    if (facts->volumes_open > 0 && facts->now_ns < facts->deadline_ns) {
-        return (struct xb_step_result){.step = XB_STEP_WAIT, .at_ns = facts->deadline_ns};
+    if (facts->volumes_late > 0) {
+        return (struct xb_step_result){.step = XB_STEP_CANCEL};
+    }
+    if (facts->volumes_open > 0) {
+        return (struct xb_step_result){.step = XB_STEP_WAIT, .at_ns = facts->look_ns};
     }
     return (struct xb_step_result){.step = XB_STEP_PUBLISH};
 }
@@ -31,6 +34,19 @@ static bool in_progress(const char *phase)
 {
     return is(phase, "InProgress") || strncmp(phase, "WaitingForPluginOperations", 26) == 0 ||
            strncmp(phase, "Finalizing", 10) == 0;
+}
+
+/* Those ahead that may start take the free places first. */
+static struct xb_step_result plan_queued(const struct xb_step_facts *facts)
+{
+    if (!facts->conflict && facts->running < facts->running_max &&
+        facts->ready_ahead < facts->running_max - facts->running) {
+        return (struct xb_step_result){.step = XB_STEP_READY};
+    }
+    if (facts->rank != facts->position && !facts->rank_taken) {
+        return (struct xb_step_result){.step = XB_STEP_MOVE, .position = facts->rank};
+    }
+    return (struct xb_step_result){.step = XB_STEP_NONE};
 }
 
 struct xb_step_result xb_plan_backup(const struct xb_step_facts *facts)
@@ -42,8 +58,7 @@ struct xb_step_result xb_plan_backup(const struct xb_step_facts *facts)
         /* Positions stand in objects that others may write. */
         result.position = facts->last_position + (facts->last_position < INT64_MAX);
     } else if (is(phase, "Queued")) {
-        bool next = facts->ahead == 0 && facts->running < facts->running_max;
-        result.step = next ? XB_STEP_READY : XB_STEP_NONE;
+        result = plan_queued(facts);
     } else if (is(phase, "ReadyToStart")) {
         result.step = XB_STEP_START;
     } else if (in_progress(phase)) {

@@ -16,31 +16,38 @@
 enum xb_step {
     XB_STEP_NONE,
     XB_STEP_QUEUE,   /* backups: into the queue, at `position` */
+    XB_STEP_MOVE,    /* backups: up in the queue, to `position` */
     XB_STEP_READY,   /* backups: out of the queue */
     XB_STEP_START,   /* validate; then InProgress or FailedValidation */
     XB_STEP_WORK,    /* collect, or apply: whatever makes the volumes' orders */
     XB_STEP_WAIT,    /* until at_ns at the latest; a volume's order may end before */
+    XB_STEP_CANCEL,  /* the orders that make no progress */
     XB_STEP_PUBLISH, /* everything has ended: the record, then the final phase */
     XB_STEP_REMOVE   /* restores: being deleted, the store's part goes first */
 };
 
 struct xb_step_facts {
-    const char *phase;           /* status.phase, "" if there is none */
-    bool deleting;               /* metadata.deletionTimestamp and our finalizer */
-    bool worked;                 /* this process has done WORK for it */
-    size_t volumes_open;         /* orders that have not ended */
-    int64_t now_ns, deadline_ns; /* of the volumes */
+    const char *phase;   /* status.phase, "" if there is none */
+    bool deleting;       /* metadata.deletionTimestamp and our finalizer */
+    bool worked;         /* this process has done WORK for it */
+    size_t volumes_open; /* orders that have not ended, and are not given up */
+    size_t volumes_late; /* of these: without progress for too long, and not told to end yet */
+    int64_t look_ns;     /* when the open ones must be looked at again */
     /* Backups only. */
     size_t running; /* backups at work, in any phase between Ready and the end */
     size_t running_max;
-    size_t ahead;          /* queued before this one */
+    bool conflict;         /* with a running one, or one queued before this one */
+    size_t ready_ahead;    /* queued before this one and in conflict with none */
+    int64_t position;      /* in the queue, as the object says */
+    int64_t rank;          /* what it should say */
+    bool rank_taken;       /* nobody may have that yet */
     int64_t last_position; /* the highest position in the queue */
 };
 
 struct xb_step_result {
     enum xb_step step;
     int64_t at_ns;    /* WAIT */
-    int64_t position; /* QUEUE */
+    int64_t position; /* QUEUE, MOVE */
 };
 
 struct xb_step_result xb_plan_backup(const struct xb_step_facts *facts);

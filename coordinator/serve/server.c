@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "coordinator/serve/listener.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
+#include "shared/serve/listener.h"
 
 struct xb_server {
     struct xb_listener *listener;
@@ -202,7 +202,8 @@ int xb_server_start(const struct xb_server_options *options, struct xb_server **
         .threads = XB_SERVER_THREADS,
         .connections_max = XB_SERVER_CONNECTIONS_MAX,
         .timeout_s = XB_SERVER_TIMEOUT_S,
-        .certificate = options->certificate,
+        .certificate_pem = options->certificate->pem,
+        .key_pem = (const char *)options->certificate->key->data,
         .handle = handle,
         .context = server,
     };

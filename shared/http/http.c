@@ -151,6 +151,8 @@ static void apply_tls(const struct xb_http_client *client, CURL *easy)
         curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
     } else if (client->ca_file) {
         curl_easy_setopt(easy, CURLOPT_CAINFO, client->ca_file);
+        /* Not a day, as curl would: the file may be replaced, and connections are few. */
+        curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
     }
     if (client->client_cert_pem) {
         struct curl_blob blob = blob_of(client->client_cert_pem, strlen(client->client_cert_pem));

@@ -31,6 +31,7 @@ void xb_kube_config_free(struct xb_kube_config *config)
     free(config->server);
     free(config->namespace);
     free(config->ca_pem);
+    free(config->ca_file);
     free(config->client_cert_pem);
     xb_secret_free(config->client_key_pem);
     xb_secret_free(config->token);
@@ -409,6 +410,7 @@ static int in_cluster_files(struct xb_kube_config *config, const char *folder, s
     if (r < 0) {
         return r;
     }
+    config->ca_file = XB_TAKE(ca);
     struct xb_error missing = XB_ERROR_INIT;
     if (read_text(namespace, &config->namespace, &missing) < 0) {
         return copy(&config->namespace, "default", err);

@@ -32,6 +32,7 @@ struct xb_kube_config {
     char *server;    /* "https://host:port", no slash at the end */
     char *namespace; /* the current one; "default" when nothing says */
     char *ca_pem;    /* NULL: the system's roots */
+    char *ca_file;   /* the same, read anew with every connection: it may be replaced; or NULL */
     bool insecure;
     char *client_cert_pem;
     struct xb_secret *client_key_pem;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <yaml.h>
@@ -140,7 +141,9 @@ static int read_pair(struct reader *reader, const yaml_event_t *key_event, unsig
         return bad(reader, &key_event->start_mark, "a key must be plain text", err);
     }
     if (json_object_object_get_ex(object, key, NULL)) {
-        return bad(reader, &key_event->start_mark, "this key is there twice", err);
+        char what[160];
+        snprintf(what, sizeof what, "the key '%.100s' is there twice", key);
+        return bad(reader, &key_event->start_mark, what, err);
     }
     yaml_event_t event;
     xb_json *value = NULL;

@@ -155,6 +155,17 @@ void xb_control_dirty(struct xb_control *control, const char *key)
     xb_loop_task_post(control->options.loop, &control->task);
 }
 
+void xb_control_cancel(struct xb_control *control, const char *key)
+{
+    pthread_mutex_lock(&control->lock);
+    for (struct item *entry = control->known; entry; entry = entry->next_known) {
+        if (entry->running && strcmp(entry->key, key) == 0) {
+            atomic_store(&entry->cancel, true);
+        }
+    }
+    pthread_mutex_unlock(&control->lock);
+}
+
 /* On a worker. After the unlock nothing of the control may be touched: it may be gone. */
 static void run_action(void *context)
 {

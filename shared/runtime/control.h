@@ -78,6 +78,9 @@ int xb_control_new(const struct xb_control_options *options, struct xb_control *
  * (XB_CONTROL_KEYS_MAX) is logged as an error: callers mark keys again from time to time. */
 void xb_control_dirty(struct xb_control *control, const char *key);
 
+/* Tells the key's action to give up, if one is in flight: its object is gone. */
+void xb_control_cancel(struct xb_control *control, const char *key);
+
 /* Paused: no new actions, and those in flight are told to give up (the lease is lost). Going on
  * plans every known key. A new control is not paused. */
 void xb_control_pause(struct xb_control *control, bool paused);

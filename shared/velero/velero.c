@@ -17,6 +17,7 @@
 
 const struct xb_kube_resource xb_velero_backups = VELERO("backups", "Backup");
 const struct xb_kube_resource xb_velero_restores = VELERO("restores", "Restore");
+const struct xb_kube_resource xb_velero_schedules = VELERO("schedules", "Schedule");
 const struct xb_kube_resource xb_velero_locations =
     VELERO("backupstoragelocations", "BackupStorageLocation");
 const struct xb_kube_resource xb_velero_pvbs = VELERO("podvolumebackups", "PodVolumeBackup");
@@ -26,7 +27,6 @@ const struct xb_kube_resource xb_velero_status_requests =
     VELERO("serverstatusrequests", "ServerStatusRequest");
 const struct xb_kube_resource xb_velero_repositories =
     VELERO("backuprepositories", "BackupRepository");
-const struct xb_kube_resource xb_core_configmaps = {"", "v1", "configmaps", "ConfigMap", true};
 const struct xb_kube_resource xb_core_pods = {"", "v1", "pods", "Pod", true};
 const struct xb_kube_resource xb_core_pvcs = {"", "v1", "persistentvolumeclaims",
                                               "PersistentVolumeClaim", true};
@@ -35,6 +35,9 @@ const struct xb_kube_resource xb_core_pvs = {"", "v1", "persistentvolumes", "Per
 const struct xb_kube_resource xb_core_secrets = {"", "v1", "secrets", "Secret", true};
 const struct xb_kube_resource xb_core_namespaces = {"", "v1", "namespaces", "Namespace", false};
 const struct xb_kube_resource xb_core_nodes = {"", "v1", "nodes", "Node", false};
+const struct xb_kube_resource xb_core_configmaps = {"", "v1", "configmaps", "ConfigMap", true};
+const struct xb_kube_resource xb_storage_csidrivers = {"storage.k8s.io", "v1", "csidrivers",
+                                                       "CSIDriver", false};
 const struct xb_kube_resource xb_coordination_leases = {"coordination.k8s.io", "v1", "leases",
                                                         "Lease", true};
 

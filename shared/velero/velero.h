@@ -16,11 +16,12 @@
 #include "shared/codec/json.h"
 #include "shared/kube/client.h"
 
-extern const struct xb_kube_resource xb_velero_backups, xb_velero_restores, xb_velero_locations,
-    xb_velero_pvbs, xb_velero_pvrs, xb_velero_downloads, xb_velero_status_requests,
-    xb_velero_repositories;
+extern const struct xb_kube_resource xb_velero_backups, xb_velero_restores, xb_velero_schedules,
+    xb_velero_locations, xb_velero_pvbs, xb_velero_pvrs, xb_velero_downloads,
+    xb_velero_status_requests, xb_velero_repositories;
 extern const struct xb_kube_resource xb_core_pods, xb_core_pvcs, xb_core_pvs, xb_core_secrets,
-    xb_core_configmaps, xb_core_namespaces, xb_core_nodes, xb_coordination_leases;
+    xb_core_configmaps, xb_core_namespaces, xb_core_nodes, xb_coordination_leases,
+    xb_storage_csidrivers;
 
 /* What the command line compares its own version with. */
 #define XB_VELERO_VERSION "v1.18.3"

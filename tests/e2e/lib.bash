@@ -30,11 +30,12 @@ image_of() { # name folder command...
 
 suite_images() {
     local tree=$work/images
-    mkdir -p "$tree"/{plugin/plugins,plugin/bin,provisioner/tmp} && cp -R "$XEBEC_BED/images/busybox" "$tree/kibishii" &&
+    mkdir -p "$tree"/{plugin/plugins,plugin/bin,provisioner/tmp} && cp -R "$XEBEC_BED/images/busybox" "$tree/busybox" &&
+        rm "$tree/busybox/bin/sleep" && cp "$here/sleep" "$tree/busybox/bin/" && cp -R "$tree/busybox" "$tree/kibishii" &&
         cp -R "$here/kibishii/image/." "$tree/kibishii/" &&
         cp "$(tool velero-aws)/velero-plugin-for-aws" "$tree/plugin/plugins/" && cp "$(command -v busybox)" "$tree/plugin/bin/" &&
         cp "$(tool local-path)/local-path-provisioner" "$tree/provisioner/" || return 1
-    image_of $SUITE_BUSYBOX "$XEBEC_BED/images/busybox" sh && image_of $KIBISHII "$tree/kibishii" sh &&
+    image_of $SUITE_BUSYBOX "$tree/busybox" sh && image_of $KIBISHII "$tree/kibishii" sh &&
         image_of $PROVISIONER "$tree/provisioner" /local-path-provisioner &&
         "$root/tests/cluster/mkimage" --entrypoint $PLUGIN "$tree/plugin" "$work/image-plugin.tar" \
             /bin/busybox cp /plugins/velero-plugin-for-aws /target/ && bed import "$work/image-plugin.tar"

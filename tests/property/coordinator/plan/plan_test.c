@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Whole lives of backups and restores driven by nothing but the plan, in a world of random facts:
- * they end, nothing is published while a volume is open before its deadline, no final phase is left
- * again, no more run than may, and the process may die at any step.
+ * they end, nothing is published while a volume is open, no final phase is left again, no more run
+ * than may, nobody in the queue overtakes, and the process may die at any step.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,16 +13,16 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "coordinator/plan/plan.h"
+#include "coordinator/plan/queue.h"
 #include "tests/harness/property.h"
 
-enum { WORLDS = 3000, RUNS_MAX = 6, STEPS_MAX = 5000, TIMEOUT_NS = 1000 };
+enum { WORLDS = 3000, RUNS_MAX = 6, STEPS_MAX = 5000, LOOK_NS = 1000 };
 
 struct run {
     const char *phase;
     bool worked, ended, published;
-    size_t volumes_open;
-    int64_t deadline_ns, position;
+    size_t volumes_open, volumes_late;
+    int64_t position;
 };
 
 struct world {
@@ -30,8 +30,11 @@ struct world {
     struct run runs[RUNS_MAX];
     size_t count, running_max;
     int64_t now_ns;
-    bool restores;
+    bool restores, apart;
 };
+
+static const char *const keys[RUNS_MAX] = {"v/c", "v/a", "v/f", "v/b", "v/e", "v/d"};
+static xb_json *specs[RUNS_MAX];
 
 static bool is(const char *phase, const char *word)
 {
@@ -43,23 +46,49 @@ static const char *pick(struct property *source, const char *const *from, size_t
     return from[property_below(source, count)];
 }
 
+/* Everyone's namespaces are the same, or everyone has some of his own. */
+static struct xb_queue_entry entry_of(const struct world *world, const struct run *run)
+{
+    size_t i = (size_t)(run - world->runs);
+    return (struct xb_queue_entry){.key = keys[i],
+                                   .spec = world->apart ? specs[i] : NULL,
+                                   .position = run->position,
+                                   .created = "2026-11-26T00:00:00Z"};
+}
+
 static struct xb_step_facts facts_of(struct world *world, const struct run *run)
 {
     struct xb_step_facts facts = {.phase = run->phase,
                                   .worked = run->worked,
                                   .volumes_open = run->volumes_open,
-                                  .now_ns = world->now_ns,
-                                  .deadline_ns = run->deadline_ns,
+                                  .volumes_late = run->volumes_late,
+                                  .look_ns = world->now_ns + LOOK_NS,
                                   .running_max = world->running_max};
+    struct xb_queue queue = {.own = entry_of(world, run)};
     for (size_t i = 0; i < world->count; i++) {
-        const struct run *other = &world->runs[i];
-        facts.running += xb_plan_backup_runs(other->phase);
-        facts.ahead += is(other->phase, "Queued") && other->position < run->position;
-        if (is(other->phase, "Queued") && other->position > facts.last_position) {
-            facts.last_position = other->position;
+        const struct xb_queue_entry entry = entry_of(world, &world->runs[i]);
+        if (&world->runs[i] != run) {
+            xb_queue_add(&queue, world->runs[i].phase, &entry);
         }
     }
+    xb_queue_facts(&queue, &facts);
     return facts;
+}
+
+/* Who is before whom in the queue: a bit for each pair. */
+static uint64_t order_of(const struct world *world)
+{
+    uint64_t order = 0;
+    for (size_t i = 0; i < world->count; i++) {
+        for (size_t j = 0; j < world->count; j++) {
+            const struct run *a = &world->runs[i], *b = &world->runs[j];
+            bool before = a->position < b->position ||
+                          (a->position == b->position && strcmp(keys[i], keys[j]) < 0);
+            order |= (uint64_t)(is(a->phase, "Queued") && is(b->phase, "Queued") && before)
+                     << (i * RUNS_MAX + j);
+        }
+    }
+    return order;
 }
 
 static void check_places(const struct world *world)
@@ -84,7 +113,7 @@ static void publish(struct world *world, struct run *run)
 {
     static const char *const ends[] = {"Completed", "PartiallyFailed", "Failed"};
     assert_true(run->worked);
-    assert_true(run->volumes_open == 0 || world->now_ns >= run->deadline_ns);
+    assert_true(run->volumes_open == 0);
     assert_false(run->published);
     run->published = true;
     run->ended = true;
@@ -101,9 +130,17 @@ static void act(struct world *world, struct run *run, const struct xb_step_resul
             assert_true(!is(world->runs[i].phase, "Queued") ||
                         world->runs[i].position < result->position);
         }
-        run->position = result->position;
+        /* Several that come at once see the same queue, and get the same place. */
+        run->position = result->position - (int64_t)property_below(&world->source, 2);
         run->phase = "Queued";
         break;
+    case XB_STEP_MOVE: {
+        uint64_t order = order_of(world);
+        assert_true(result->position != run->position);
+        run->position = result->position;
+        assert_true(order_of(world) == order);
+        break;
+    }
     case XB_STEP_READY:
         run->phase = "ReadyToStart";
         check_places(world);
@@ -115,11 +152,16 @@ static void act(struct world *world, struct run *run, const struct xb_step_resul
         assert_false(run->worked);
         run->worked = true;
         run->volumes_open = property_below(&world->source, 4);
-        run->deadline_ns = world->now_ns + TIMEOUT_NS;
+        run->volumes_late = 0;
         break;
     case XB_STEP_WAIT:
-        assert_true(run->volumes_open > 0 && result->at_ns > world->now_ns);
-        assert_int_equal(result->at_ns, run->deadline_ns);
+        assert_true(run->volumes_open > 0 && run->volumes_late == 0);
+        assert_int_equal(result->at_ns, world->now_ns + LOOK_NS);
+        break;
+    case XB_STEP_CANCEL:
+        assert_true(run->volumes_late > 0 && run->volumes_late <= run->volumes_open);
+        run->volumes_open -= run->volumes_late;
+        run->volumes_late = 0;
         break;
     case XB_STEP_PUBLISH:
         publish(world, run);
@@ -136,11 +178,14 @@ static void act(struct world *world, struct run *run, const struct xb_step_resul
 static void go_on(struct world *world)
 {
     struct property *source = &world->source;
-    world->now_ns += (int64_t)property_below(source, TIMEOUT_NS / 4);
+    world->now_ns += (int64_t)property_below(source, LOOK_NS / 4);
     for (size_t i = 0; i < world->count; i++) {
         struct run *run = &world->runs[i];
-        if (run->volumes_open > 0 && property_once_in(source, 6)) {
+        if (run->volumes_open > run->volumes_late && property_once_in(source, 6)) {
             run->volumes_open--;
+        }
+        if (run->volumes_open > run->volumes_late && property_once_in(source, 12)) {
+            run->volumes_late++;
         }
         if (property_once_in(source, 40)) {
             run->worked = false; /* known to the process alone */
@@ -163,6 +208,7 @@ static void live(struct world *world)
     static const char *const first[] = {"",           "New",        "",
                                         "InProgress", "Finalizing", "WaitingForPluginOperations"};
     world->count = 1 + property_below(&world->source, RUNS_MAX);
+    world->apart = property_once_in(&world->source, 2);
     world->running_max = RUNS_MAX; /* of those that an earlier life left there */
     for (size_t i = 0; i < world->count; i++) {
         world->runs[i].phase = pick(&world->source, first, 6);
@@ -217,37 +263,53 @@ static void any_facts(void **state)
                                       .deleting = property_once_in(source, 4),
                                       .worked = property_once_in(source, 2),
                                       .volumes_open = property_below(source, 3),
-                                      .now_ns = (int64_t)property_next(source),
-                                      .deadline_ns = (int64_t)property_next(source),
+                                      .volumes_late = property_below(source, 3),
+                                      .look_ns = (int64_t)property_next(source),
                                       .running = property_below(source, 4),
                                       .running_max = property_below(source, 4),
-                                      .ahead = property_below(source, 3),
+                                      .conflict = property_once_in(source, 2),
+                                      .ready_ahead = property_below(source, 3),
+                                      .position = (int64_t)property_below(source, 4),
+                                      .rank = 1 + (int64_t)property_below(source, 3),
+                                      .rank_taken = property_once_in(source, 2),
                                       .last_position = property_once_in(source, 9)
                                                            ? INT64_MAX
                                                            : (int64_t)property_below(source, 100)};
         const struct xb_step_result backup = xb_plan_backup(&facts);
         const struct xb_step_result restore = xb_plan_restore(&facts);
-        bool due = facts.volumes_open == 0 || facts.now_ns >= facts.deadline_ns;
+        bool due = facts.volumes_open == 0 && facts.volumes_late == 0;
         bool final = is(facts.phase, "Completed") || is(facts.phase, "Failed") ||
                      is(facts.phase, "PartiallyFailed") || is(facts.phase, "FailedValidation");
         assert_true(backup.step != XB_STEP_PUBLISH || (facts.worked && due));
         assert_true(restore.step != XB_STEP_PUBLISH || (facts.worked && due));
-        assert_true(backup.step != XB_STEP_READY || facts.running < facts.running_max);
+        assert_true(backup.step != XB_STEP_READY ||
+                    (facts.running + facts.ready_ahead < facts.running_max && !facts.conflict));
+        assert_true(backup.step != XB_STEP_MOVE || !facts.rank_taken);
         assert_true(backup.step != XB_STEP_QUEUE || backup.position > 0);
         assert_true(!final || backup.step == XB_STEP_NONE);
         assert_true(!final || restore.step == (facts.deleting ? XB_STEP_REMOVE : XB_STEP_NONE));
         assert_int_not_equal(backup.step, XB_STEP_REMOVE);
-        assert_true(restore.step != XB_STEP_QUEUE && restore.step != XB_STEP_READY);
+        assert_true(restore.step != XB_STEP_QUEUE && restore.step != XB_STEP_READY &&
+                    restore.step != XB_STEP_MOVE);
     }
 }
 
 int main(void)
 {
     struct property source = property_begin("plan");
+    for (size_t i = 0; i < RUNS_MAX; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "{\"includedNamespaces\": [\"n-%zu-*\"]}", i);
+        specs[i] = json_tokener_parse(text);
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(backups, &source),
         cmocka_unit_test_prestate(restores, &source),
         cmocka_unit_test_prestate(any_facts, &source),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    for (size_t i = 0; i < RUNS_MAX; i++) {
+        json_object_put(specs[i]);
+    }
+    return failed;
 }

@@ -190,7 +190,9 @@ static void sources(void **state)
     (void)state;
     XB_CLEANUP(xb_json_putp)
     xb_json *pod = probe_json(
-        "{\"spec\":{\"volumes\":[7,{\"name\":\"claim\",\"persistentVolumeClaim\":{\"claimName\":"
+        "{\"metadata\":{\"name\":\"web-0\"},\"spec\":{\"volumes\":[7,{\"name\":\"own\","
+        "\"ephemeral\":{\"volumeClaimTemplate\":{}}},{\"name\":\"claim\",\"persistentVolumeClaim\":"
+        "{\"claimName\":"
         "\"data\"}},{\"name\":\"scratch\",\"emptyDir\":{}},{\"name\":\"csi\",\"csi\":{\"driver\":"
         "\"d\"}},{\"name\":\"nfs\",\"nfs\":{}}]}}");
     struct xb_volume_source source;
@@ -199,9 +201,11 @@ static void sources(void **state)
     assert_false(source.csi);
     assert_null(source.refused);
     PROBE_OK(xb_volume_source(pod, "scratch", &source, &err));
-    assert_null(source.claim);
+    assert_string_equal(source.claim, "");
     assert_null(source.refused);
     assert_false(source.csi);
+    PROBE_OK(xb_volume_source(pod, "own", &source, &err));
+    assert_string_equal(source.claim, "web-0-own");
     PROBE_OK(xb_volume_source(pod, "csi", &source, &err));
     assert_true(source.csi);
     assert_null(source.refused);
@@ -240,6 +244,62 @@ static void persistent_volumes(void **state)
     assert_false(xb_volume_is_csi(NULL));
 }
 
+/* Annotations tell of drivers; whether there are such is the cluster's to say. */
+static void drivers(void **state)
+{
+    (void)state;
+    const char *names[XB_VOLUME_DRIVERS_MAX];
+    XB_CLEANUP(xb_json_putp)
+    xb_json *both = probe_json("{\"metadata\":{\"annotations\":{\"pv.kubernetes.io/migrated-to\":"
+                               "\"new.csi\",\"pv.kubernetes.io/provisioned-by\":\"old\"}}}");
+    assert_int_equal(xb_volume_drivers(both, names), 2);
+    assert_string_equal(names[0], "old");
+    assert_string_equal(names[1], "new.csi");
+    static const char *const none[] = {
+        "{}", "{\"metadata\":{\"annotations\":[]}}",
+        "{\"metadata\":{\"annotations\":{\"pv.kubernetes.io/migrated-to\":7,"
+        "\"pv.kubernetes.io/provisioned-by\":\"\",\"provisioned-by\":\"x\"}}}"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        XB_CLEANUP(xb_json_putp) xb_json *volume = probe_json(none[i]);
+        assert_int_equal(xb_volume_drivers(volume, names), 0);
+    }
+}
+
+static void refused_volumes(void **state)
+{
+    (void)state;
+    XB_CLEANUP(xb_json_putp) xb_json *block = probe_json("{\"spec\":{\"volumeMode\":\"Block\"}}");
+    XB_CLEANUP(xb_json_putp) xb_json *host = probe_json("{\"spec\":{\"hostPath\":{}}}");
+    XB_CLEANUP(xb_json_putp)
+    xb_json *local = probe_json("{\"spec\":{\"local\":{},\"volumeMode\":\"Filesystem\"}}");
+    assert_non_null(strstr(xb_volume_refusal(block), "block device"));
+    assert_non_null(strstr(xb_volume_refusal(host), "hostPath"));
+    assert_null(xb_volume_refusal(local));
+}
+
+/* Several kubelets' folders: the pod is below one of them, and exactly one place fits. */
+static void several_roots(void **state)
+{
+    char roots[4 * PATH_MAX];
+    make_folder(state, "first/" OTHER_POD "/volumes/" EMPTY_DIRS "/data");
+    make_folder(state, "second/" POD "/volumes/" EMPTY_DIRS "/data");
+    struct xb_volume_place place = place_of(state, "data", false);
+    place.pods_root = roots;
+    snprintf(roots, sizeof roots, "%s:%s:%s", probe_path(state, "first"),
+             probe_path(state, "absent"), probe_path(state, "second"));
+    const char *path = probe_path(state, "second/" POD "/volumes/" EMPTY_DIRS "/data");
+    check_opens(&place, path);
+    place.folder = "other";
+    check_refused(&place, XB_ERR_NOT_FOUND);
+    place.folder = "data";
+    make_folder(state, "first/" POD "/volumes/" CSI "/data");
+    check_refused(&place, XB_ERR_CONFLICT);
+    snprintf(roots, sizeof roots, ":%s:", probe_path(state, "second"));
+    check_opens(&place, path);
+    snprintf(roots, sizeof roots, "%s:%s", probe_path(state, "absent"), probe_path(state, "gone"));
+    check_refused(&place, XB_ERR_NOT_FOUND);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +312,9 @@ int main(void)
         cmocka_unit_test(sources),
         cmocka_unit_test(refused_sources),
         cmocka_unit_test(persistent_volumes),
+        cmocka_unit_test(drivers),
+        cmocka_unit_test(refused_volumes),
+        cmocka_unit_test_setup_teardown(several_roots, probe_folder_make, probe_folder_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,21 +8,29 @@
 #include "coordinator/collect/volumes.h"
 
 /* "name:verdict[:claim];" for each, verdict T, S or M. */
-static int note(void *context, const struct xb_volume_choice *choice, struct xb_error *err)
+static void check_with(xb_json *pod, const struct xb_volume_facts *facts, const char *expected)
 {
     static const char letters[] = {
         [XB_VOLUME_TAKE] = 'T', [XB_VOLUME_SKIP] = 'S', [XB_VOLUME_MISSED] = 'M'};
-    assert_int_equal(choice->verdict == XB_VOLUME_TAKE, choice->reason == NULL);
-    return xb_buf_printf(context, err, "%s:%c%s%s;", choice->volume, letters[choice->verdict],
-                         choice->claim ? ":" : "", choice->claim ? choice->claim : "");
+    struct xb_buf text = XB_BUF_INIT(10000);
+    xb_json *volumes = xb_json_get(pod, "spec.volumes");
+    for (size_t i = 0; i < json_object_array_length(volumes); i++) {
+        char space[XB_VOLUME_CLAIM_BYTES];
+        xb_json *volume = json_object_array_get_idx(volumes, i);
+        const char *claim = xb_volume_claim(pod, volume, space);
+        const struct xb_volume_choice choice = xb_volume_choose(pod, volume, facts);
+        assert_int_equal(choice.verdict == XB_VOLUME_TAKE, choice.reason == NULL);
+        PROBE_OK(xb_buf_printf(&text, &err, "%s:%c%s%s;", xb_json_str(volume, "name", ""),
+                               letters[choice.verdict], claim ? ":" : "", claim ? claim : ""));
+    }
+    assert_string_equal(text.data ? text.data : "", expected);
+    xb_buf_free(&text);
 }
 
 static void check_pod(xb_json *pod, bool by_default, const char *expected)
 {
-    struct xb_buf text = XB_BUF_INIT(10000);
-    PROBE_OK(xb_choose_volumes(pod, by_default, note, &text, &err));
-    assert_string_equal(text.data ? text.data : "", expected);
-    xb_buf_free(&text);
+    const struct xb_volume_facts facts = {.by_default = by_default};
+    check_with(pod, &facts, expected);
 }
 
 /* Volumes a (a claim) and b (emptyDir), both mounted, and one of each kind that is never taken. */
@@ -99,34 +107,70 @@ static void missed(void **state)
     check_pod(block, false, "raw:S:r;loose:S;");
 }
 
-static int refuse(void *context, const struct xb_volume_choice *choice, struct xb_error *err)
-{
-    (void)choice;
-    return ++*(int *)context == 2 ? xb_error_set(err, XB_ERR_FULL, -E2BIG, "enough") : 0;
-}
-
-static void odd_pods(void **state)
+/* What the policies say comes before what annotations say, in both ways; but nothing makes a volume
+ * readable that is not. */
+static void policies(void **state)
 {
     (void)state;
-    static const char *const pods[] = {"null", "{}", "[]", "{\"spec\":{\"volumes\":{}}}",
-                                       "{\"spec\":{\"volumes\":[]}}"};
-    for (size_t i = 0; i < sizeof pods / sizeof *pods; i++) {
-        XB_CLEANUP(xb_json_putp) xb_json *pod = probe_json(pods[i]);
-        check_pod(pod, true, "");
-    }
-    int seen = 0;
+    XB_CLEANUP(xb_json_putp) xb_json *pod = make_pod(NOT_ASKED "\"a\"", "Running");
+    struct xb_volume_facts facts = {.by_default = true, .action = XB_POLICY_FS_BACKUP};
+    check_with(pod, &facts, "a:T:data;b:T;" REST_SKIPPED);
+    facts.by_default = false;
+    check_with(pod, &facts, "a:T:data;b:T;" REST_SKIPPED);
+    facts.action = XB_POLICY_SKIP;
+    check_with(pod, &facts, "a:S:data;b:S;" REST_SKIPPED);
+    XB_CLEANUP(xb_json_putp) xb_json *asked = make_pod(ASKED "\"a,b\"", "Running");
+    check_with(asked, &facts, "a:S:data;b:S;" REST_SKIPPED);
+    facts.action = XB_POLICY_SNAPSHOT;
+    check_with(asked, &facts, "a:M:data;b:M;" REST_SKIPPED);
+    facts.action = XB_POLICY_CUSTOM;
+    check_with(asked, &facts, "a:M:data;b:M;" REST_SKIPPED);
+    XB_CLEANUP(xb_json_putp) xb_json *pending = make_pod("", "Pending");
+    facts.action = XB_POLICY_FS_BACKUP;
+    check_with(pending, &facts, "a:M:data;b:M;" REST_SKIPPED);
+    assert_null(xb_volume_policy_reason(XB_POLICY_NONE));
+    assert_null(xb_volume_policy_reason(XB_POLICY_FS_BACKUP));
+}
+
+/* What is behind the claim, and whether the claim is in the backup at all. */
+static void behind_the_claim(void **state)
+{
+    (void)state;
     XB_CLEANUP(xb_json_putp) xb_json *pod = make_pod("", "Running");
-    PROBE_REFUSED(xb_choose_volumes(pod, true, refuse, &seen, &err), XB_ERR_FULL);
-    assert_int_equal(seen, 2);
+    XB_CLEANUP(xb_json_putp) xb_json *host = probe_json("{\"spec\":{\"hostPath\":{}}}");
+    XB_CLEANUP(xb_json_putp) xb_json *claim = probe_json("{}");
+    struct xb_volume_facts facts = {.by_default = true, .claims_left_out = true};
+    check_with(pod, &facts, "a:S:data;b:T;" REST_SKIPPED);
+    facts = (struct xb_volume_facts){.by_default = true, .persistent_volume = host, .claim = claim};
+    check_with(pod, &facts, "a:M:data;b:M;" REST_SKIPPED);
+    facts.persistent_volume = NULL;
+    check_with(pod, &facts, "a:M:data;b:M;" REST_SKIPPED);
+    XB_CLEANUP(xb_json_putp)
+    xb_json *own = probe_json("{\"metadata\":{\"name\":\"web\"},\"spec\":{\"volumes\":[{\"name\":"
+                              "\"tmp\",\"ephemeral\":{}}]}}");
+    facts.claims_left_out = true;
+    check_with(own, &facts, "tmp:S:web-tmp;");
+}
+
+static void in_use(void **state)
+{
+    (void)state;
+    XB_CLEANUP(xb_json_putp) xb_json *pod = make_pod("", "Running");
+    XB_CLEANUP(xb_json_putp) xb_json *pending = make_pod("", "Pending");
+    assert_true(xb_volume_in_use(pod, "a"));
+    assert_true(xb_volume_in_use(pod, "b"));
+    assert_false(xb_volume_in_use(pod, "absent"));
+    assert_true(xb_volume_pod_runs(pod));
+    assert_false(xb_volume_pod_runs(pending));
+    assert_false(xb_volume_pod_runs(NULL));
+    assert_false(xb_volume_in_use(NULL, "a"));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(opt_in),
-        cmocka_unit_test(opt_out),
-        cmocka_unit_test(missed),
-        cmocka_unit_test(odd_pods),
+        cmocka_unit_test(opt_in),   cmocka_unit_test(opt_out),          cmocka_unit_test(missed),
+        cmocka_unit_test(policies), cmocka_unit_test(behind_the_claim), cmocka_unit_test(in_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,14 +56,37 @@ static void backups_leave_the_queue(void **state)
     assert_int_equal(backup_step(&facts), XB_STEP_NONE);
     facts.running_max = 2;
     assert_int_equal(backup_step(&facts), XB_STEP_READY);
-    facts.ahead = 1;
+    facts.ready_ahead = 1;
+    assert_int_equal(backup_step(&facts), XB_STEP_NONE);
+    facts.running_max = 3;
+    assert_int_equal(backup_step(&facts), XB_STEP_READY);
+    facts.conflict = true;
     assert_int_equal(backup_step(&facts), XB_STEP_NONE);
     facts.running_max = 0;
     facts.running = 0;
-    facts.ahead = 0;
+    facts.conflict = false;
+    facts.ready_ahead = 0;
     assert_int_equal(backup_step(&facts), XB_STEP_NONE);
     facts.phase = "ReadyToStart";
     assert_int_equal(backup_step(&facts), XB_STEP_START);
+}
+
+/* Its place is what the command line shows. */
+static void backups_move_up(void **state)
+{
+    (void)state;
+    struct xb_step_facts facts = {
+        .phase = "Queued", .running = 1, .running_max = 1, .position = 3, .rank = 2};
+    assert_int_equal(backup_step(&facts), XB_STEP_MOVE);
+    assert_int_equal(xb_plan_backup(&facts).position, 2);
+    facts.rank_taken = true;
+    assert_int_equal(backup_step(&facts), XB_STEP_NONE);
+    facts.rank_taken = false;
+    facts.rank = 3;
+    assert_int_equal(backup_step(&facts), XB_STEP_NONE);
+    facts.rank = 1;
+    facts.running = 0;
+    assert_int_equal(backup_step(&facts), XB_STEP_READY);
 }
 
 typedef struct xb_step_result plan_fn(const struct xb_step_facts *facts);
@@ -72,16 +95,12 @@ static void check_running(plan_fn *plan)
 {
     for (size_t i = 0; i < COUNT(running_phases); i++) {
         struct xb_step_facts facts = {
-            .phase = running_phases[i], .volumes_open = 2, .now_ns = 10, .deadline_ns = 20};
+            .phase = running_phases[i], .volumes_open = 2, .volumes_late = 1, .look_ns = 20};
         /* A process that was started again works again, however late it is. */
         assert_int_equal(plan(&facts).step, XB_STEP_WORK);
-        facts.now_ns = 30;
-        assert_int_equal(plan(&facts).step, XB_STEP_WORK);
         facts.worked = true;
-        assert_int_equal(plan(&facts).step, XB_STEP_PUBLISH);
-        facts.now_ns = 20;
-        assert_int_equal(plan(&facts).step, XB_STEP_PUBLISH);
-        facts.now_ns = 19;
+        assert_int_equal(plan(&facts).step, XB_STEP_CANCEL);
+        facts.volumes_late = 0;
         assert_int_equal(plan(&facts).step, XB_STEP_WAIT);
         assert_int_equal(plan(&facts).at_ns, 20);
         facts.volumes_open = 0;
@@ -148,9 +167,10 @@ static void places(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(backups_queue), cmocka_unit_test(backups_leave_the_queue),
-        cmocka_unit_test(running),       cmocka_unit_test(ended),
-        cmocka_unit_test(restores),      cmocka_unit_test(places),
+        cmocka_unit_test(backups_queue),   cmocka_unit_test(backups_leave_the_queue),
+        cmocka_unit_test(backups_move_up), cmocka_unit_test(running),
+        cmocka_unit_test(ended),           cmocka_unit_test(restores),
+        cmocka_unit_test(places),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

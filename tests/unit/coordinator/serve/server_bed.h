@@ -20,7 +20,7 @@
 #include "coordinator/serve/server.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
-#include "tests/unit/coordinator/serve/client.h"
+#include "tests/unit/shared/serve/client.h"
 
 enum { BIG_BYTES = 10 << 20, HUGE_BYTES = 48 << 20 };
 

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/act/orders.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/base/clock.h"
+#include "shared/base/fnv.h"
+#include "shared/base/log.h"
+
+enum {
+    LOST_S = 60,  /* an order that is nowhere to be seen so long after it was made was deleted */
+    GRACE_S = 60, /* for an agent to answer that it has cancelled */
+    LOOKS = 4     /* in one timeout: so exactly is the time of the last progress known */
+};
+
+struct xb_order_seen {
+    uint64_t mark;    /* of its progress, when it was seen last */
+    int64_t moved_ns; /* monotonic: when that changed */
+    bool late, told, was_late;
+};
+
+static xb_json *find(const struct xb_run *run, size_t i, struct xb_kube_informer *informer,
+                     const char *namespace)
+{
+    char key[2 * XB_VELERO_NAME_BYTES];
+    snprintf(key, sizeof key, "%s/%s", namespace,
+             json_object_get_string(json_object_array_get_idx(run->orders, i)));
+    return xb_kube_informer_get(informer, key);
+}
+
+/* ---- progress ---- */
+
+static bool add_to_node(void *context, const char *key, xb_json *order)
+{
+    xb_json *nodes = context;
+    xb_json *sum = NULL;
+    const char *node = xb_json_str(order, "spec.node", "");
+    uint64_t done = (uint64_t)xb_json_int(order, "status.progress.bytesDone", 0) +
+                    xb_fnv1a(xb_json_str(order, "status.phase", ""));
+    (void)key;
+    if (json_object_object_get_ex(nodes, node, &sum)) {
+        done += (uint64_t)json_object_get_int64(sum);
+    }
+    json_object_object_add(nodes, node, json_object_new_int64((int64_t)done));
+    return true;
+}
+
+/* A number that changes when the order gets on. `*nodes` is made when it is needed first. */
+static uint64_t mark_of(xb_json *order, struct xb_kube_informer *informer, xb_json **nodes)
+{
+    char text[128];
+    xb_json *sum = NULL;
+    const char *phase = xb_json_str(order, "status.phase", "");
+    uint64_t mark = xb_fnv1a(phase);
+    if (strcmp(phase, "InProgress") == 0) {
+        snprintf(text, sizeof text, "%lld/%lld",
+                 (long long)xb_json_int(order, "status.progress.bytesDone", 0),
+                 (long long)xb_json_int(order, "status.progress.totalBytes", 0));
+        return mark ^ xb_fnv1a(text);
+    }
+    if (!*nodes) {
+        *nodes = json_object_new_object();
+        xb_kube_informer_each(informer, add_to_node, *nodes);
+    }
+    (void)json_object_object_get_ex(*nodes, xb_json_str(order, "spec.node", ""), &sum);
+    return mark ^ (uint64_t)json_object_get_int64(sum);
+}
+
+/* ---- looking ---- */
+
+static bool make_seen(struct xb_run *run, size_t count)
+{
+    if (run->seen_count >= count) {
+        return true;
+    }
+    struct xb_order_seen *seen = realloc(run->seen, count * sizeof *seen);
+    if (!seen) {
+        return false;
+    }
+    memset(seen + run->seen_count, 0, (count - run->seen_count) * sizeof *seen);
+    run->seen = seen;
+    run->seen_count = count;
+    return true;
+}
+
+static void look_at(struct xb_run *run, size_t i, xb_json *order, uint64_t mark,
+                    struct xb_orders_view *view)
+{
+    struct xb_order_seen *seen = &run->seen[i];
+    const int64_t now_ns = xb_clock_mono_ns();
+    if (seen->moved_ns == 0 || (seen->mark != mark && !seen->told)) {
+        seen->mark = mark;
+        seen->moved_ns = now_ns;
+        /* Somebody has told it, who may have died. */
+        seen->told = seen->told || xb_json_bool(order, "spec.cancel", false);
+    }
+    int64_t patience_ns = seen->told ? GRACE_S * XB_NS_PER_S : run->timeout_ns;
+    bool over = now_ns - seen->moved_ns >= patience_ns;
+    seen->late = over && !seen->told;
+    if (over && seen->told) {
+        view->given_up++;
+        return;
+    }
+    view->open++;
+    view->late += seen->late;
+}
+
+struct xb_orders_view xb_orders_look(struct xb_run *run, struct xb_kube_informer *informer,
+                                     const char *namespace, int64_t now_ns)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *nodes = NULL;
+    const int64_t timeout_ns = run->timeout_ns / LOOKS;
+    struct xb_orders_view view = {
+        .look_ns =
+            now_ns + (timeout_ns < LOST_S * XB_NS_PER_S ? timeout_ns : LOST_S * XB_NS_PER_S)};
+    size_t count = run->orders ? json_object_array_length(run->orders) : 0;
+    if (!run->worked || count == 0) {
+        return view;
+    }
+    if (!make_seen(run, count)) {
+        view.open = count; /* without memory nothing is given up */
+        return view;
+    }
+    for (size_t i = 0; i < count; i++) {
+        xb_json *order = find(run, i, informer, namespace);
+        if (!order) {
+            view.open += now_ns - run->made_ns < LOST_S * XB_NS_PER_S;
+        } else if (!xb_velero_data_phase_final(xb_json_str(order, "status.phase", ""))) {
+            look_at(run, i, order, mark_of(order, informer, &nodes), &view);
+        }
+    }
+    return view;
+}
+
+/* ---- cancelling ---- */
+
+xb_json *xb_orders_late(struct xb_run *run, struct xb_kube_informer *informer,
+                        const char *namespace)
+{
+    xb_json *late = json_object_new_array();
+    for (size_t i = 0; i < run->seen_count; i++) {
+        xb_json *order = run->seen[i].late ? find(run, i, informer, namespace) : NULL;
+        if (order) {
+            json_object_array_add(late, json_object_get(order));
+        }
+    }
+    return late;
+}
+
+int xb_orders_cancel(void *context, const atomic_bool *cancel, struct xb_error *err)
+{
+    struct xb_step_work *work = context;
+    int r = xb_check_leading(work->coordinator, err);
+    (void)cancel;
+    for (size_t i = 0; r == 0 && i < json_object_array_length(work->extra); i++) {
+        xb_json *order = json_object_array_get_idx(work->extra, i);
+        xb_json *patch = json_object_new_object();
+        xb_json *spec = json_object_new_object();
+        json_object_object_add(spec, "cancel", json_object_new_boolean(true));
+        json_object_object_add(patch, "spec", spec);
+        xb_log_warning("a volume makes no progress and is cancelled", "order",
+                       xb_json_str(order, "metadata.name", ""));
+        r = xb_act_patch(work->coordinator, work->orders, order, patch, err);
+        if (r < 0 && err->kind == XB_ERR_NOT_FOUND) {
+            *err = (struct xb_error)XB_ERROR_INIT;
+            r = 0;
+        }
+    }
+    return r;
+}
+
+void xb_orders_cancelled(struct xb_run *run)
+{
+    for (size_t i = 0; i < run->seen_count; i++) {
+        struct xb_order_seen *seen = &run->seen[i];
+        if (seen->late) {
+            *seen = (struct xb_order_seen){
+                .moved_ns = xb_clock_mono_ns(), .told = true, .was_late = true};
+        }
+    }
+}
+
+bool xb_orders_was_late(const struct xb_run *run, const char *name)
+{
+    for (size_t i = 0; i < run->seen_count; i++) {
+        const char *order = json_object_get_string(json_object_array_get_idx(run->orders, i));
+        if (run->seen[i].was_late && strcmp(order, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void xb_orders_forget(struct xb_run *run)
+{
+    free(run->seen);
+    run->seen = NULL;
+    run->seen_count = 0;
+}

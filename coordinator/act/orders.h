@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * orders.h - how the orders of a run get on; for the files of this folder only.
+ *
+ * What for:  a run waits for its orders until each has ended, or has made no progress for so long
+ *            that it is told to end. A volume that takes days and gets on is left alone.
+ * Ownership: what is known of orders belongs to the run.
+ * Threads:   the loop thread, but xb_orders_cancel and xb_orders_was_late, which a worker calls
+ *            with the run.
+ * Rules:     time is counted by the monotonic clock, and anew after a restart. An order that has
+ *            not begun gets on as long as any order of its node does: it is not its turn yet.
+ */
+#pragma once
+
+#include "coordinator/act/internal.h"
+
+struct xb_orders_view {
+    size_t open;     /* not ended and not given up */
+    size_t late;     /* of these: to be cancelled */
+    size_t given_up; /* cancelled, and their agent does not answer */
+    int64_t look_ns; /* wall: look again */
+};
+
+struct xb_orders_view xb_orders_look(struct xb_run *run, struct xb_kube_informer *informer,
+                                     const char *namespace, int64_t now_ns);
+
+/* The late ones, as an array of objects, and what to do with them. */
+xb_json *xb_orders_late(struct xb_run *run, struct xb_kube_informer *informer,
+                        const char *namespace);
+int xb_orders_cancel(void *work, const atomic_bool *cancel, struct xb_error *err);
+/* Notes that they have been told. */
+void xb_orders_cancelled(struct xb_run *run);
+
+/* Whether the order was cancelled because it made no progress. */
+bool xb_orders_was_late(const struct xb_run *run, const char *name);
+
+void xb_orders_forget(struct xb_run *run);

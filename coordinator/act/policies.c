@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The resource policies that a backup names, from their ConfigMap. */
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#include "coordinator/act/internal.h"
+
+static int read_config_map(struct xb_coordinator *coordinator, const char *name,
+                           struct xb_policy **ret, struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *config_map = NULL;
+    const struct xb_kube_ref ref = {.resource = &xb_core_configmaps,
+                                    .namespace = coordinator->options->namespace,
+                                    .name = name};
+    int r = xb_kube_get(coordinator->client, &ref, &config_map, err);
+    return r < 0 ? r : xb_policy_from_config_map(config_map, ret, err);
+}
+
+int xb_load_policy(struct xb_coordinator *coordinator, xb_json *backup, struct xb_policy **ret,
+                   struct xb_error *err)
+{
+    xb_json *reference = xb_json_get(backup, "spec.resourcePolicy");
+    const char *kind = xb_json_str(reference, "kind", "");
+    const char *name = xb_json_str(reference, "name", "");
+    if (!reference) {
+        *ret = NULL;
+        return 0;
+    }
+    if (strcasecmp(kind, "configmap") != 0) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                            "spec.resourcePolicy.kind is '%.100s': resource policies are read from "
+                            "a configmap",
+                            kind);
+    }
+    if (!xb_velero_name_valid(name)) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                            "spec.resourcePolicy.name '%.100s' is no name of a ConfigMap", name);
+    }
+    int r = read_config_map(coordinator, name, ret, err);
+    return r < 0 ? xb_error_wrap(err, "resource policies in ConfigMap %s/%s",
+                                 coordinator->options->namespace, name)
+                 : 0;
+}

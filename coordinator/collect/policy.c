@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Reading a policy, strictly. */
+#include "coordinator/collect/policy.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/collect/policy_internal.h"
+#include "shared/kube/yaml.h"
+
+enum { PATH_BYTES = 300 };
+
+/* ---- shapes ---- */
+
+enum shape { SHAPE_TEXT, SHAPE_TEXTS, SHAPE_TEXT_MAP, SHAPE_OBJECT, SHAPE_LIST };
+
+struct field {
+    const char *name;
+    enum shape shape;
+};
+
+static const struct field root_fields[] = {
+    {"version", SHAPE_TEXT},
+    {"volumePolicies", SHAPE_LIST},
+    {"includeExcludePolicy", SHAPE_OBJECT},
+    {NULL, SHAPE_TEXT},
+};
+static const struct field rule_fields[] = {
+    {"conditions", SHAPE_OBJECT},
+    {"action", SHAPE_OBJECT},
+    {NULL, SHAPE_TEXT},
+};
+static const struct field condition_fields[] = {
+    {"capacity", SHAPE_TEXT},  {"storageClass", SHAPE_TEXTS}, {"nfs", SHAPE_OBJECT},
+    {"csi", SHAPE_OBJECT},     {"volumeTypes", SHAPE_TEXTS},  {"pvcLabels", SHAPE_TEXT_MAP},
+    {"pvcPhase", SHAPE_TEXTS}, {"pvcVolumeMode", SHAPE_TEXT}, {"pvcAccessModes", SHAPE_TEXTS},
+    {NULL, SHAPE_TEXT},
+};
+static const struct field nfs_fields[] = {
+    {"server", SHAPE_TEXT},
+    {"path", SHAPE_TEXT},
+    {NULL, SHAPE_TEXT},
+};
+static const struct field csi_fields[] = {
+    {"driver", SHAPE_TEXT},
+    {"volumeAttributes", SHAPE_TEXT_MAP},
+    {NULL, SHAPE_TEXT},
+};
+static const struct field action_fields[] = {
+    {"type", SHAPE_TEXT},
+    {"parameters", SHAPE_OBJECT},
+    {NULL, SHAPE_TEXT},
+};
+static const struct field filter_fields[] = {
+    {"includedClusterScopedResources", SHAPE_TEXTS},
+    {"excludedClusterScopedResources", SHAPE_TEXTS},
+    {"includedNamespaceScopedResources", SHAPE_TEXTS},
+    {"excludedNamespaceScopedResources", SHAPE_TEXTS},
+    {NULL, SHAPE_TEXT},
+};
+/* The pairs of an including list and its excluding one. */
+static const char *const filter_pairs[][2] = {
+    {"includedClusterScopedResources", "excludedClusterScopedResources"},
+    {"includedNamespaceScopedResources", "excludedNamespaceScopedResources"},
+};
+
+static bool is_scalar(xb_json *value)
+{
+    return !value || (!json_object_is_type(value, json_type_object) &&
+                      !json_object_is_type(value, json_type_array));
+}
+
+static bool all_scalars(xb_json *value)
+{
+    if (json_object_is_type(value, json_type_array)) {
+        for (size_t i = 0; i < json_object_array_length(value); i++) {
+            if (!is_scalar(json_object_array_get_idx(value, i))) {
+                return false;
+            }
+        }
+        return true;
+    }
+    json_object_object_foreach(value, key, item)
+    {
+        (void)key;
+        if (!is_scalar(item)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* NULL: the value has the shape; else what is wanted. Null is absent. */
+static const char *shape_problem(xb_json *value, enum shape shape)
+{
+    static const char *const wanted[] = {[SHAPE_TEXT] = "a text",
+                                         [SHAPE_TEXTS] = "a list of texts",
+                                         [SHAPE_TEXT_MAP] = "a mapping of texts to texts",
+                                         [SHAPE_OBJECT] = "a mapping",
+                                         [SHAPE_LIST] = "a list"};
+    bool list = json_object_is_type(value, json_type_array);
+    bool object = json_object_is_type(value, json_type_object);
+    bool good = !value;
+    switch (shape) {
+    case SHAPE_TEXT:
+        good = good || is_scalar(value);
+        break;
+    case SHAPE_TEXTS:
+        good = good || (list && all_scalars(value));
+        break;
+    case SHAPE_TEXT_MAP:
+        good = good || (object && all_scalars(value));
+        break;
+    case SHAPE_OBJECT:
+        good = good || object;
+        break;
+    case SHAPE_LIST:
+        good = good || list;
+        break;
+    }
+    return good ? NULL : wanted[shape];
+}
+
+/* `where` ends in a dot, or is empty. */
+static int check_fields(xb_json *object, const char *where, const struct field *fields,
+                        struct xb_error *err)
+{
+    if (!object) {
+        return 0;
+    }
+    json_object_object_foreach(object, key, value)
+    {
+        const struct field *field = fields;
+        while (field->name && strcmp(field->name, key) != 0) {
+            field++;
+        }
+        if (!field->name) {
+            return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "unknown field '%s%.100s'", where,
+                                key);
+        }
+        const char *wanted = shape_problem(value, field->shape);
+        if (wanted) {
+            return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "field '%s%s': want %s", where, key,
+                                wanted);
+        }
+    }
+    return 0;
+}
+
+/* ---- one rule ---- */
+
+static int read_bound(const char *text, size_t len, const char *where, struct xb_quantity *ret,
+                      struct xb_error *err)
+{
+    while (len > 0 && (*text == ' ' || *text == '\t')) {
+        text++;
+        len--;
+    }
+    while (len > 0 && (text[len - 1] == ' ' || text[len - 1] == '\t')) {
+        len--;
+    }
+    if (len == 0) {
+        *ret = (struct xb_quantity){.whole = 0};
+        return 0;
+    }
+    return xb_quantity_parse(text, len, ret, err) < 0
+               ? xb_error_wrap(err, "field '%scapacity'", where)
+               : 0;
+}
+
+static bool is_zero(const struct xb_quantity *quantity)
+{
+    return quantity->whole == 0 && quantity->nano == 0;
+}
+
+/* "lower,upper": either may be missing. */
+static int read_capacity(xb_json *conditions, const char *where, struct xb_policy_rule *rule,
+                         struct xb_error *err)
+{
+    const char *text = xb_policy_text(xb_policy_field(conditions, "capacity"));
+    const char *comma = strchr(text, ',');
+    if (!text[0]) {
+        return 0;
+    }
+    if (!comma || strchr(comma + 1, ',')) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                            "field '%scapacity': '%.100s' is no range, such as \"10Gi,100Gi\"",
+                            where, text);
+    }
+    int r = read_bound(text, (size_t)(comma - text), where, &rule->lower, err);
+    if (r < 0 || (r = read_bound(comma + 1, strlen(comma + 1), where, &rule->upper, err)) < 0) {
+        return r;
+    }
+    if (!is_zero(&rule->upper) && xb_quantity_compare(&rule->lower, &rule->upper) > 0) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                            "field '%scapacity': the range '%.100s' ends before it begins", where,
+                            text);
+    }
+    return 0;
+}
+
+static int check_conditions(xb_json *conditions, const char *where, struct xb_error *err)
+{
+    char below[PATH_BYTES];
+    xb_json *csi = xb_policy_field(conditions, "csi");
+    int r = check_fields(conditions, where, condition_fields, err);
+    if (r < 0) {
+        return r;
+    }
+    snprintf(below, sizeof below, "%snfs.", where);
+    if ((r = check_fields(xb_policy_field(conditions, "nfs"), below, nfs_fields, err)) < 0) {
+        return r;
+    }
+    snprintf(below, sizeof below, "%scsi.", where);
+    if ((r = check_fields(csi, below, csi_fields, err)) < 0) {
+        return r;
+    }
+    if (xb_policy_field(csi, "volumeAttributes") &&
+        !xb_policy_text(xb_policy_field(csi, "driver"))[0]) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                            "field '%sdriver' must be there where volumeAttributes are", below);
+    }
+    return 0;
+}
+
+static int read_action(xb_json *action, const char *where, enum xb_policy_action *ret,
+                       struct xb_error *err)
+{
+    static const char *const names[] = {[XB_POLICY_SKIP] = "skip",
+                                        [XB_POLICY_FS_BACKUP] = "fs-backup",
+                                        [XB_POLICY_SNAPSHOT] = "snapshot",
+                                        [XB_POLICY_CUSTOM] = "custom"};
+    const char *type = xb_policy_text(xb_policy_field(action, "type"));
+    int r = check_fields(action, where, action_fields, err);
+    if (r < 0) {
+        return r;
+    }
+    for (size_t i = XB_POLICY_SKIP; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(type, names[i]) == 0) {
+            *ret = (enum xb_policy_action)i;
+            return 0;
+        }
+    }
+    return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                        "field '%stype': '%.100s' is none of skip, fs-backup, snapshot, custom",
+                        where, type);
+}
+
+static int read_rule(xb_json *json, size_t index, struct xb_policy_rule *rule, struct xb_error *err)
+{
+    char where[PATH_BYTES];
+    snprintf(where, sizeof where, "volumePolicies[%zu]", index);
+    if (!json_object_is_type(json, json_type_object)) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "field '%s': want a mapping", where);
+    }
+    snprintf(where, sizeof where, "volumePolicies[%zu].", index);
+    int r = check_fields(json, where, rule_fields, err);
+    if (r < 0) {
+        return r;
+    }
+    rule->conditions = xb_policy_field(json, "conditions");
+    snprintf(where, sizeof where, "volumePolicies[%zu].conditions.", index);
+    if ((r = check_conditions(rule->conditions, where, err)) < 0 ||
+        (r = read_capacity(rule->conditions, where, rule, err)) < 0) {
+        return r;
+    }
+    snprintf(where, sizeof where, "volumePolicies[%zu].action.", index);
+    return read_action(xb_policy_field(json, "action"), where, &rule->action, err);
+}
+
+/* ---- filters ---- */
+
+static bool has_text(xb_json *list, const char *text)
+{
+    size_t count = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(xb_policy_text(json_object_array_get_idx(list, i)), text) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int check_filters(xb_json *filters, struct xb_error *err)
+{
+    int r = check_fields(filters, "includeExcludePolicy.", filter_fields, err);
+    for (size_t i = 0; r == 0 && i < sizeof filter_pairs / sizeof *filter_pairs; i++) {
+        xb_json *included = xb_policy_field(filters, filter_pairs[i][0]);
+        xb_json *excluded = xb_policy_field(filters, filter_pairs[i][1]);
+        if (has_text(included, "*") || has_text(excluded, "*")) {
+            return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                                "field 'includeExcludePolicy.%s': '*' cannot be used in a policy",
+                                filter_pairs[i][has_text(excluded, "*")]);
+        }
+        for (size_t at = 0; excluded && at < json_object_array_length(excluded); at++) {
+            const char *item = xb_policy_text(json_object_array_get_idx(excluded, at));
+            if (has_text(included, item)) {
+                return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                                    "field 'includeExcludePolicy.%s': '%.100s' is included, too",
+                                    filter_pairs[i][1], item);
+            }
+        }
+    }
+    return r;
+}
+
+const char *xb_policy_filters_problem(const struct xb_policy *policy, xb_json *spec)
+{
+    static const char *const old[] = {"includedResources", "excludedResources"};
+    bool mixed = xb_json_get(spec, "includeClusterResources") != NULL;
+    if (!policy || !xb_policy_field(policy->tree, "includeExcludePolicy")) {
+        return NULL;
+    }
+    for (size_t i = 0; i < sizeof old / sizeof *old; i++) {
+        xb_json *list = xb_json_get(spec, old[i]);
+        mixed = mixed ||
+                (json_object_is_type(list, json_type_array) && json_object_array_length(list) > 0);
+    }
+    return mixed ? "includedResources, excludedResources and includeClusterResources cannot be "
+                   "used together with the includeExcludePolicy of resource policies: use the "
+                   "cluster-scoped and namespace-scoped filters"
+                 : NULL;
+}
+
+static bool says(xb_json *list, const char *item)
+{
+    return has_text(list, item) || has_text(list, "*");
+}
+
+static int add_filters(xb_json *filters, xb_json *spec, const char *const pair[2],
+                       struct xb_error *err)
+{
+    for (size_t side = 0; side < 2; side++) {
+        xb_json *items = xb_policy_field(filters, pair[side]);
+        xb_json *own = xb_policy_field(spec, pair[side]);
+        if (!items || (own && !json_object_is_type(own, json_type_array))) {
+            continue; /* what is wrong with the spec's own field is for the filter to say */
+        }
+        if (!own) {
+            own = json_object_new_array();
+            json_object_object_add(spec, pair[side], own);
+        }
+        for (size_t i = 0; i < json_object_array_length(items); i++) {
+            const char *item = xb_policy_text(json_object_array_get_idx(items, i));
+            if (!says(xb_policy_field(spec, pair[0]), item) &&
+                !says(xb_policy_field(spec, pair[1]), item) &&
+                json_object_array_add(own, json_object_new_string(item)) < 0) {
+                return xb_error_no_memory(err, "the filters");
+            }
+        }
+    }
+    return 0;
+}
+
+int xb_policy_combine(const struct xb_policy *policy, xb_json *spec, xb_json **ret,
+                      struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *copy = NULL;
+    xb_json *filters = policy ? xb_policy_field(policy->tree, "includeExcludePolicy") : NULL;
+    if (!filters || !json_object_is_type(spec, json_type_object)) {
+        *ret = spec ? json_object_get(spec) : NULL;
+        return 0;
+    }
+    if (json_object_deep_copy(spec, &copy, NULL) < 0) {
+        return xb_error_no_memory(err, "the filters");
+    }
+    for (size_t i = 0; i < sizeof filter_pairs / sizeof *filter_pairs; i++) {
+        int r = add_filters(filters, copy, filter_pairs[i], err);
+        if (r < 0) {
+            return r;
+        }
+    }
+    *ret = XB_TAKE(copy);
+    return 0;
+}
+
+/* ---- the whole ---- */
+
+static int read_rules(struct xb_policy *policy, struct xb_error *err)
+{
+    xb_json *rules = xb_policy_field(policy->tree, "volumePolicies");
+    size_t count = rules ? json_object_array_length(rules) : 0;
+    policy->rules = calloc(count + 1, sizeof *policy->rules);
+    if (!policy->rules) {
+        return xb_error_no_memory(err, "resource policies");
+    }
+    int r = 0;
+    for (; r == 0 && policy->rule_count < count; policy->rule_count++) {
+        r = read_rule(json_object_array_get_idx(rules, policy->rule_count), policy->rule_count,
+                      &policy->rules[policy->rule_count], err);
+    }
+    return r;
+}
+
+int xb_policy_parse(const char *text, size_t len, struct xb_policy **ret, struct xb_error *err)
+{
+    XB_CLEANUP(xb_policy_freep) struct xb_policy *policy = calloc(1, sizeof *policy);
+    if (!policy) {
+        return xb_error_no_memory(err, "resource policies");
+    }
+    int r = xb_kube_yaml_parse(text, len, &policy->tree, err);
+    if (r < 0) {
+        err->kind = err->kind == XB_ERR_CORRUPT ? XB_ERR_INVALID : err->kind;
+        return r;
+    }
+    if (!json_object_is_type(policy->tree, json_type_object)) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "the text is no YAML mapping");
+    }
+    if ((r = check_fields(policy->tree, "", root_fields, err)) < 0) {
+        return r;
+    }
+    const char *version = xb_policy_text(xb_policy_field(policy->tree, "version"));
+    if (strcmp(version, "v1") != 0) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "field 'version': '%.100s', want v1",
+                            version);
+    }
+    if ((r = read_rules(policy, err)) < 0 ||
+        (r = check_filters(xb_policy_field(policy->tree, "includeExcludePolicy"), err)) < 0) {
+        return r;
+    }
+    *ret = XB_TAKE(policy);
+    return 0;
+}
+
+int xb_policy_from_config_map(xb_json *config_map, struct xb_policy **ret, struct xb_error *err)
+{
+    xb_json *data = xb_policy_field(config_map, "data");
+    int count = json_object_is_type(data, json_type_object) ? json_object_object_length(data) : 0;
+    if (count != 1) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "it has %d data keys, want exactly one",
+                            count);
+    }
+    json_object_object_foreach(data, key, value)
+    {
+        const char *text = xb_policy_text(value);
+        int r = xb_policy_parse(text, strlen(text), ret, err);
+        return r < 0 ? xb_error_wrap(err, "key '%.100s'", key) : 0;
+    }
+    return xb_error_set(err, XB_ERR_BUG, -EINVAL, "an empty ConfigMap");
+}
+
+void xb_policy_free(struct xb_policy *policy)
+{
+    if (!policy) {
+        return;
+    }
+    xb_json_putp(&policy->tree);
+    free(policy->rules);
+    free(policy);
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/collect/volume_info.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { KEY_BYTES = 512 };
+
+static void put_text(xb_json *object, const char *key, const char *value)
+{
+    json_object_object_add(object, key, json_object_new_string(value ? value : ""));
+}
+
+static void put_present(xb_json *object, const char *key, const char *value)
+{
+    if (value && value[0]) {
+        put_text(object, key, value);
+    }
+}
+
+static void put_key(char key[KEY_BYTES], const char *pod_uid, const char *volume)
+{
+    snprintf(key, KEY_BYTES, "%s/%s", pod_uid, volume);
+}
+
+/* By pod and volume. */
+static xb_json *index_orders(xb_json *orders)
+{
+    xb_json *index = json_object_new_object();
+    for (size_t i = 0; index && i < json_object_array_length(orders); i++) {
+        char key[KEY_BYTES];
+        xb_json *order = json_object_array_get_idx(orders, i);
+        put_key(key, xb_json_str(order, "spec.pod.uid", ""), xb_json_str(order, "spec.volume", ""));
+        json_object_object_add(index, key, json_object_get(order));
+    }
+    return index;
+}
+
+/* Whose volume it is; with an order, how it went. */
+static xb_json *pvb_info(const struct xb_collected_volume *volume, xb_json *order)
+{
+    xb_json *info = json_object_new_object();
+    if (order) {
+        put_text(info, "snapshotHandle", xb_json_str(order, "status.snapshotID", ""));
+        json_object_object_add(
+            info, "size",
+            json_object_new_int64(xb_json_int(order, "status.progress.totalBytes", 0)));
+        json_object_object_add(
+            info, "incrementalSize",
+            json_object_new_int64(xb_json_int(order, "status.incrementalBytes", 0)));
+        put_text(info, "Phase", xb_json_str(order, "status.phase", ""));
+    }
+    put_text(info, "uploaderType", "kopia");
+    put_text(info, "volumeName", volume->volume);
+    put_text(info, "podName", volume->pod);
+    put_text(info, "podNamespace", volume->pod_namespace);
+    put_text(info, "nodeName", volume->node);
+    return info;
+}
+
+static xb_json *begin(const struct xb_collected_volume *volume)
+{
+    xb_json *info = json_object_new_object();
+    if (volume->claim) {
+        put_text(info, "pvcName", volume->claim);
+        put_text(info, "pvcNamespace", volume->pod_namespace);
+        put_text(info, "pvName", volume->persistent_volume);
+    }
+    json_object_object_add(info, "snapshotDataMoved", json_object_new_boolean(false));
+    json_object_object_add(info, "skipped", json_object_new_boolean(volume->skipped != NULL));
+    if (volume->pv_info) {
+        json_object_object_add(info, "pvInfo", json_object_get(volume->pv_info));
+    }
+    return info;
+}
+
+static xb_json *of_skipped(const struct xb_collected_volume *volume)
+{
+    xb_json *info = begin(volume);
+    put_text(info, "skippedReason", volume->skipped);
+    if (volume->pod) {
+        json_object_object_add(info, "pvbInfo", pvb_info(volume, NULL));
+    }
+    return info;
+}
+
+static xb_json *of_backed_up(const struct xb_collected_volume *volume, xb_json *order)
+{
+    xb_json *info = begin(volume);
+    bool good = strcmp(xb_json_str(order, "status.phase", ""), "Completed") == 0;
+    put_text(info, "backupMethod", "PodVolumeBackup");
+    put_text(info, "result", good ? "succeeded" : "failed");
+    put_present(info, "startTimestamp", xb_json_str(order, "status.startTimestamp", ""));
+    put_present(info, "completionTimestamp", xb_json_str(order, "status.completionTimestamp", ""));
+    json_object_object_add(info, "pvbInfo", pvb_info(volume, order));
+    return info;
+}
+
+int xb_volume_infos(const struct xb_volume_infos *what, xb_json **ret, struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *index = index_orders(what->orders);
+    XB_CLEANUP(xb_json_putp) xb_json *infos = json_object_new_array();
+    if (!index || !infos) {
+        return xb_error_no_memory(err, "the record of the volumes");
+    }
+    for (int skipped = 1; skipped >= 0; skipped--) {
+        for (size_t i = 0; i < what->collected->volume_count; i++) {
+            const struct xb_collected_volume *volume = &what->collected->volumes[i];
+            char key[KEY_BYTES];
+            xb_json *order = NULL;
+            if ((volume->skipped != NULL) != skipped) {
+                continue;
+            }
+            if (skipped) {
+                json_object_array_add(infos, of_skipped(volume));
+                continue;
+            }
+            put_key(key, volume->pod_uid, volume->volume);
+            (void)json_object_object_get_ex(index, key, &order);
+            if (what->ended) {
+                what->ended(what->context, volume, order);
+            }
+            json_object_array_add(infos, of_backed_up(volume, order));
+        }
+    }
+    *ret = XB_TAKE(infos);
+    return 0;
+}

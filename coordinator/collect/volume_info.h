@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * volume_info.h - what a record says of each volume.
+ *
+ * What for:  the file volumeinfo, which tells a restore how to make a volume, and people what is
+ *            in the backup and what is not, and why.
+ * Ownership: the result is the caller's.    Threads: any.    Blocking: never (pure).
+ * Rules:     what was skipped has no backup method, as Velero expects, and stands before what was
+ *            backed up: of several entries of one PersistentVolume a restore heeds the last.
+ * Source:    velero-contract section 2, "BackupVolumeInfo".
+ */
+#pragma once
+
+#include "coordinator/collect/collect.h"
+
+/* `orders`: an array of the backup's PodVolumeBackups. `ended`, which may be NULL, is called for
+ * each volume that was to be backed up, with its order (NULL: there is none any more). */
+struct xb_volume_infos {
+    const struct xb_collected *collected;
+    xb_json *orders;
+    void (*ended)(void *context, const struct xb_collected_volume *volume, xb_json *order);
+    void *context;
+};
+int xb_volume_infos(const struct xb_volume_infos *what, xb_json **ret,
+                    struct xb_error *err) XB_MUST_CHECK;

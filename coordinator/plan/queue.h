@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * queue.h - which backups may run beside one another.
+ *
+ * What for:  two backups may run at once if no namespace is in both: then no pod's hooks run twice
+ *            at a time, and no volume is read twice. Decided from the filters alone, without asking
+ *            which namespaces there are; where that cannot be told, they wait for one another.
+ * Ownership: lends.    Threads: any.    Blocking: never (pure).
+ * Limits:    XB_QUEUE_*.
+ * Source:    velero-contract section 1, the machine of Backup.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "coordinator/plan/plan.h"
+#include "shared/codec/json.h"
+
+enum {
+    /* Only so many of the queue are looked at for one that may start. */
+    XB_QUEUE_LOOK_MAX = 64,
+    XB_QUEUE_PAIRS_MAX = 65536,
+    XB_QUEUE_PATTERN_BYTES_MAX = 256
+};
+
+/* Whether the specs of two backups may have a namespace in common. */
+bool xb_queue_meet(xb_json *spec_a, xb_json *spec_b);
+
+/* One backup that runs or is queued. */
+struct xb_queue_entry {
+    const char *key;
+    xb_json *spec;
+    int64_t position;
+    const char *created; /* metadata.creationTimestamp: of two with one position the older is first
+                          */
+};
+
+/* The queue as one backup sees it. */
+struct xb_queue {
+    struct xb_queue_entry own;
+    struct xb_queue_entry running[XB_QUEUE_LOOK_MAX], ahead[XB_QUEUE_LOOK_MAX];
+    size_t running_count, ahead_count; /* may be more than the arrays hold */
+    int64_t last_position;             /* the highest one */
+    int64_t before_position;           /* the highest one ahead of this backup */
+    int64_t after_position;            /* the lowest one behind it, if there is any */
+    bool behind;
+};
+
+/* Adds another backup by its phase; one that neither runs nor waits counts nothing. */
+void xb_queue_add(struct xb_queue *queue, const char *phase, const struct xb_queue_entry *entry);
+
+/* What the plan must know of it. */
+void xb_queue_facts(const struct xb_queue *queue, struct xb_step_facts *facts);

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * selector.h - label selectors.
+ *
+ * What for:  "does this object have those labels?", wherever a selector is a part of another
+ *            object. Ownership: lends. Threads: any. Blocking: never (pure).
+ * Errors:    an expression with an operator that does not exist matches nothing.
+ * Source:    Kubernetes API, meta/v1 LabelSelector.
+ */
+#pragma once
+
+#include "shared/codec/json.h"
+
+/* Whether a label selector (matchLabels, matchExpressions) matches the labels (an object or NULL).
+ */
+bool xb_selector_matches(xb_json *selector, xb_json *labels);

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the record says of each volume: one entry for every one, in the words that Velero's restore
+ * heeds, and what was skipped never after what was backed up.
+ */
+#include "coordinator/collect/volume_info.h"
+#include "tests/harness/probe.h"
+
+static char pod[] = "web", namespace[] = "shop", uid[] = "u-1", node[] = "n1", data[] = "data",
+            logs[] = "logs", claim[] = "claim", claim_uid[] = "c-1", pv[] = "pv-1",
+            reason[] = "because", lone[] = "lone";
+
+static void count(void *context, const struct xb_collected_volume *volume, xb_json *order)
+{
+    assert_null(volume->skipped);
+    ((int *)context)[order != NULL]++;
+}
+
+static void check(struct xb_collected_volume *volumes, size_t volume_count, const char *orders,
+                  const char *expected)
+{
+    int ended[2] = {0, 0};
+    const struct xb_collected collected = {.volumes = volumes, .volume_count = volume_count};
+    XB_CLEANUP(xb_json_putp) xb_json *list = probe_json(orders);
+    XB_CLEANUP(xb_json_putp) xb_json *infos = NULL;
+    const struct xb_volume_infos what = {
+        .collected = &collected, .orders = list, .ended = count, .context = ended};
+    size_t wanted = 0;
+    PROBE_OK(xb_volume_infos(&what, &infos, &err));
+    assert_int_equal(json_object_array_length(infos), volume_count);
+    for (size_t i = 0; i < volume_count; i++) {
+        wanted += volumes[i].skipped == NULL;
+    }
+    assert_int_equal(ended[0] + ended[1], wanted);
+    probe_json_is(infos, expected);
+}
+
+static struct xb_collected_volume of_claim(void)
+{
+    return (struct xb_collected_volume){.pod_namespace = namespace,
+                                        .pod = pod,
+                                        .pod_uid = uid,
+                                        .node = node,
+                                        .volume = data,
+                                        .claim = claim,
+                                        .claim_uid = claim_uid,
+                                        .persistent_volume = pv};
+}
+
+#define ORDER(volume, status)                                                                      \
+    "{\"spec\":{\"pod\":{\"uid\":\"u-1\"},\"volume\":\"" volume "\"},\"status\":{" status "}}"
+#define WHOSE(volume)                                                                              \
+    "\"uploaderType\":\"kopia\",\"volumeName\":\"" volume "\",\"podName\":\"web\","                \
+    "\"podNamespace\":\"shop\",\"nodeName\":\"n1\"}}"
+#define OF_CLAIM "{\"pvcName\":\"claim\",\"pvcNamespace\":\"shop\",\"pvName\":\"pv-1\","
+
+static void backed_up(void **state)
+{
+    (void)state;
+    XB_CLEANUP(xb_json_putp)
+    xb_json *pv_info = probe_json("{\"reclaimPolicy\":\"Retain\",\"labels\":{\"a\":\"b\"}}");
+    struct xb_collected_volume volume = of_claim();
+    volume.pv_info = pv_info;
+    check(
+        &volume, 1,
+        "[" ORDER("logs", "\"phase\":\"Failed\"") "," ORDER(
+            "data", "\"phase\":\"Completed\",\"snapshotID\":\"s\",\"progress\":{\"totalBytes\":9},"
+                    "\"incrementalBytes\":2,\"startTimestamp\":\"t1\",\"completionTimestamp\":"
+                    "\"t2\"") "]",
+        "[" OF_CLAIM "\"snapshotDataMoved\":false,\"skipped\":false,\"pvInfo\":{\"reclaimPolicy\":"
+        "\"Retain\",\"labels\":{\"a\":\"b\"}},\"backupMethod\":\"PodVolumeBackup\",\"result\":"
+        "\"succeeded\",\"startTimestamp\":\"t1\",\"completionTimestamp\":\"t2\",\"pvbInfo\":{"
+        "\"snapshotHandle\":\"s\",\"size\":9,\"incrementalSize\":2,\"Phase\":\"Completed\"," WHOSE(
+            "data") "]");
+}
+
+static void failed(void **state)
+{
+    (void)state;
+    struct xb_collected_volume volume = of_claim();
+    volume.claim = NULL;
+    check(&volume, 1, "[" ORDER("data", "\"phase\":\"Canceled\"") "]",
+          "[{\"snapshotDataMoved\":false,\"skipped\":false,\"backupMethod\":\"PodVolumeBackup\","
+          "\"result\":\"failed\",\"pvbInfo\":{\"snapshotHandle\":\"\",\"size\":0,"
+          "\"incrementalSize\":0,\"Phase\":\"Canceled\"," WHOSE("data") "]");
+    check(&volume, 1, "[]",
+          "[{\"snapshotDataMoved\":false,\"skipped\":false,\"backupMethod\":\"PodVolumeBackup\","
+          "\"result\":\"failed\",\"pvbInfo\":{" WHOSE("data") "]");
+}
+
+/* Of a volume that two pods share, the entry with the data comes last. */
+static void skipped(void **state)
+{
+    (void)state;
+    struct xb_collected_volume volumes[] = {of_claim(), of_claim(), of_claim()};
+    volumes[1].skipped = reason;
+    volumes[1].volume = logs;
+    volumes[2] =
+        (struct xb_collected_volume){.pod_namespace = namespace, .claim = lone, .skipped = reason};
+    check(volumes, 3, "[]",
+          "[" OF_CLAIM "\"snapshotDataMoved\":false,\"skipped\":true,\"skippedReason\":\"because\","
+          "\"pvbInfo\":{" WHOSE("logs") ",{\"pvcName\":\"lone\",\"pvcNamespace\":\"shop\","
+                                        "\"pvName\":\"\",\"snapshotDataMoved\":false,\"skipped\":"
+                                        "true,\"skippedReason\":"
+                                        "\"because\"}," OF_CLAIM
+                                        "\"snapshotDataMoved\":false,\"skipped\":false,"
+                                        "\"backupMethod\":\"PodVolumeBackup\",\"result\":"
+                                        "\"failed\",\"pvbInfo\":{" WHOSE("data") "]");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(backed_up),
+        cmocka_unit_test(failed),
+        cmocka_unit_test(skipped),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
