@@ -41,7 +41,7 @@ static size_t all_options(const struct xb_cli_parse *parse, struct xb_cli_option
                                    "how much of TMPDIR uploads that wait for others may take (1G)"};
         out[count++] = (struct xb_cli_option){"memory", XB_CLI_SIZE, &common->memory, "SIZE",
                                               "how much file data may be in memory at the same "
-                                              "time (32M; or XEBEC_MEMORY)"};
+                                              "time (40M; or XEBEC_MEMORY)"};
         out[count++] = (struct xb_cli_option){"json", XB_CLI_FLAG, &common->json, NULL,
                                               "answer in JSON, for programs"};
         out[count++] = (struct xb_cli_option){"no-progress", XB_CLI_FLAG, &common->no_progress,

@@ -23,7 +23,7 @@ int xb_budget_choose(uint64_t bytes, struct xb_error *err)
     if (bytes < XB_BUDGET_BYTES_MIN || bytes > XB_BUDGET_BYTES_MAX) {
         return xb_error_set(err, XB_ERR_INVALID, -ERANGE,
                             "%llu bytes of memory for file data: from 8M to 4G are possible "
-                            "(--memory or XEBEC_MEMORY; 32M if nothing is said)",
+                            "(--memory or XEBEC_MEMORY; 40M if nothing is said)",
                             (unsigned long long)bytes);
     }
     xb_budget_resize(xb_budget_process(), (size_t)bytes);

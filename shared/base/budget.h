@@ -34,7 +34,7 @@
 #include "shared/base/cleanup.h"
 #include "shared/base/error.h"
 
-#define XB_BUDGET_BYTES_DEFAULT ((size_t)32 << 20)
+#define XB_BUDGET_BYTES_DEFAULT ((size_t)40 << 20)
 
 /* What a user may choose. With less, everything still comes to its end, but nothing overlaps. */
 #define XB_BUDGET_BYTES_MIN ((size_t)8 << 20)
