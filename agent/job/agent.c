@@ -117,12 +117,15 @@ static enum xb_plan plan_backup(void *context, const char *key, int64_t now_ns,
     struct daemon *daemon = context;
     xb_json *object = xb_kube_informer_get(daemon->pvbs, key);
     (void)now_ns;
-    if (!object || strcmp(xb_json_str(object, "spec.node", ""), daemon->agent.options->node) != 0 ||
-        xb_velero_data_phase_final(xb_json_str(object, "status.phase", ""))) {
+    if (!object || strcmp(xb_json_str(object, "spec.node", ""), daemon->agent.options->node) != 0) {
+        return XB_PLAN_NONE;
+    }
+    enum xb_bracket_step step = xb_order_bracket_step(daemon->pvbs, object);
+    if (step == XB_BRACKET_WAIT || step == XB_BRACKET_OVER) {
         return XB_PLAN_NONE;
     }
     enum xb_plan plan = act_on(daemon, &xb_velero_pvbs, key, object, ret);
-    ret->run = xb_order_backup;
+    ret->run = step == XB_BRACKET_POST ? xb_order_close_bracket : xb_order_backup;
     return plan;
 }
 
@@ -262,6 +265,7 @@ static void on_backup(void *context, const char *key, xb_json *object)
     count_queued(daemon, key, object);
     tell_running(daemon, key, object);
     xb_control_dirty(daemon->backups, key);
+    xb_order_bracket_mark(daemon->backups, object);
 }
 
 static void on_restore(void *context, const char *key, xb_json *object)

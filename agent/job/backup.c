@@ -178,8 +178,12 @@ static int carry_out(struct xb_order *order, struct xb_error *err)
     if (!snapshot) {
         return xb_error_no_memory(err, "a snapshot");
     }
+    int r = xb_order_open_bracket(order, err);
+    if (r < 0) {
+        return r;
+    }
     snapshot->start_ns = xb_clock_wall_ns();
-    int r = xb_order_open(order, text(order, "spec.pod.namespace"), false, &place, err);
+    r = xb_order_open(order, text(order, "spec.pod.namespace"), false, &place, err);
     if (r < 0) {
         return r;
     }

@@ -3,11 +3,10 @@
  * internal.h - a running agent from within; for the files of this folder only.
  *
  * What for:  agent.c wires and plans, order.c checks what an order claims, backup.c and restore.c
- *            carry orders out on a worker, stores.c tells the coordinator which stores this node
- *            sees, metrics.c counts, at_once.c and settings.c read what an
- *            administrator wants.
- * Threads:   the client and the options may be used by any; a running order's cancel flag is set
- *            by the loop thread and read by the worker.
+ *            carry orders out on a worker, bracket.c runs a pod's hooks around them, stores.c
+ *            tells the coordinator which stores this node sees, metrics.c counts, at_once.c and
+ * settings.c read what an administrator wants. Threads:   the client and the options may be used by
+ * any; a running order's cancel flag is set by the loop thread and read by the worker.
  */
 #pragma once
 
@@ -20,8 +19,12 @@
 #include "shared/kube/client.h"
 #include "shared/metrics/meters.h"
 #include "shared/repository/snapshot.h"
+#include "shared/velero/bracket.h"
 
 enum { XB_ORDER_MESSAGE_BYTES = 1000, XB_AGENT_INFORMERS = 4 };
+
+struct xb_control;
+struct xb_kube_informer;
 
 struct xb_agent {
     const struct xb_agent_options *options;
@@ -69,6 +72,9 @@ void xb_order_progress(struct xb_order *order, uint64_t done, uint64_t total);
 /* The owner of that kind must exist with the same uid and not be finished. */
 int xb_order_check_owner(struct xb_order *order, const char *kind,
                          struct xb_error *err) XB_MUST_CHECK;
+/* The same, and hands it out. */
+int xb_order_get_owner(struct xb_order *order, const char *kind, xb_json **ret,
+                       struct xb_error *err) XB_MUST_CHECK;
 /* Gets the pod and checks its uid and node. */
 int xb_order_get_pod(struct xb_order *order, xb_json **ret, struct xb_error *err) XB_MUST_CHECK;
 /* Opens volume and repository. `repository_namespace`: whose repository. */
@@ -78,6 +84,16 @@ int xb_order_open(struct xb_order *order, const char *repository_namespace, bool
 int xb_order_open_volume(struct xb_order *order, struct xb_order_place *ret,
                          struct xb_error *err) XB_MUST_CHECK;
 void xb_order_close(struct xb_order_place *place);
+
+/* ---- a pod's hooks around its orders (bracket.c) ---- */
+
+/* What is to be done with an order, in the loop thread's world; GO for one without a bracket. */
+enum xb_bracket_step xb_order_bracket_step(struct xb_kube_informer *orders, xb_json *object);
+/* The order has changed: the others of its bracket are looked at again. `object` may be NULL. */
+void xb_order_bracket_mark(struct xb_control *control, xb_json *object);
+/* Before a volume is read: its pod's pre hooks, run by the order that leads, once. An error: the
+ * pod is not to be backed up. Nothing for an order without a bracket. */
+int xb_order_open_bracket(struct xb_order *order, struct xb_error *err) XB_MUST_CHECK;
 
 /* What is done for one kind of order. */
 struct xb_order_task {
@@ -93,6 +109,7 @@ int xb_order_run(struct xb_order *order, const struct xb_order_task *task, const
 
 /* Actions (struct xb_action.run). 0: the order has ended. */
 int xb_order_backup(void *order, const atomic_bool *stop, struct xb_error *err);
+int xb_order_close_bracket(void *order, const atomic_bool *stop, struct xb_error *err);
 int xb_order_restore(void *order, const atomic_bool *stop, struct xb_error *err);
 int xb_order_sign(void *order, const atomic_bool *stop, struct xb_error *err);
 

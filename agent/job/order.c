@@ -82,7 +82,8 @@ void xb_order_progress(struct xb_order *order, uint64_t done, uint64_t total)
     }
 }
 
-int xb_order_check_owner(struct xb_order *order, const char *kind, struct xb_error *err)
+int xb_order_get_owner(struct xb_order *order, const char *kind, xb_json **ret,
+                       struct xb_error *err)
 {
     const struct xb_kube_resource *resource =
         strcmp(kind, "Backup") == 0 ? &xb_velero_backups : &xb_velero_restores;
@@ -110,7 +111,14 @@ int xb_order_check_owner(struct xb_order *order, const char *kind, struct xb_err
         return xb_error_set(err, XB_ERR_INVALID, -ESTALE, "its owner, %s %s, has ended (%s)", kind,
                             name, phase);
     }
+    *ret = XB_TAKE(found);
     return 0;
+}
+
+int xb_order_check_owner(struct xb_order *order, const char *kind, struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *owner = NULL;
+    return xb_order_get_owner(order, kind, &owner, err);
 }
 
 int xb_order_get_pod(struct xb_order *order, xb_json **ret, struct xb_error *err)

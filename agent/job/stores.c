@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/hooks/cri.h"
 #include "agent/job/internal.h"
 #include "shared/base/clock.h"
 #include "shared/codec/text.h"
+#include "shared/velero/bracket.h"
 #include "shared/velero/location.h"
 #include "shared/velero/velero.h"
 
@@ -48,6 +50,8 @@ static xb_json *make_lease(const struct xb_stores_work *work, const char *name, 
     xb_time_format_micro(xb_clock_wall_ns(), now);
     json_object_object_add(labels, XB_NODE_LEASE_LABEL, json_object_new_string("true"));
     json_object_object_add(annotations, XB_STORES_SEEN_ANNOTATION, json_object_new_string(seen));
+    json_object_object_add(annotations, XB_BRACKET_NODE_ANNOTATION,
+                           json_object_new_string(xb_cri_present(NULL) ? "true" : "false"));
     json_object_object_add(metadata, "name", json_object_new_string(name));
     json_object_object_add(metadata, "labels", labels);
     json_object_object_add(metadata, "annotations", annotations);

@@ -6,9 +6,11 @@
 #include <string.h>
 
 #include "coordinator/act/backup_publish.h"
+#include "coordinator/act/pod_hooks.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/codec/text.h"
+#include "shared/velero/hooks.h"
 
 static const char *text(const struct xb_step_work *work, const char *path)
 {
@@ -34,9 +36,9 @@ static void add_problem(xb_json *problems, const char *what)
 /* What this version cannot do must be said, not left out. */
 static void check_supported(xb_json *backup, xb_json *problems)
 {
-    xb_json *hooks = xb_json_get(backup, "spec.hooks.resources");
-    if (json_object_is_type(hooks, json_type_array) && json_object_array_length(hooks) > 0) {
-        add_problem(problems, "hooks are not supported by this version of Xebec");
+    struct xb_error wrong = XB_ERROR_INIT;
+    if (xb_hooks_check(backup, &wrong) < 0) {
+        add_problem(problems, wrong.text);
     }
     if (xb_json_bool(backup, "spec.snapshotMoveData", false)) {
         add_problem(problems, "CSI snapshot data movement is not supported by this version of "
@@ -259,33 +261,28 @@ static int start(struct xb_step_work *work, struct xb_error *err)
 
 /* ---- work: items, then orders ---- */
 
-struct progress {
-    struct xb_step_work *work;
-    int64_t patched_ns;
-};
-
 static void show(void *context, uint64_t items)
 {
-    struct progress *progress = context;
+    struct xb_ordering *ordering = context;
     int64_t now = xb_clock_mono_ns();
     struct xb_error err = XB_ERROR_INIT;
-    if (now - progress->patched_ns < XB_NS_PER_S) {
+    if (now - ordering->shown_ns < XB_NS_PER_S) {
         return;
     }
-    progress->patched_ns = now;
+    ordering->shown_ns = now;
     xb_json *status = json_object_new_object();
     xb_json *counts = json_object_new_object();
     json_object_object_add(counts, "itemsBackedUp", json_object_new_int64((int64_t)items));
     json_object_object_add(counts, "totalItems", json_object_new_int64((int64_t)items));
     json_object_object_add(status, "progress", counts);
-    (void)!xb_act_patch_status(progress->work->coordinator, &xb_velero_backups,
-                               progress->work->object, status, &err);
+    (void)!xb_act_patch_status(ordering->work->coordinator, &xb_velero_backups,
+                               ordering->work->object, status, &err);
 }
 
-static int collect(struct xb_step_work *work, const atomic_bool *cancel, struct xb_error *err)
+static int collect(struct xb_ordering *ordering, struct xb_error *err)
 {
+    struct xb_step_work *work = ordering->work;
     struct xb_run *run = work->run;
-    struct progress progress = {work, xb_clock_mono_ns()};
     XB_CLEANUP(xb_policy_freep) struct xb_policy *policy = NULL;
     XB_CLEANUP(xb_filter_freep) struct xb_filter *filter = NULL;
     XB_CLEANUP(xb_tarball_writer_freep) struct xb_tarball_writer *writer = NULL;
@@ -300,147 +297,16 @@ static int collect(struct xb_step_work *work, const atomic_bool *cancel, struct 
                                                .policy = policy,
                                                .writer = writer,
                                                .log = run->log,
-                                               .cancel = cancel,
+                                               .cancel = ordering->cancel,
                                                .progress = show,
-                                               .context = &progress};
+                                               .before_pod = xb_pod_hooks_before,
+                                               .after_pod = xb_pod_hooks_after,
+                                               .context = ordering};
     r = xb_collect(&options, &run->collected, err);
     if (r == 0) {
         r = xb_tarball_writer_finish(writer, err);
     }
     run->items = run->collected.items;
-    return r;
-}
-
-static bool node_has_agent(const struct xb_step_work *work, const char *node)
-{
-    for (size_t i = 0; i < json_object_array_length(work->extra); i++) {
-        xb_json *lease = json_object_array_get_idx(work->extra, i);
-        if (strcmp(xb_json_str(lease, "spec.holderIdentity", ""), node) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Texts, as Velero writes them. */
-static void put_uploader_settings(struct xb_step_work *work, xb_json *spec)
-{
-    int64_t files = xb_json_int(work->object, "spec.uploaderConfig.parallelFilesUpload", 0);
-    char count[24];
-    if (files > 0) {
-        xb_json *settings = json_object_new_object();
-        snprintf(count, sizeof count, "%lld", (long long)files);
-        xb_json_put_text(settings, "ParallelFilesUpload", count);
-        json_object_object_add(spec, "uploaderSettings", settings);
-    }
-}
-
-static xb_json *make_order(struct xb_step_work *work, const struct xb_collected_volume *volume,
-                           const char *name, const char *identity)
-{
-    xb_json *order = json_object_new_object();
-    xb_json *spec = json_object_new_object();
-    xb_json *pod = json_object_new_object();
-    xb_json *tags = json_object_new_object();
-    xb_json *annotations = json_object_new_object();
-    xb_json *metadata = xb_order_metadata(work->object, "Backup", name);
-    if (volume->claim) {
-        json_object_object_add(xb_json_get(metadata, "labels"), "velero.io/pvc-uid",
-                               json_object_new_string(volume->claim_uid ? volume->claim_uid : ""));
-        xb_json_put_text(annotations, "velero.io/pvc-name", volume->claim);
-        xb_json_put_text(tags, "pvc-uid", volume->claim_uid ? volume->claim_uid : "");
-    }
-    xb_json_put_text(annotations, XB_STORE_IDENTITY_ANNOTATION, identity);
-    json_object_object_add(metadata, "annotations", annotations);
-    xb_json_put_text(pod, "kind", "Pod");
-    xb_json_put_text(pod, "namespace", volume->pod_namespace);
-    xb_json_put_text(pod, "name", volume->pod);
-    xb_json_put_text(pod, "uid", volume->pod_uid);
-    xb_json_put_text(tags, "backup", text(work, "metadata.name"));
-    xb_json_put_text(tags, "backup-uid", text(work, "metadata.uid"));
-    xb_json_put_text(tags, "pod", volume->pod);
-    xb_json_put_text(tags, "pod-uid", volume->pod_uid);
-    xb_json_put_text(tags, "ns", volume->pod_namespace);
-    xb_json_put_text(tags, "volume", volume->volume);
-    xb_json_put_text(spec, "node", volume->node);
-    json_object_object_add(spec, "pod", pod);
-    xb_json_put_text(spec, "volume", volume->volume);
-    xb_json_put_text(spec, "backupStorageLocation", text(work, "spec.storageLocation"));
-    xb_json_put_text(spec, "repoIdentifier", "");
-    xb_json_put_text(spec, "uploaderType", "kopia");
-    json_object_object_add(spec, "tags", tags);
-    put_uploader_settings(work, spec);
-    xb_json_put_text(order, "apiVersion", "velero.io/v1");
-    xb_json_put_text(order, "kind", "PodVolumeBackup");
-    json_object_object_add(order, "metadata", metadata);
-    json_object_object_add(order, "spec", spec);
-    return order;
-}
-
-/* The name is made from what the order is about: after a restart the same order has the same name,
- * and what an agent has done for it counts. */
-static int create_order(struct xb_step_work *work, const struct xb_collected_volume *volume,
-                        const char *identity, struct xb_error *err)
-{
-    char name[XB_VELERO_NAME_BYTES];
-    const char *parts[] = {text(work, "metadata.uid"), volume->pod_uid, volume->volume, NULL};
-    int r = xb_velero_derived_name(text(work, "metadata.name"), parts, name, err);
-    if (r < 0) {
-        return r;
-    }
-    XB_CLEANUP(xb_json_putp) xb_json *order = make_order(work, volume, name, identity);
-    const struct xb_kube_ref ref = {.resource = &xb_velero_pvbs,
-                                    .namespace = text(work, "metadata.namespace")};
-    r = xb_kube_create(work->coordinator->client, &ref, order, NULL, err);
-    if (r < 0 && err->kind != XB_ERR_CONFLICT) {
-        return r;
-    }
-    json_object_array_add(work->run->orders, json_object_new_string(name));
-    return 0;
-}
-
-/* One volume's order; what keeps it from being made is an error of this volume. */
-static int order_volume(struct xb_step_work *work, struct xb_collected_volume *volume,
-                        struct xb_store *store, const char *identity, struct xb_error *err)
-{
-    const struct xb_repository_place place = {.store = store,
-                                              .location = text(work, "spec.storageLocation"),
-                                              .namespace = volume->pod_namespace};
-    struct xb_error why = XB_ERROR_INIT;
-    int r = node_has_agent(work, volume->node)
-                ? xb_ensure_repository(work->coordinator, &place, &why)
-                : xb_error_set(&why, XB_ERR_NOT_FOUND, -ENOENT,
-                               "no agent of Xebec is running on node %s", volume->node);
-    if (r == 0) {
-        r = create_order(work, volume, identity, &why);
-    }
-    if (r == 0) {
-        return 0;
-    }
-    if (why.kind == XB_ERR_RETRY || why.kind == XB_ERR_CANCELLED) {
-        *err = why;
-        return r;
-    }
-    xb_record_log_line(work->run->log, XB_RECORD_ERROR, volume->pod_namespace,
-                       "volume %s of pod %s is not backed up: %s", volume->volume, volume->pod,
-                       why.text);
-    volume->skipped = strdup(why.text);
-    return volume->skipped ? 0 : xb_error_no_memory(err, "a volume");
-}
-
-static int order_volumes(struct xb_step_work *work, struct xb_error *err)
-{
-    XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
-    char identity[XB_STORE_IDENTITY_BYTES];
-    struct xb_run *run = work->run;
-    int r = xb_open_location(work->coordinator, text(work, "spec.storageLocation"), false, &store,
-                             identity, err);
-    for (size_t i = 0; r == 0 && i < run->collected.volume_count; i++) {
-        struct xb_collected_volume *volume = &run->collected.volumes[i];
-        if (!volume->skipped) {
-            r = order_volume(work, volume, store, identity, err);
-        }
-    }
     return r;
 }
 
@@ -467,8 +333,16 @@ static int do_work(struct xb_step_work *work, const atomic_bool *cancel, struct 
     }
     xb_record_log_line(run->log, XB_RECORD_INFO, NULL, "backup %s begins (Xebec %s)",
                        text(work, "metadata.name"), XB_VERSION);
-    r = collect(work, cancel, err);
-    if (r < 0 || (r = order_volumes(work, err)) < 0) {
+    struct xb_ordering ordering = {.work = work,
+                                   .cancel = cancel,
+                                   .shown_ns = xb_clock_mono_ns(),
+                                   .timeout_ns = volumes_timeout(work)};
+    r = xb_ordering_open(&ordering, err);
+    if (r == 0 && (r = collect(&ordering, err)) == 0) {
+        r = xb_ordering_make_rest(&ordering, err);
+    }
+    xb_ordering_close(&ordering);
+    if (r < 0) {
         return r;
     }
     xb_record_log_line(run->log, XB_RECORD_INFO, NULL, "%llu items collected, %zu volumes ordered",
@@ -491,6 +365,9 @@ int xb_act_backup(void *context, const atomic_bool *cancel, struct xb_error *err
     }
     if (work->step == XB_STEP_START) {
         return start(work, err);
+    }
+    if (work->step == XB_STEP_HOOKS) {
+        return xb_pod_hooks_close(work, cancel, err);
     }
     r = work->step == XB_STEP_WORK ? do_work(work, cancel, err) : xb_backup_publish(work, err);
     if (r == 0 || err->kind == XB_ERR_RETRY || err->kind == XB_ERR_CANCELLED) {

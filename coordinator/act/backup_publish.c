@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coordinator/act/pod_hooks.h"
 #include "coordinator/collect/volume_info.h"
 #include "coordinator/record/upload.h"
 #include "shared/base/log.h"
@@ -119,6 +120,10 @@ static xb_json *final_status(struct xb_step_work *work)
     xb_json_put_text(status, "phase", errors ? "PartiallyFailed" : "Completed");
     json_object_object_add(status, "completionTimestamp", xb_velero_now());
     json_object_object_add(status, "progress", progress);
+    xb_json *hooks = json_object_new_object();
+    json_object_object_add(hooks, "hooksAttempted", json_object_new_int64(work->hooks_attempted));
+    json_object_object_add(hooks, "hooksFailed", json_object_new_int64(work->hooks_failed));
+    json_object_object_add(status, "hookStatus", hooks);
     if (errors) {
         json_object_object_add(status, "errors", json_object_new_int64((int64_t)errors));
     }
@@ -243,6 +248,7 @@ static int publish(struct xb_step_work *work, struct xb_store *store, struct xb_
                                              .orders = work->extra,
                                              .ended = note_volume,
                                              .context = work};
+        xb_pod_hooks_merge(work);
         cancel_open(work);
         if ((r = xb_volume_infos(&what, &infos, err)) < 0 ||
             (r = check_wanted(work, store, err)) < 0 ||

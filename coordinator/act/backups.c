@@ -8,6 +8,7 @@
 #include "coordinator/plan/queue.h"
 #include "shared/base/clock.h"
 #include "shared/codec/text.h"
+#include "shared/velero/bracket.h"
 
 /* ---- the queue ---- */
 
@@ -39,7 +40,65 @@ static void add_queue(const struct xb_coordinator *coordinator, const char *key,
     xb_queue_facts(&queue, facts);
 }
 
-/* ---- orders ---- */
+/* ---- hooks ---- */
+
+enum { AGENT_ANSWERS_S = 60 /* an agent begins the post hooks so soon after the last copy */ };
+
+struct hooks_view {
+    struct xb_coordinator *coordinator;
+    struct xb_run *run;
+    bool copies_over; /* no order is waited for any more */
+    xb_json *due;     /* those that are due; NULL: they are only counted */
+};
+
+static xb_json *find_order(void *context, const char *name)
+{
+    struct hooks_view *view = context;
+    char key[2 * XB_VELERO_NAME_BYTES];
+    snprintf(key, sizeof key, "%s/%s", view->coordinator->options->namespace, name);
+    return xb_kube_informer_get(view->coordinator->watched[XB_WATCH_PVBS], key);
+}
+
+/* Nothing stays frozen because an agent is gone: its hooks become the coordinator's. */
+static bool agent_is_gone(struct hooks_view *view, enum xb_bracket_state state)
+{
+    struct xb_run *run = view->run;
+    if (!view->copies_over) {
+        run->hooks_since_ns = 0;
+        return false;
+    }
+    if (run->hooks_since_ns == 0) {
+        run->hooks_since_ns = xb_clock_mono_ns();
+    }
+    const int64_t patience_ns = state == XB_BRACKET_POST_BEGUN && run->timeout_ns
+                                    ? run->timeout_ns
+                                    : AGENT_ANSWERS_S * XB_NS_PER_S;
+    return xb_clock_mono_ns() - run->hooks_since_ns >= patience_ns;
+}
+
+static void count_hooks(struct hooks_view *view, struct xb_step_facts *facts)
+{
+    xb_json *orders = view->run->orders;
+    size_t count = view->run->worked && orders ? json_object_array_length(orders) : 0;
+    for (size_t i = 0; i < count; i++) {
+        bool due = false;
+        xb_json *order =
+            find_order(view, json_object_get_string(json_object_array_get_idx(orders, i)));
+        enum xb_bracket_state state =
+            order ? xb_bracket_look(order, find_order, view, &due) : XB_BRACKET_UNBEGUN;
+        if (state == XB_BRACKET_UNBEGUN || state == XB_BRACKET_DONE) {
+            continue;
+        }
+        due = due || agent_is_gone(view, state);
+        facts->hooks_open++;
+        facts->hooks_due += due;
+        if (due && view->due) {
+            json_object_array_add(view->due, json_object_get(order));
+        }
+    }
+}
+
+/* ---- what a step needs ---- */
 
 static bool add_order(void *context, const char *key, xb_json *order)
 {
@@ -140,6 +199,8 @@ enum xb_plan xb_plan_backups(void *context, const char *key, int64_t now_ns, str
                                   .volumes_open = orders.open,
                                   .volumes_late = orders.late,
                                   .look_ns = orders.look_ns};
+    struct hooks_view hooks = {coordinator, run, orders.open == 0, NULL};
+    count_hooks(&hooks, &facts);
     if (!run->worked) {
         add_queue(coordinator, key, backup, &facts);
     }
@@ -158,6 +219,9 @@ enum xb_plan xb_plan_backups(void *context, const char *key, int64_t now_ns, str
     if (work && step.step == XB_STEP_PUBLISH) {
         work->timed_out = orders.given_up > 0;
         xb_kube_informer_each(coordinator->watched[XB_WATCH_PVBS], add_order, work);
+    } else if (work && step.step == XB_STEP_HOOKS) {
+        hooks.due = work->extra;
+        count_hooks(&hooks, &facts);
     } else if (work && step.step == XB_STEP_WORK) {
         xb_kube_informer_each(coordinator->watched[XB_WATCH_NODES], add_lease, work);
     }
@@ -220,7 +284,8 @@ void xb_step_done(void *context, const char *key, void *work, const struct xb_er
     }
     /* Every other step has changed the object: what the cache shows until then is old. */
     snprintf(step->run->acted_on, sizeof step->run->acted_on, "%.63s",
-             err || step->step == XB_STEP_WORK || step->step == XB_STEP_CANCEL
+             err || step->step == XB_STEP_WORK || step->step == XB_STEP_CANCEL ||
+                     step->step == XB_STEP_HOOKS
                  ? ""
                  : xb_json_str(step->object, "metadata.resourceVersion", ""));
 }

@@ -70,7 +70,9 @@ struct xb_run {
     xb_json *orders;               /* array of PVB or PVR names */
     xb_json *volumes;              /* restores: array of volume infos */
     uint64_t items, items_total;
-    struct xb_cron *cron; /* schedules: what cron_text says; NULL: nothing */
+    int64_t hooks_attempted, hooks_failed; /* of pods without orders */
+    int64_t hooks_since_ns;                /* monotonic: when only hooks were waited for; 0: not */
+    struct xb_cron *cron;                  /* schedules: what cron_text says; NULL: nothing */
     char *cron_text;
     char cron_problem[XB_PROBLEM_BYTES];
     uint64_t generation;        /* locations: of the nodes' reports that were judged */
@@ -134,6 +136,7 @@ struct xb_step_work {
     const struct xb_kube_resource *orders; /* with XB_STEP_CANCEL: what `extra` has */
     uint64_t generation;
     bool timed_out;
+    int64_t hooks_attempted, hooks_failed; /* of the whole backup, once they are merged */
 };
 struct xb_step_work *xb_step_work_new(struct xb_coordinator *coordinator, xb_json *object);
 void xb_step_work_free(void *work);

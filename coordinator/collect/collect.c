@@ -114,6 +114,47 @@ static int add_seen(struct collection *collection, const struct xb_kube_api *api
     return xb_seen_add(&collection->items, uid, ret_new, err);
 }
 
+static int take_item(struct collection *collection, const struct xb_kube_api *api, xb_json *object,
+                     struct xb_error *err)
+{
+    int r = write_item(collection, api, object, err);
+    if (r < 0) {
+        if (err->kind == XB_ERR_INVALID) {
+            xb_record_log_line(collection->options->log, XB_RECORD_ERROR,
+                               xb_json_str(object, "metadata.namespace", ""), "%s", err->text);
+            return 0;
+        }
+        return r;
+    }
+    collection->result->items++;
+    if (collection->options->progress) {
+        collection->options->progress(collection->options->context, collection->result->items);
+    }
+    return xb_collect_related(collection, api, object, err);
+}
+
+/* A pod is written only after its pre hooks, which may forbid it. */
+static int take_pod(struct collection *collection, const struct xb_kube_api *api, xb_json *pod,
+                    struct xb_error *err)
+{
+    const struct xb_collect_options *options = collection->options;
+    struct xb_collected *result = collection->result;
+    size_t first = result->volume_count;
+    bool take = true;
+    int r = xb_collect_pod_volumes(collection, pod, err);
+    if (r < 0 || !options->before_pod) {
+        return r < 0 ? r : take_item(collection, api, pod, err);
+    }
+    const struct xb_collected_pod with = {pod, result->volumes + first,
+                                          result->volume_count - first};
+    r = options->before_pod(options->context, &with, &take, err);
+    if (r == 0 && take) {
+        r = take_item(collection, api, pod, err);
+    }
+    options->after_pod(options->context, pod);
+    return r;
+}
+
 int xb_collect_take(struct collection *collection, const struct xb_kube_api *api, xb_json *object,
                     struct xb_error *err)
 {
@@ -130,20 +171,8 @@ int xb_collect_take(struct collection *collection, const struct xb_kube_api *api
     if (namespace[0] && (r = xb_seen_add(&collection->namespaces, namespace, &ignored, err)) < 0) {
         return r;
     }
-    r = write_item(collection, api, object, err);
-    if (r < 0) {
-        if (err->kind == XB_ERR_INVALID) {
-            xb_record_log_line(collection->options->log, XB_RECORD_ERROR, namespace, "%s",
-                               err->text);
-            return 0;
-        }
-        return r;
-    }
-    collection->result->items++;
-    if (collection->options->progress) {
-        collection->options->progress(collection->options->context, collection->result->items);
-    }
-    return xb_collect_related(collection, api, object, err);
+    bool pod = api->resource.group[0] == '\0' && strcmp(api->resource.plural, "pods") == 0;
+    return pod ? take_pod(collection, api, object, err) : take_item(collection, api, object, err);
 }
 
 /* ---- kinds ---- */

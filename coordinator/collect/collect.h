@@ -33,6 +33,7 @@ struct xb_collected_volume {
     char *claim, *claim_uid, *persistent_volume; /* NULL: no claim */
     xb_json *pv_info; /* reclaimPolicy and labels, as volumeinfo has them; NULL: no such volume */
     char *skipped;    /* why it is not backed up; NULL: it is */
+    bool ordered;     /* the caller has made its order */
 };
 void xb_collected_volume_free(struct xb_collected_volume *volume); /* what it owns */
 
@@ -41,6 +42,12 @@ struct xb_collected {
     struct xb_collected_volume *volumes;
     size_t volume_count, volume_cap;
     uint64_t items;
+};
+
+struct xb_collected_pod {
+    xb_json *pod;
+    struct xb_collected_volume *volumes; /* lent for the call */
+    size_t count;
 };
 
 struct xb_collect_options {
@@ -52,6 +59,12 @@ struct xb_collect_options {
     struct xb_record_log *log;
     const atomic_bool *cancel;
     void (*progress)(void *context, uint64_t items); /* may be NULL */
+    /* Around each pod, with its volumes as they were chosen; for its hooks. before_pod may give
+     * volumes a reason to be skipped; *ret_take false leaves the pod out. after_pod is called
+     * whenever before_pod was, also when taking the pod has failed. NULL: none. */
+    int (*before_pod)(void *context, const struct xb_collected_pod *pod, bool *ret_take,
+                      struct xb_error *err);
+    void (*after_pod)(void *context, xb_json *pod);
     void *context;
 };
 

@@ -43,34 +43,13 @@ static const struct xb_kube_api *find(struct collection *collection, const char 
 
 /* ---- pods ---- */
 
-/* A hook that is not run would make a backup of an application that nobody has quiesced look whole.
- */
-static void note_hooks(struct collection *collection, xb_json *pod)
-{
-    static const char *const keys[] = {"hook.backup.velero.io/command",
-                                       "pre.hook.backup.velero.io/command",
-                                       "post.hook.backup.velero.io/command"};
-    xb_json *annotations = xb_json_get(pod, "metadata.annotations");
-    for (size_t i = 0; annotations && i < sizeof keys / sizeof keys[0]; i++) {
-        if (json_object_object_get_ex(annotations, keys[i], NULL)) {
-            xb_record_log_line(collection->options->log, XB_RECORD_ERROR,
-                               xb_json_str(pod, "metadata.namespace", ""),
-                               "pod %s asks for hooks (%s), which this version of Xebec does not "
-                               "run: its volumes are read as they are",
-                               xb_json_str(pod, "metadata.name", ""), keys[i]);
-            return;
-        }
-    }
-}
-
 static int pod_related(struct collection *collection, xb_json *pod, struct xb_error *err)
 {
     const char *namespace = xb_json_str(pod, "metadata.namespace", "");
-    note_hooks(collection, pod);
     xb_json *volumes = xb_json_get(pod, "spec.volumes");
     size_t count =
         json_object_is_type(volumes, json_type_array) ? json_object_array_length(volumes) : 0;
-    int r = xb_collect_pod_volumes(collection, pod, err);
+    int r = 0;
     for (size_t i = 0; r == 0 && i < count; i++) {
         const char *claim = xb_json_str(json_object_array_get_idx(volumes, i),
                                         "persistentVolumeClaim.claimName", "");

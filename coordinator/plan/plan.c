@@ -24,7 +24,10 @@ static struct xb_step_result plan_running(const struct xb_step_facts *facts)
     if (facts->volumes_late > 0) {
         return (struct xb_step_result){.step = XB_STEP_CANCEL};
     }
-    if (facts->volumes_open > 0) {
+    if (facts->hooks_due > 0) {
+        return (struct xb_step_result){.step = XB_STEP_HOOKS};
+    }
+    if (facts->volumes_open > 0 || facts->hooks_open > 0) {
         return (struct xb_step_result){.step = XB_STEP_WAIT, .at_ns = facts->look_ns};
     }
     return (struct xb_step_result){.step = XB_STEP_PUBLISH};

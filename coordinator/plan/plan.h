@@ -20,6 +20,7 @@ enum xb_step {
     XB_STEP_READY,   /* backups: out of the queue */
     XB_STEP_START,   /* validate; then InProgress or FailedValidation */
     XB_STEP_WORK,    /* collect, or apply: whatever makes the volumes' orders */
+    XB_STEP_HOOKS,   /* backups: post hooks that are the coordinator's to run */
     XB_STEP_WAIT,    /* until at_ns at the latest; a volume's order may end before */
     XB_STEP_CANCEL,  /* the orders that make no progress */
     XB_STEP_PUBLISH, /* everything has ended: the record, then the final phase */
@@ -32,6 +33,8 @@ struct xb_step_facts {
     bool worked;         /* this process has done WORK for it */
     size_t volumes_open; /* orders that have not ended, and are not given up */
     size_t volumes_late; /* of these: without progress for too long, and not told to end yet */
+    size_t hooks_open;   /* pods whose hooks have begun and not ended */
+    size_t hooks_due;    /* of these: their post hooks are the coordinator's, and due */
     int64_t look_ns;     /* when the open ones must be looked at again */
     /* Backups only. */
     size_t running; /* backups at work, in any phase between Ready and the end */

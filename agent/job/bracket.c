@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A pod's hooks around the orders of its volumes. The order that leads runs them, on this node, in
+ * the pod's own containers. What the order says of them is not believed: they are found anew in the
+ * pod and in the Backup. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/hooks/cri.h"
+#include "agent/job/internal.h"
+#include "shared/base/log.h"
+#include "shared/kube/informer.h"
+#include "shared/runtime/control.h"
+#include "shared/velero/bracket.h"
+#include "shared/velero/velero.h"
+
+/* ---- planning ---- */
+
+struct find {
+    struct xb_kube_informer *orders;
+    const char *namespace;
+};
+
+static void key_of(const char *namespace, const char *name, char key[2 * XB_VELERO_NAME_BYTES])
+{
+    snprintf(key, 2 * XB_VELERO_NAME_BYTES, "%s/%s", namespace, name);
+}
+
+static xb_json *find_order(void *context, const char *name)
+{
+    const struct find *find = context;
+    char key[2 * XB_VELERO_NAME_BYTES];
+    key_of(find->namespace, name, key);
+    return xb_kube_informer_get(find->orders, key);
+}
+
+enum xb_bracket_step xb_order_bracket_step(struct xb_kube_informer *orders, xb_json *object)
+{
+    struct find find = {orders, xb_json_str(object, "metadata.namespace", "")};
+    enum xb_bracket_step step = xb_bracket_next(object, find_order, &find);
+    if (step != XB_BRACKET_NONE) {
+        return step;
+    }
+    return xb_velero_data_phase_final(xb_json_str(object, "status.phase", "")) ? XB_BRACKET_OVER
+                                                                               : XB_BRACKET_GO;
+}
+
+void xb_order_bracket_mark(struct xb_control *control, xb_json *object)
+{
+    struct xb_bracket bracket;
+    struct xb_error ignored = XB_ERROR_INIT;
+    if (!object || xb_bracket_parse(object, &bracket, &ignored) <= 0) {
+        return;
+    }
+    for (size_t i = 0; i < xb_bracket_count(&bracket); i++) {
+        char key[2 * XB_VELERO_NAME_BYTES];
+        key_of(xb_json_str(object, "metadata.namespace", ""), xb_bracket_member(&bracket, i), key);
+        xb_control_dirty(control, key);
+    }
+    xb_bracket_free(&bracket);
+}
+
+/* ---- an order's opening ---- */
+
+struct opening {
+    struct xb_order *order;
+    xb_json *backup, *pod;
+    struct xb_bracket bracket;
+    struct xb_bracket_record record;
+    struct xb_hooks hooks;
+};
+
+static const char *text(const struct xb_order *order, const char *path)
+{
+    return xb_json_str(order->object, path, "");
+}
+
+static void free_opening(struct opening *opening)
+{
+    json_object_put(opening->backup);
+    json_object_put(opening->pod);
+    xb_bracket_free(&opening->bracket);
+    xb_bracket_record_free(&opening->record);
+    xb_hooks_free(&opening->hooks);
+}
+
+/* ---- what the order claims ---- */
+
+static int forged(struct xb_error *err, const char *why)
+{
+    return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                        "its bracket is none of the coordinator's (%s): no hook is run", why);
+}
+
+/* The name that the coordinator gives to the order of this volume. */
+static int check_name(const struct opening *opening, struct xb_error *err)
+{
+    const struct xb_order *order = opening->order;
+    char name[XB_VELERO_NAME_BYTES];
+    const char *parts[] = {xb_json_str(opening->backup, "metadata.uid", ""),
+                           text(order, "spec.pod.uid"), text(order, "spec.volume"), NULL};
+    int r =
+        xb_velero_derived_name(xb_json_str(opening->backup, "metadata.name", ""), parts, name, err);
+    if (r < 0) {
+        return r;
+    }
+    return strcmp(name, text(order, "metadata.name")) == 0 ? 0 : forged(err, "the order's name");
+}
+
+static int check_claims(const struct opening *opening, struct xb_error *err)
+{
+    const struct xb_bracket *bracket = &opening->bracket;
+    bool member = false;
+    if (strcmp(bracket->id, text(opening->order, "spec.pod.uid")) != 0) {
+        return forged(err, "another pod's");
+    }
+    for (size_t i = 0; i < xb_bracket_count(bracket); i++) {
+        member = member ||
+                 strcmp(xb_bracket_member(bracket, i), text(opening->order, "metadata.name")) == 0;
+    }
+    if (!member) {
+        return forged(err, "the order is not among its members");
+    }
+    if (!xb_hooks_lists_take(xb_json_get(opening->backup, "spec.includedNamespaces"),
+                             xb_json_get(opening->backup, "spec.excludedNamespaces"),
+                             text(opening->order, "spec.pod.namespace"))) {
+        return forged(err, "the pod's namespace is not in the backup");
+    }
+    return check_name(opening, err);
+}
+
+/* Reads and checks everything. 1: there is a bracket; 0: there is none. */
+static int read_opening(struct xb_order *order, struct opening *opening, struct xb_error *err)
+{
+    opening->order = order;
+    int r = xb_bracket_parse(order->object, &opening->bracket, err);
+    if (r <= 0) {
+        return r;
+    }
+    if ((r = xb_bracket_record_parse(order->object, &opening->record, err)) < 0 ||
+        (r = xb_order_get_owner(order, "Backup", &opening->backup, err)) < 0 ||
+        (r = check_claims(opening, err)) < 0 ||
+        (r = xb_order_get_pod(order, &opening->pod, err)) < 0 ||
+        (r = xb_hooks_of(opening->backup, opening->pod, &opening->hooks, err)) < 0) {
+        return r;
+    }
+    return 1;
+}
+
+/* ---- the hooks ---- */
+
+static int tell(void *context, const struct xb_bracket_record *record, struct xb_error *err)
+{
+    const struct opening *opening = context;
+    return xb_bracket_tell(opening->order->agent->client, opening->order->object, record, err);
+}
+
+static int exec(void *context, const char *container, const struct xb_exec_command *command,
+                struct xb_exec_result *ret, struct xb_error *err)
+{
+    const struct opening *opening = context;
+    const struct xb_cri_target target = {.pod_uid = xb_json_str(opening->pod, "metadata.uid", ""),
+                                         .container = container};
+    xb_log_info("running a hook", "order", opening->order->key, "pod",
+                text(opening->order, "spec.pod.name"), "container", container);
+    return xb_cri_exec(NULL, &target, command, ret, err);
+}
+
+static struct xb_bracket_run how(struct opening *opening, const atomic_bool *cancel)
+{
+    return (struct xb_bracket_run){
+        .exec = exec, .tell = tell, .context = opening, .cancel = cancel, .who = "the agent"};
+}
+
+/* ---- before ---- */
+
+/* Both sides must mean the same hooks before any is run. */
+static int check_digest(const struct opening *opening, struct xb_error *err)
+{
+    char digest[XB_HOOKS_DIGEST_BYTES];
+    int r = xb_hooks_digest(&opening->hooks, digest, err);
+    if (r == 0 && strcmp(digest, opening->bracket.hooks) != 0) {
+        r = xb_error_set(err, XB_ERR_INVALID, -ESTALE,
+                         "the hooks of pod %s are others than when the backup came to it",
+                         text(opening->order, "spec.pod.name"));
+    }
+    return r;
+}
+
+static int refuse(const struct opening *opening, struct xb_error *err)
+{
+    return xb_error_set(err, XB_ERR_INVALID, -ECANCELED,
+                        "a pre hook of pod %s failed: its volumes are not backed up",
+                        text(opening->order, "spec.pod.name"));
+}
+
+static int lead(struct opening *opening, struct xb_error *err)
+{
+    const struct xb_bracket_run run = how(opening, &opening->order->cancel);
+    int r = opening->record.state == XB_BRACKET_UNBEGUN ? check_digest(opening, err) : 0;
+    if (r == 0) {
+        r = xb_bracket_open(&run, &opening->hooks, &opening->record, err);
+    }
+    return r == 0 && opening->record.refused ? refuse(opening, err) : r;
+}
+
+/* What the leader, or the coordinator, has written down. */
+static int follow(struct opening *opening, struct xb_error *err)
+{
+    struct xb_order *order = opening->order;
+    XB_CLEANUP(xb_json_putp) xb_json *leader = NULL;
+    struct xb_bracket theirs = {.json = NULL};
+    const struct xb_kube_ref ref = {.resource = order->resource,
+                                    .namespace = text(order, "metadata.namespace"),
+                                    .name = xb_bracket_leader(&opening->bracket)};
+    int r = xb_kube_get(order->agent->client, &ref, &leader, err);
+    if (r < 0 || (r = xb_bracket_parse(leader, &theirs, err)) < 0) {
+        return r;
+    }
+    bool same = r > 0 && strcmp(theirs.id, opening->bracket.id) == 0 &&
+                strcmp(xb_bracket_leader(&theirs), ref.name) == 0;
+    xb_bracket_free(&theirs);
+    xb_bracket_record_free(&opening->record);
+    if (!same) {
+        return forged(err, "its leader is another pod's");
+    }
+    if ((r = xb_bracket_record_parse(leader, &opening->record, err)) < 0) {
+        return r;
+    }
+    if (opening->record.state < XB_BRACKET_PRE_DONE) {
+        return xb_error_set(err, XB_ERR_INVALID, -ECANCELED,
+                            "the pre hooks of pod %s have not been run (%s: %.200s)",
+                            text(order, "spec.pod.name"), ref.name,
+                            xb_json_str(leader, "status.message", "no reason was given"));
+    }
+    return opening->record.refused ? refuse(opening, err) : 0;
+}
+
+int xb_order_open_bracket(struct xb_order *order, struct xb_error *err)
+{
+    struct opening opening = {.order = order};
+    int r = read_opening(order, &opening, err);
+    if (r > 0) {
+        bool leads = !opening.bracket.by_coordinator &&
+                     strcmp(xb_bracket_leader(&opening.bracket), text(order, "metadata.name")) == 0;
+        r = leads ? lead(&opening, err) : follow(&opening, err);
+    }
+    free_opening(&opening);
+    return r;
+}
+
+/* ---- after ---- */
+
+/* What keeps the hooks from being run ends the bracket, with the reason. */
+int xb_order_close_bracket(void *work, const atomic_bool *stop, struct xb_error *err)
+{
+    struct xb_order *order = work;
+    struct opening opening = {.order = order};
+    struct xb_error why = XB_ERROR_INIT;
+    int r = xb_order_refresh(order, err);
+    if (r < 0) {
+        return err->kind == XB_ERR_NOT_FOUND ? 0 : r;
+    }
+    r = read_opening(order, &opening, &why);
+    if (r > 0) {
+        const struct xb_bracket_run run = how(&opening, stop);
+        r = opening.record.taken ? 0 : xb_bracket_close(&run, &opening.hooks, &opening.record, err);
+    } else if (r < 0 && why.kind == XB_ERR_INVALID && opening.record.results) {
+        xb_log_error(&why, "post hooks cannot be run", "order", order->key);
+        xb_bracket_record_fail(&opening.record, XB_HOOK_POST, why.text);
+        opening.record.state = XB_BRACKET_DONE;
+        r = tell(&opening, &opening.record, err);
+    } else if (r < 0) {
+        *err = why;
+    }
+    free_opening(&opening);
+    return r;
+}

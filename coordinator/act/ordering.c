@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/act/ordering.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/velero/bracket.h"
+
+static const char *text(const struct xb_step_work *work, const char *path)
+{
+    return xb_json_str(work->object, path, "");
+}
+
+/* The Lease of the node's agent; NULL: there is none, or an old one. */
+static xb_json *lease_of(const struct xb_step_work *work, const char *node)
+{
+    for (size_t i = 0; i < json_object_array_length(work->extra); i++) {
+        xb_json *lease = json_object_array_get_idx(work->extra, i);
+        if (strcmp(xb_json_str(lease, "spec.holderIdentity", ""), node) == 0) {
+            return lease;
+        }
+    }
+    return NULL;
+}
+
+bool xb_ordering_node_runs_hooks(const struct xb_ordering *orders, const char *node)
+{
+    xb_json *lease = lease_of(orders->work, node);
+    xb_json *value = NULL;
+    return lease &&
+           json_object_object_get_ex(xb_json_get(lease, "metadata.annotations"),
+                                     XB_BRACKET_NODE_ANNOTATION, &value) &&
+           strcmp(json_object_get_string(value), "true") == 0;
+}
+
+/* Texts, as Velero writes them. */
+static void put_uploader_settings(struct xb_step_work *work, xb_json *spec)
+{
+    int64_t files = xb_json_int(work->object, "spec.uploaderConfig.parallelFilesUpload", 0);
+    char count[24];
+    if (files > 0) {
+        xb_json *settings = json_object_new_object();
+        snprintf(count, sizeof count, "%lld", (long long)files);
+        xb_json_put_text(settings, "ParallelFilesUpload", count);
+        json_object_object_add(spec, "uploaderSettings", settings);
+    }
+}
+
+static xb_json *make_order(const struct xb_ordering *orders,
+                           const struct xb_collected_volume *volume, const char *name,
+                           const char *bracket)
+{
+    struct xb_step_work *work = orders->work;
+    xb_json *order = json_object_new_object();
+    xb_json *spec = json_object_new_object();
+    xb_json *pod = json_object_new_object();
+    xb_json *tags = json_object_new_object();
+    xb_json *annotations = json_object_new_object();
+    xb_json *metadata = xb_order_metadata(work->object, "Backup", name);
+    if (volume->claim) {
+        json_object_object_add(xb_json_get(metadata, "labels"), "velero.io/pvc-uid",
+                               json_object_new_string(volume->claim_uid ? volume->claim_uid : ""));
+        xb_json_put_text(annotations, "velero.io/pvc-name", volume->claim);
+        xb_json_put_text(tags, "pvc-uid", volume->claim_uid ? volume->claim_uid : "");
+    }
+    xb_json_put_text(annotations, XB_STORE_IDENTITY_ANNOTATION, orders->identity);
+    if (bracket) {
+        xb_json_put_text(annotations, XB_BRACKET_ANNOTATION, bracket);
+    }
+    json_object_object_add(metadata, "annotations", annotations);
+    xb_json_put_text(pod, "kind", "Pod");
+    xb_json_put_text(pod, "namespace", volume->pod_namespace);
+    xb_json_put_text(pod, "name", volume->pod);
+    xb_json_put_text(pod, "uid", volume->pod_uid);
+    xb_json_put_text(tags, "backup", text(work, "metadata.name"));
+    xb_json_put_text(tags, "backup-uid", text(work, "metadata.uid"));
+    xb_json_put_text(tags, "pod", volume->pod);
+    xb_json_put_text(tags, "pod-uid", volume->pod_uid);
+    xb_json_put_text(tags, "ns", volume->pod_namespace);
+    xb_json_put_text(tags, "volume", volume->volume);
+    xb_json_put_text(spec, "node", volume->node);
+    json_object_object_add(spec, "pod", pod);
+    xb_json_put_text(spec, "volume", volume->volume);
+    xb_json_put_text(spec, "backupStorageLocation", text(work, "spec.storageLocation"));
+    xb_json_put_text(spec, "repoIdentifier", "");
+    xb_json_put_text(spec, "uploaderType", "kopia");
+    json_object_object_add(spec, "tags", tags);
+    put_uploader_settings(work, spec);
+    xb_json_put_text(order, "apiVersion", "velero.io/v1");
+    xb_json_put_text(order, "kind", "PodVolumeBackup");
+    json_object_object_add(order, "metadata", metadata);
+    json_object_object_add(order, "spec", spec);
+    return order;
+}
+
+int xb_ordering_name(const struct xb_ordering *orders, const struct xb_collected_volume *volume,
+                     char out[XB_VELERO_NAME_BYTES], struct xb_error *err)
+{
+    const char *parts[] = {text(orders->work, "metadata.uid"), volume->pod_uid, volume->volume,
+                           NULL};
+    return xb_velero_derived_name(text(orders->work, "metadata.name"), parts, out, err);
+}
+
+static int create_order(struct xb_ordering *orders, const struct xb_collected_volume *volume,
+                        const char *bracket, struct xb_error *err)
+{
+    struct xb_step_work *work = orders->work;
+    char name[XB_VELERO_NAME_BYTES];
+    int r = xb_ordering_name(orders, volume, name, err);
+    if (r < 0) {
+        return r;
+    }
+    XB_CLEANUP(xb_json_putp) xb_json *order = make_order(orders, volume, name, bracket);
+    const struct xb_kube_ref ref = {.resource = &xb_velero_pvbs,
+                                    .namespace = text(work, "metadata.namespace")};
+    r = xb_kube_create(work->coordinator->client, &ref, order, NULL, err);
+    if (r < 0 && err->kind != XB_ERR_CONFLICT) {
+        return r;
+    }
+    json_object_array_add(work->run->orders, json_object_new_string(name));
+    return 0;
+}
+
+/* What keeps it from being made is an error of this volume; 0 then, too. */
+static int settle(struct xb_ordering *orders, struct xb_collected_volume *volume, int r,
+                  const struct xb_error *why, struct xb_error *err)
+{
+    if (r == 0) {
+        return 0;
+    }
+    if (why->kind == XB_ERR_RETRY || why->kind == XB_ERR_CANCELLED) {
+        *err = *why;
+        return r;
+    }
+    xb_record_log_line(orders->work->run->log, XB_RECORD_ERROR, volume->pod_namespace,
+                       "volume %s of pod %s is not backed up: %s", volume->volume, volume->pod,
+                       why->text);
+    volume->skipped = strdup(why->text);
+    return volume->skipped ? 0 : xb_error_no_memory(err, "a volume");
+}
+
+int xb_ordering_prepare(struct xb_ordering *orders, struct xb_collected_volume *volume,
+                        struct xb_error *err)
+{
+    struct xb_step_work *work = orders->work;
+    const struct xb_repository_place place = {.store = orders->store,
+                                              .location = text(work, "spec.storageLocation"),
+                                              .namespace = volume->pod_namespace};
+    struct xb_error why = XB_ERROR_INIT;
+    int r = lease_of(work, volume->node)
+                ? xb_ensure_repository(work->coordinator, &place, &why)
+                : xb_error_set(&why, XB_ERR_NOT_FOUND, -ENOENT,
+                               "no agent of Xebec is running on node %s", volume->node);
+    return settle(orders, volume, r, &why, err);
+}
+
+int xb_ordering_make(struct xb_ordering *orders, struct xb_collected_volume *volume,
+                     const char *bracket, struct xb_error *err)
+{
+    struct xb_error why = XB_ERROR_INIT;
+    int r = create_order(orders, volume, bracket, &why);
+    volume->ordered = r == 0;
+    return settle(orders, volume, r, &why, err);
+}
+
+int xb_ordering_make_rest(struct xb_ordering *orders, struct xb_error *err)
+{
+    struct xb_collected *collected = &orders->work->run->collected;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < collected->volume_count; i++) {
+        struct xb_collected_volume *volume = &collected->volumes[i];
+        if (!volume->skipped && !volume->ordered) {
+            r = xb_ordering_prepare(orders, volume, err);
+        }
+        if (r == 0 && !volume->skipped && !volume->ordered) {
+            r = xb_ordering_make(orders, volume, NULL, err);
+        }
+    }
+    return r;
+}
+
+int xb_ordering_open(struct xb_ordering *orders, struct xb_error *err)
+{
+    return xb_open_location(orders->work->coordinator, text(orders->work, "spec.storageLocation"),
+                            false, &orders->store, orders->identity, err);
+}
+
+void xb_ordering_close(struct xb_ordering *orders)
+{
+    xb_store_free(orders->store);
+    orders->store = NULL;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ordering.h - the PodVolumeBackups of one backup; for the files of this folder only.
+ *
+ * What for:  one order per volume, under a name that is made from what it is about: after a
+ *            restart the same order has the same name, and what an agent has done for it counts.
+ * Ownership: the caller's, for one step.
+ * Threads:   one.
+ * Blocking:  yes (API, store).
+ * Errors:    RETRY and CANCELLED end the step. What else keeps an order from being made is an
+ *            error of its volume, in the log and as the reason why it is skipped.
+ */
+#pragma once
+
+#include "coordinator/act/internal.h"
+
+struct xb_pod_hooks;
+
+struct xb_ordering {
+    struct xb_step_work *work; /* extra: the nodes' leases */
+    const atomic_bool *cancel;
+    int64_t shown_ns, timeout_ns;
+    struct xb_store *store;
+    char identity[XB_STORE_IDENTITY_BYTES];
+    struct xb_pod_hooks *open; /* pods between before_pod and after_pod */
+};
+
+int xb_ordering_open(struct xb_ordering *orders, struct xb_error *err) XB_MUST_CHECK;
+void xb_ordering_close(struct xb_ordering *orders);
+
+/* Whether an order can be made: its node has an agent, and there is a repository. */
+int xb_ordering_prepare(struct xb_ordering *orders, struct xb_collected_volume *volume,
+                        struct xb_error *err) XB_MUST_CHECK;
+/* `bracket`: the annotation's text, or NULL. */
+int xb_ordering_make(struct xb_ordering *orders, struct xb_collected_volume *volume,
+                     const char *bracket, struct xb_error *err) XB_MUST_CHECK;
+/* Orders for all volumes that are to be backed up and have none. */
+int xb_ordering_make_rest(struct xb_ordering *orders, struct xb_error *err) XB_MUST_CHECK;
+int xb_ordering_name(const struct xb_ordering *orders, const struct xb_collected_volume *volume,
+                     char out[XB_VELERO_NAME_BYTES], struct xb_error *err) XB_MUST_CHECK;
+bool xb_ordering_node_runs_hooks(const struct xb_ordering *orders, const char *node);

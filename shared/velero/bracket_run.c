@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Running the hooks of a phase, and what is kept of what they said. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "shared/base/clock.h"
+#include "shared/codec/text.h"
+#include "shared/velero/bracket.h"
+#include "shared/velero/velero.h"
+
+enum { TRY_AGAIN_MS = 1000 };
+
+static void put_text(xb_json *result, const char *key, const char *text)
+{
+    json_object_object_add(result, key, json_object_new_string(text));
+}
+
+/* The bytes of a UTF-8 sequence that begins here and is whole; 0: there is none. */
+static size_t sequence(const unsigned char *at, size_t left)
+{
+    size_t len = 0;
+    if (at[0] < 0x80) {
+        return at[0] >= ' ' || at[0] == '\n' || at[0] == '\t' ? at[0] != 0x7f : 0;
+    }
+    if (at[0] >= 0xc2 && at[0] < 0xe0) {
+        len = 2;
+    } else if (at[0] >= 0xe0 && at[0] < 0xf0) {
+        len = 3;
+    } else if (at[0] >= 0xf0 && at[0] < 0xf5) {
+        len = 4;
+    }
+    if (len == 0 || len > left) {
+        return 0;
+    }
+    for (size_t i = 1; i < len; i++) {
+        if ((at[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    /* Overlong ones, surrogates and what is above Unicode are no text either. */
+    bool none = (at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] >= 0xa0) ||
+                (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] >= 0x90);
+    return none ? 0 : len;
+}
+
+/* What a stream said, as text that fits into JSON and a log: other bytes become '?'. */
+static void put_output(xb_json *result, const char *key, const struct xb_exec_output *output)
+{
+    size_t len = output->bytes.len;
+    while (len > 0 &&
+           (output->bytes.data[len - 1] == '\n' || output->bytes.data[len - 1] == '\r')) {
+        len--;
+    }
+    if (len == 0) {
+        return;
+    }
+    XB_CLEANUP(xb_freep) char *text = malloc(len + sizeof " [cut]");
+    size_t filled = 0;
+    for (size_t at = 0; text && at < len;) {
+        const unsigned char *from = (const unsigned char *)output->bytes.data + at;
+        size_t whole = sequence(from, len - at);
+        if (whole == 0) {
+            text[filled++] = '?';
+            at++;
+        } else {
+            memcpy(text + filled, from, whole);
+            filled += whole;
+            at += whole;
+        }
+    }
+    if (text) {
+        snprintf(text + filled, sizeof " [cut]", "%s", output->truncated ? " [cut]" : "");
+        put_text(result, key, text);
+    }
+}
+
+static void wait_a_moment(const atomic_bool *cancel)
+{
+    const struct timespec pause = {.tv_nsec = 50 * XB_NS_PER_MS};
+    int64_t until_ns = xb_clock_mono_ns() + TRY_AGAIN_MS * XB_NS_PER_MS;
+    while (xb_clock_mono_ns() < until_ns && !(cancel && atomic_load(cancel))) {
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
+/* Runs one; what could not be started is tried again. */
+static int execute(const struct xb_bracket_run *run, const struct xb_hook *hook, size_t bytes_max,
+                   struct xb_exec_result *ret, struct xb_error *err)
+{
+    const struct xb_exec_command command = {.argv = (const char *const *)hook->argv,
+                                            .timeout_ms = hook->timeout_ms,
+                                            .output_bytes_max = bytes_max,
+                                            .cancel = run->cancel};
+    int r = run->exec(run->context, hook->container, &command, ret, err);
+    for (int try = 1; r < 0 && err->kind == XB_ERR_RETRY && try < XB_BRACKET_TRIES_MAX; try++) {
+        wait_a_moment(run->cancel);
+        *err = (struct xb_error)XB_ERROR_INIT;
+        r = run->exec(run->context, hook->container, &command, ret, err);
+    }
+    return r;
+}
+
+/* Fills in one result; CANCELLED only. */
+static int run_hook(const struct xb_bracket_run *run, const struct xb_hook *hook, size_t bytes_max,
+                    xb_json *result, struct xb_error *err)
+{
+    struct xb_exec_result said = {.exit_code = -1};
+    struct xb_error why = XB_ERROR_INIT;
+    if (hook->note) {
+        put_text(result, "note", hook->note);
+    }
+    if (hook->problem) {
+        put_text(result, "error", hook->problem);
+        return 0;
+    }
+    if (execute(run, hook, bytes_max, &said, &why) < 0) {
+        put_text(result, "error", why.text);
+        if (why.kind == XB_ERR_CANCELLED) {
+            *err = why;
+            return why.code;
+        }
+        return 0;
+    }
+    if (said.timed_out) {
+        char duration[XB_TIME_TEXT_BYTES];
+        xb_duration_format((int64_t)hook->timeout_ms * XB_NS_PER_MS, duration);
+        json_object_object_add(result, "timedOut", json_object_new_boolean(true));
+        put_text(result, "timeout", duration);
+    } else {
+        json_object_object_add(result, "exit", json_object_new_int(said.exit_code));
+    }
+    put_output(result, "stdout", &said.out);
+    put_output(result, "stderr", &said.err);
+    xb_exec_result_free(&said);
+    return 0;
+}
+
+int xb_bracket_run(const struct xb_bracket_run *run, const struct xb_hooks *hooks,
+                   enum xb_hook_phase phase, struct xb_bracket_record *record, struct xb_error *err)
+{
+    const struct xb_hook_list *list = &hooks->phases[phase];
+    size_t share = list->count ? XB_BRACKET_OUTPUTS_BYTES / (2 * list->count) : 0;
+    size_t bytes_max = share < XB_BRACKET_OUTPUT_BYTES ? share : XB_BRACKET_OUTPUT_BYTES;
+    char ignored[8];
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < list->count; i++) {
+        const struct xb_hook *hook = &list->hooks[i];
+        xb_json *result = json_object_new_object();
+        json_object_array_add(record->results, result);
+        put_text(result, "phase", xb_hook_phase_name(phase));
+        put_text(result, "hook", hook->name);
+        put_text(result, "container", hook->container);
+        if (phase == XB_HOOK_PRE && record->refused) {
+            json_object_object_add(result, "skipped", json_object_new_boolean(true));
+            continue;
+        }
+        r = run_hook(run, hook, bytes_max, result, err);
+        if (phase == XB_HOOK_PRE && !hook->go_on &&
+            xb_bracket_failed(result, ignored, sizeof ignored)) {
+            record->refused = true;
+        }
+    }
+    return r;
+}
+
+/* Whoever died in the middle leaves it open how the hooks ended: that is a failure. */
+static void note_interrupted(const struct xb_bracket_run *run, const struct xb_hooks *hooks,
+                             struct xb_bracket_record *record)
+{
+    const struct xb_hook_list *list = &hooks->phases[XB_HOOK_PRE];
+    char why[200];
+    if (list->count == 0) {
+        return;
+    }
+    snprintf(why, sizeof why, "%s ended while it ran them: how they ended is not known", run->who);
+    xb_bracket_record_fail(record, XB_HOOK_PRE, why);
+    for (size_t i = 0; i < list->count; i++) {
+        record->refused = record->refused || !list->hooks[i].go_on;
+    }
+}
+
+static int enter(const struct xb_bracket_run *run, struct xb_bracket_record *record,
+                 enum xb_bracket_state state, struct xb_error *err)
+{
+    record->state = state;
+    return run->tell ? run->tell(run->context, record, err) : 0;
+}
+
+int xb_bracket_open(const struct xb_bracket_run *run, const struct xb_hooks *hooks,
+                    struct xb_bracket_record *record, struct xb_error *err)
+{
+    int r = 0;
+    if (record->state >= XB_BRACKET_PRE_DONE) {
+        return 0;
+    }
+    if (record->state == XB_BRACKET_PRE_BEGUN) {
+        note_interrupted(run, hooks, record);
+    } else if ((r = enter(run, record, XB_BRACKET_PRE_BEGUN, err)) < 0 ||
+               (r = xb_bracket_run(run, hooks, XB_HOOK_PRE, record, err)) < 0) {
+        return r;
+    }
+    bool more = hooks->phases[XB_HOOK_POST].count > 0;
+    return enter(run, record, more ? XB_BRACKET_PRE_DONE : XB_BRACKET_DONE, err);
+}
+
+int xb_bracket_close(const struct xb_bracket_run *run, const struct xb_hooks *hooks,
+                     struct xb_bracket_record *record, struct xb_error *err)
+{
+    if (record->state == XB_BRACKET_UNBEGUN || record->state == XB_BRACKET_DONE) {
+        return 0;
+    }
+    if (record->state == XB_BRACKET_PRE_BEGUN) {
+        note_interrupted(run, hooks, record);
+    }
+    int r = enter(run, record, XB_BRACKET_POST_BEGUN, err);
+    if (r < 0 || (r = xb_bracket_run(run, hooks, XB_HOOK_POST, record, err)) < 0) {
+        return r;
+    }
+    return enter(run, record, XB_BRACKET_DONE, err);
+}
+
+int xb_bracket_tell(struct xb_kube_client *client, xb_json *order,
+                    const struct xb_bracket_record *record, struct xb_error *err)
+{
+    const struct timespec pause = {.tv_sec = 1};
+    XB_CLEANUP(xb_json_putp) xb_json *patch = NULL;
+    const struct xb_kube_ref ref = {.resource = &xb_velero_pvbs,
+                                    .namespace = xb_json_str(order, "metadata.namespace", ""),
+                                    .name = xb_json_str(order, "metadata.name", "")};
+    int r = xb_bracket_record_patch(record, &patch, err);
+    if (r < 0) {
+        return r;
+    }
+    r = xb_kube_merge_patch(client, &ref, patch, NULL, err);
+    for (int try = 1; r < 0 && err->kind == XB_ERR_RETRY && try < XB_BRACKET_TELL_TRIES_MAX;
+         try++) {
+        (void)nanosleep(&pause, NULL);
+        *err = (struct xb_error)XB_ERROR_INIT;
+        r = xb_kube_merge_patch(client, &ref, patch, NULL, err);
+    }
+    return r;
+}

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shared/velero/hooks.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/codec/text.h"
+#include "shared/kube/selector.h"
+
+#define ANNOTATION "hook.backup.velero.io/"
+
+enum { MS_NS = 1000000, NOTE_BYTES_MAX = 100 };
+
+const char *xb_hook_phase_name(enum xb_hook_phase phase)
+{
+    return phase == XB_HOOK_PRE ? "pre" : "post";
+}
+
+static size_t length_of(xb_json *list)
+{
+    return json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+}
+
+/* A string without a NUL byte in it, or NULL. */
+static const char *text_of(xb_json *value)
+{
+    if (!json_object_is_type(value, json_type_string)) {
+        return NULL;
+    }
+    const char *text = json_object_get_string(value);
+    return strlen(text) == (size_t)json_object_get_string_len(value) ? text : NULL;
+}
+
+static void free_hook(struct xb_hook *hook)
+{
+    for (size_t i = 0; hook->argv && hook->argv[i]; i++) {
+        free(hook->argv[i]);
+    }
+    free(hook->argv);
+    free(hook->name);
+    free(hook->container);
+    free(hook->problem);
+    free(hook->note);
+    *hook = (struct xb_hook){.name = NULL};
+}
+
+void xb_hooks_free(struct xb_hooks *hooks)
+{
+    for (int phase = 0; phase < XB_HOOK_PHASES; phase++) {
+        struct xb_hook_list *list = &hooks->phases[phase];
+        for (size_t i = 0; i < list->count; i++) {
+            free_hook(&list->hooks[i]);
+        }
+        free(list->hooks);
+    }
+    *hooks = (struct xb_hooks){.phases = {{.hooks = NULL}}};
+}
+
+bool xb_hooks_any(const struct xb_hooks *hooks)
+{
+    return hooks->phases[XB_HOOK_PRE].count + hooks->phases[XB_HOOK_POST].count > 0;
+}
+
+/* ---- one hook ---- */
+
+/* Keeps the first of what is wrong with a hook. */
+static void note(char **where, const char *format, ...) XB_PRINTF(2, 3);
+static void note(char **where, const char *format, ...)
+{
+    char text[4 * NOTE_BYTES_MAX];
+    va_list args;
+    if (*where) {
+        return;
+    }
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    *where = strdup(text); /* without memory the hook is refused by its empty command */
+}
+
+/* An array of strings as argv; what it cannot be is told by the return: NULL, or why. */
+static const char *command_of(xb_json *list, char ***ret)
+{
+    size_t count = length_of(list);
+    size_t bytes = 0;
+    if (count == 0) {
+        return "is no list of words, or an empty one";
+    }
+    if (count > XB_EXEC_ARGUMENTS_MAX) {
+        return "has too many words";
+    }
+    for (size_t i = 0; i < count; i++) {
+        const char *word = text_of(json_object_array_get_idx(list, i));
+        if (!word) {
+            return "has a word that is no text";
+        }
+        bytes += strlen(word) + 1;
+        if (bytes > XB_HOOK_COMMAND_BYTES_MAX) {
+            return "is too long";
+        }
+        if (i == 0 && !word[0]) {
+            return "begins with an empty word";
+        }
+    }
+    char **argv = calloc(count + 1, sizeof *argv);
+    for (size_t i = 0; argv && i < count; i++) {
+        argv[i] = strdup(text_of(json_object_array_get_idx(list, i)));
+        if (!argv[i]) {
+            for (size_t j = 0; j < i; j++) {
+                free(argv[j]);
+            }
+            free(argv);
+            return "finds no memory";
+        }
+    }
+    if (!argv) {
+        return "finds no memory";
+    }
+    *ret = argv;
+    return NULL;
+}
+
+static bool names_container(xb_json *pod, const char *name)
+{
+    xb_json *containers = xb_json_get(pod, "spec.containers");
+    xb_json *init = xb_json_get(pod, "spec.initContainers");
+    for (size_t i = 0; i < length_of(containers); i++) {
+        if (strcmp(xb_json_str(json_object_array_get_idx(containers, i), "name", ""), name) == 0) {
+            return true;
+        }
+    }
+    /* An init container that is always restarted is a sidecar, and runs as long as the pod. */
+    for (size_t i = 0; i < length_of(init); i++) {
+        xb_json *container = json_object_array_get_idx(init, i);
+        if (strcmp(xb_json_str(container, "restartPolicy", ""), "Always") == 0 &&
+            strcmp(xb_json_str(container, "name", ""), name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void set_container(struct xb_hook *hook, xb_json *pod, const char *wanted)
+{
+    xb_json *containers = xb_json_get(pod, "spec.containers");
+    const char *first = length_of(containers)
+                            ? xb_json_str(json_object_array_get_idx(containers, 0), "name", "")
+                            : "";
+    const char *name = wanted[0] ? wanted : first;
+    if (strlen(name) > XB_HOOK_WORD_BYTES_MAX || !names_container(pod, name)) {
+        note(&hook->problem, "the pod has no container '%.*s'", NOTE_BYTES_MAX, name);
+        name = "";
+    }
+    hook->container = strdup(name);
+}
+
+/* Go's duration; "" and 0 mean the default. False: it is none that a hook may have. */
+static bool timeout_of(const char *text, int *ret_ms)
+{
+    struct xb_error ignored = XB_ERROR_INIT;
+    int64_t ns = 0;
+    *ret_ms = XB_EXEC_TIMEOUT_MS;
+    if (!text[0]) {
+        return true;
+    }
+    if (xb_duration_parse(text, &ns, &ignored) < 0 || ns < 0 ||
+        ns > (int64_t)XB_EXEC_TIMEOUT_MS_MAX * MS_NS) {
+        return false;
+    }
+    if (ns > 0) {
+        *ret_ms = ns < MS_NS ? 1 : (int)(ns / MS_NS);
+    }
+    return true;
+}
+
+static int add(struct xb_hook_list *list, struct xb_hook **ret, struct xb_error *err)
+{
+    if (list->count == XB_HOOKS_MAX) {
+        return xb_error_set(err, XB_ERR_INVALID, -E2BIG, "a pod has more than %d hooks of a phase",
+                            XB_HOOKS_MAX);
+    }
+    if (!list->hooks) {
+        list->hooks = calloc(XB_HOOKS_MAX, sizeof *list->hooks);
+        if (!list->hooks) {
+            return xb_error_no_memory(err, "the hooks of a pod");
+        }
+    }
+    *ret = &list->hooks[list->count++];
+    return 0;
+}
+
+static int finished(const struct xb_hook *hook, struct xb_error *err)
+{
+    return hook->name && hook->container && (hook->argv || hook->problem)
+               ? 0
+               : xb_error_no_memory(err, "a pod's hook");
+}
+
+/* ---- annotations ---- */
+
+static const char *annotation(xb_json *pod, const char *prefix, const char *what)
+{
+    char key[64];
+    xb_json *value = NULL;
+    snprintf(key, sizeof key, "%s" ANNOTATION "%s", prefix, what);
+    (void)json_object_object_get_ex(xb_json_get(pod, "metadata.annotations"), key, &value);
+    const char *text = text_of(value);
+    return text ? text : "";
+}
+
+/* JSON if it begins like a list, else one word. */
+static void annotated_command(struct xb_hook *hook, const char *key, const char *text)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *list = NULL;
+    struct xb_error err = XB_ERROR_INIT;
+    if (text[0] != '[') {
+        list = json_object_new_array();
+        json_object_array_add(list, json_object_new_string(text));
+    } else if (xb_json_parse(text, strlen(text), &list, &err) < 0) {
+        note(&hook->problem, "annotation %s is no JSON list: %.*s", key, NOTE_BYTES_MAX, err.text);
+        return;
+    }
+    const char *why = command_of(list, &hook->argv);
+    if (why) {
+        note(&hook->problem, "annotation %s %s", key, why);
+    }
+}
+
+static int from_annotations(xb_json *pod, const char *prefix, struct xb_hook_list *list,
+                            bool *ret_found, struct xb_error *err)
+{
+    char key[64];
+    struct xb_hook *hook = NULL;
+    const char *command = annotation(pod, prefix, "command");
+    *ret_found = command[0] != '\0';
+    if (!*ret_found) {
+        return 0;
+    }
+    int r = add(list, &hook, err);
+    if (r < 0) {
+        return r;
+    }
+    hook->name = strdup("from-annotation");
+    snprintf(key, sizeof key, "%s" ANNOTATION "command", prefix);
+    annotated_command(hook, key, command);
+    set_container(hook, pod, annotation(pod, prefix, "container"));
+    const char *on_error = annotation(pod, prefix, "on-error");
+    hook->go_on = strcmp(on_error, "Continue") == 0;
+    if (on_error[0] && !hook->go_on && strcmp(on_error, "Fail") != 0) {
+        note(&hook->note,
+             "annotation %s" ANNOTATION "on-error is neither Fail nor Continue: '%.*s'"
+             "; Fail is meant",
+             prefix, NOTE_BYTES_MAX, on_error);
+    }
+    const char *timeout = annotation(pod, prefix, "timeout");
+    if (!timeout_of(timeout, &hook->timeout_ms)) {
+        note(&hook->note,
+             "annotation %s" ANNOTATION "timeout is no time up to a day: '%.*s'; %d s "
+             "are meant",
+             prefix, NOTE_BYTES_MAX, timeout, XB_EXEC_TIMEOUT_MS / 1000);
+    }
+    return finished(hook, err);
+}
+
+/* ---- the spec ---- */
+
+static bool list_has(xb_json *list, const char *text)
+{
+    for (size_t i = 0; i < length_of(list); i++) {
+        const char *pattern = text_of(json_object_array_get_idx(list, i));
+        if (pattern && fnmatch(pattern, text, 0) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool xb_hooks_lists_take(xb_json *included, xb_json *excluded, const char *text)
+{
+    return !list_has(excluded, text) && (length_of(included) == 0 || list_has(included, text));
+}
+
+static bool list_has_pods(xb_json *list)
+{
+    static const char *const names[] = {"*", "pods", "pod", "po", "Pod", "Pods", "pods."};
+    for (size_t i = 0; i < length_of(list); i++) {
+        const char *name = text_of(json_object_array_get_idx(list, i));
+        for (size_t j = 0; name && j < sizeof names / sizeof names[0]; j++) {
+            if (strcmp(name, names[j]) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool is_for(xb_json *resource, xb_json *pod)
+{
+    xb_json *included = xb_json_get(resource, "includedResources");
+    xb_json *selector = xb_json_get(resource, "labelSelector");
+    return xb_hooks_lists_take(xb_json_get(resource, "includedNamespaces"),
+                               xb_json_get(resource, "excludedNamespaces"),
+                               xb_json_str(pod, "metadata.namespace", "")) &&
+           !list_has_pods(xb_json_get(resource, "excludedResources")) &&
+           (length_of(included) == 0 || list_has_pods(included)) &&
+           (!selector || xb_selector_matches(selector, xb_json_get(pod, "metadata.labels")));
+}
+
+static int from_exec(xb_json *pod, const char *name, xb_json *exec, struct xb_hook_list *list,
+                     struct xb_error *err)
+{
+    struct xb_hook *hook = NULL;
+    int r = add(list, &hook, err);
+    if (r < 0) {
+        return r;
+    }
+    hook->name = strndup(name, XB_HOOK_WORD_BYTES_MAX);
+    const char *why = command_of(xb_json_get(exec, "command"), &hook->argv);
+    if (why) {
+        note(&hook->problem, "its command %s", why);
+    }
+    set_container(hook, pod, xb_json_str(exec, "container", ""));
+    hook->go_on = strcmp(xb_json_str(exec, "onError", ""), "Continue") == 0;
+    if (!timeout_of(xb_json_str(exec, "timeout", ""), &hook->timeout_ms)) {
+        note(&hook->note, "its timeout is no time up to a day");
+    }
+    return finished(hook, err);
+}
+
+static int from_spec(xb_json *backup, xb_json *pod, enum xb_hook_phase phase,
+                     struct xb_hook_list *list, struct xb_error *err)
+{
+    xb_json *resources = xb_json_get(backup, "spec.hooks.resources");
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < length_of(resources); i++) {
+        xb_json *resource = json_object_array_get_idx(resources, i);
+        xb_json *hooks = xb_json_get(resource, xb_hook_phase_name(phase));
+        if (length_of(hooks) == 0 || !is_for(resource, pod)) {
+            continue;
+        }
+        for (size_t j = 0; r == 0 && j < length_of(hooks); j++) {
+            xb_json *exec = xb_json_get(json_object_array_get_idx(hooks, j), "exec");
+            r = exec ? from_exec(pod, xb_json_str(resource, "name", ""), exec, list, err) : 0;
+        }
+    }
+    return r;
+}
+
+static int phase_of(xb_json *backup, xb_json *pod, enum xb_hook_phase phase,
+                    struct xb_hook_list *list, struct xb_error *err)
+{
+    bool found = false;
+    int r = from_annotations(pod, phase == XB_HOOK_PRE ? "pre." : "post.", list, &found, err);
+    if (r == 0 && !found && phase == XB_HOOK_PRE) {
+        r = from_annotations(pod, "", list, &found, err);
+    }
+    return r < 0 || found ? r : from_spec(backup, pod, phase, list, err);
+}
+
+int xb_hooks_of(xb_json *backup, xb_json *pod, struct xb_hooks *ret, struct xb_error *err)
+{
+    const char *ended = xb_json_str(pod, "status.phase", "");
+    struct xb_hooks hooks = {.phases = {{.hooks = NULL}}};
+    int r = 0;
+    if (strcmp(ended, "Succeeded") != 0 && strcmp(ended, "Failed") != 0) {
+        r = phase_of(backup, pod, XB_HOOK_PRE, &hooks.phases[XB_HOOK_PRE], err);
+        if (r == 0) {
+            r = phase_of(backup, pod, XB_HOOK_POST, &hooks.phases[XB_HOOK_POST], err);
+        }
+    }
+    if (r < 0) {
+        xb_hooks_free(&hooks);
+        return r;
+    }
+    *ret = hooks;
+    return 0;
+}
+
+/* ---- comparing ---- */
+
+static xb_json *describe(const struct xb_hook *hook)
+{
+    xb_json *parts = json_object_new_array();
+    json_object_array_add(parts, json_object_new_string(hook->name));
+    json_object_array_add(parts, json_object_new_string(hook->container));
+    json_object_array_add(parts, json_object_new_int(hook->timeout_ms));
+    json_object_array_add(parts, json_object_new_boolean(hook->go_on));
+    for (size_t i = 0; hook->argv && hook->argv[i]; i++) {
+        json_object_array_add(parts, json_object_new_string(hook->argv[i]));
+    }
+    return parts;
+}
+
+int xb_hooks_digest(const struct xb_hooks *hooks, char out[XB_HOOKS_DIGEST_BYTES],
+                    struct xb_error *err)
+{
+    unsigned char digest[XB_SHA256_BYTES];
+    XB_CLEANUP(xb_json_putp) xb_json *all = json_object_new_array();
+    for (int phase = 0; phase < XB_HOOK_PHASES; phase++) {
+        const struct xb_hook_list *list = &hooks->phases[phase];
+        xb_json *described = json_object_new_array();
+        for (size_t i = 0; i < list->count; i++) {
+            json_object_array_add(described, describe(&list->hooks[i]));
+        }
+        json_object_array_add(all, described);
+    }
+    const char *text = json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN);
+    int r = text ? xb_sha256(text, strlen(text), digest, err)
+                 : xb_error_no_memory(err, "the hooks of a pod");
+    if (r == 0) {
+        xb_hex_encode(digest, sizeof digest, out);
+    }
+    return r;
+}
