@@ -50,43 +50,13 @@ static void check_supported(xb_json *backup, xb_json *problems)
     }
 }
 
-/* What is wrong with the policies ends the backup; that the server does not answer is no more than
- * a reason to ask again. */
-static int check_policy(struct xb_step_work *work, xb_json *problems, struct xb_policy **ret,
-                        struct xb_error *err)
-{
-    struct xb_error why = XB_ERROR_INIT;
-    if (xb_load_policy(work->coordinator, work->object, ret, &why) < 0) {
-        if (why.kind == XB_ERR_RETRY || why.kind == XB_ERR_CANCELLED) {
-            *err = why;
-            return why.code;
-        }
-        add_problem(problems, why.text);
-        return 0;
-    }
-    const char *mixed = xb_policy_filters_problem(*ret, xb_json_get(work->object, "spec"));
-    if (mixed) {
-        add_problem(problems, mixed);
-    }
-    return 0;
-}
-
-/* The filter of the spec and the policies together. */
-static int make_filter(struct xb_step_work *work, const struct xb_policy *policy,
-                       struct xb_filter **ret, struct xb_error *err)
-{
-    XB_CLEANUP(xb_json_putp) xb_json *spec = NULL;
-    int r = xb_policy_combine(policy, xb_json_get(work->object, "spec"), &spec, err);
-    return r < 0 ? r : xb_filter_new(spec, ret, err);
-}
-
 static int check_spec(struct xb_step_work *work, xb_json *problems, struct xb_error *err)
 {
     XB_CLEANUP(xb_filter_freep) struct xb_filter *filter = NULL;
     XB_CLEANUP(xb_policy_freep) struct xb_policy *policy = NULL;
-    int r = check_policy(work, problems, &policy, err);
+    int r = xb_check_policy(work, problems, &policy, err);
     if (r == 0) {
-        r = make_filter(work, policy, &filter, err);
+        r = xb_make_filter(work->object, policy, &filter, err);
     }
     for (size_t i = 0; r == 0 && i < xb_filter_problem_count(filter); i++) {
         add_problem(problems, xb_filter_problem(filter, i));
@@ -287,7 +257,7 @@ static int collect(struct xb_ordering *ordering, struct xb_error *err)
     XB_CLEANUP(xb_filter_freep) struct xb_filter *filter = NULL;
     XB_CLEANUP(xb_tarball_writer_freep) struct xb_tarball_writer *writer = NULL;
     int r = xb_load_policy(work->coordinator, work->object, &policy, err);
-    if (r < 0 || (r = make_filter(work, policy, &filter, err)) < 0 ||
+    if (r < 0 || (r = xb_make_filter(work->object, policy, &filter, err)) < 0 ||
         (r = xb_tarball_writer_new(run->tarball, &writer, err)) < 0) {
         return r;
     }

@@ -170,6 +170,13 @@ int xb_open_location(struct xb_coordinator *coordinator, const char *name, bool 
  * worded for status.validationErrors. */
 int xb_load_policy(struct xb_coordinator *coordinator, xb_json *backup, struct xb_policy **ret,
                    struct xb_error *err) XB_MUST_CHECK;
+/* The same for validation: what is wrong is added to `problems`, and *ret is left alone then; that
+ * the server does not answer is no more than a reason to ask again. */
+int xb_check_policy(struct xb_step_work *work, xb_json *problems, struct xb_policy **ret,
+                    struct xb_error *err) XB_MUST_CHECK;
+/* The filter of a backup's spec and its policies together. */
+int xb_make_filter(xb_json *backup, const struct xb_policy *policy, struct xb_filter **ret,
+                   struct xb_error *err) XB_MUST_CHECK;
 
 /* Makes the namespace's repository at a location, its Secret and its BackupRepository, if they are
  * not there. */

@@ -51,8 +51,24 @@ static void many(void **state)
     xb_claims_free(&claims);
 }
 
+/* A StatefulSet in many namespaces: the same name everywhere. */
+static void same_name(void **state)
+{
+    struct xb_claims claims = {.count = 0};
+    char namespace[32];
+    (void)state;
+    for (int i = 0; i < MANY; i++) {
+        snprintf(namespace, sizeof namespace, "team-%d", i);
+        assert_false(get(&claims, namespace, "data-db-0")->mounted);
+        get(&claims, namespace, "data-db-0")->mounted = true;
+    }
+    assert_int_equal(claims.count, MANY);
+    xb_claims_free(&claims);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(by_name), cmocka_unit_test(many)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(by_name), cmocka_unit_test(many),
+                                       cmocka_unit_test(same_name)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
