@@ -271,18 +271,26 @@ int xb_manifest_put(struct xb_repository *repository, const struct xb_label *lab
     return xb_manifest_replace(repository, NULL, 0, &fresh, ret_id, err);
 }
 
-int xb_manifest_delete(struct xb_repository *repository, const char *id, struct xb_error *err)
+int xb_manifest_delete_many(struct xb_repository *repository, const char *const *ids, size_t count,
+                            size_t *ret_deleted, struct xb_error *err)
 {
-    XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(4096);
+    XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(CONTENT_PLAIN_BYTES_MAX);
     size_t deleted = 0;
     int r = xb_buf_append_str(&text, "{\"entries\":[", err);
-    if (r < 0 || (r = encode_tombstones(repository, &id, 1, &text, &deleted, err)) < 0 ||
-        (r = xb_buf_append_str(&text, "]}\n", err)) < 0) {
+    if (r < 0 || (r = encode_tombstones(repository, ids, count, &text, &deleted, err)) < 0 ||
+        (r = xb_buf_append_str(&text, "]}\n", err)) < 0 ||
+        (r = deleted ? write_entries(repository, &text, err) : 0) < 0) {
         return r;
     }
-    if (!deleted) {
-        return xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT,
-                            "there is no manifest %.40s in the repository", id);
-    }
-    return write_entries(repository, &text, err);
+    *ret_deleted = deleted;
+    return 0;
+}
+
+int xb_manifest_delete(struct xb_repository *repository, const char *id, struct xb_error *err)
+{
+    size_t deleted = 0;
+    int r = xb_manifest_delete_many(repository, &id, 1, &deleted, err);
+    return r < 0 || deleted ? r
+                            : xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT,
+                                           "there is no manifest %.40s in the repository", id);
 }

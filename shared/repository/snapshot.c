@@ -312,3 +312,41 @@ int xb_snapshot_delete(struct xb_repository *repository, const char *id, struct 
     }
     return xb_repository_flush(repository, err);
 }
+
+static int compare_ids(const void *left, const void *right)
+{
+    return strcmp(((const struct xb_manifest *)left)->id, ((const struct xb_manifest *)right)->id);
+}
+
+int xb_snapshot_delete_many(struct xb_repository *repository, const char *const *ids, size_t count,
+                            size_t *ret_deleted, struct xb_error *err)
+{
+    char key[] = "type";
+    char value[] = "snapshot";
+    const struct xb_label type = {key, value};
+    struct xb_manifest *list = NULL;
+    size_t list_count = 0;
+    size_t kept = 0;
+    int r = xb_manifest_find(repository, &type, 1, &list, &list_count, err);
+    const char **present = r == 0 ? calloc(count + 1, sizeof *present) : NULL;
+    if (r == 0 && !present) {
+        r = xb_error_no_memory(err, "snapshots to delete");
+    }
+    if (r == 0 && list_count > 0) {
+        qsort(list, list_count, sizeof *list, compare_ids);
+    }
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        struct xb_manifest wanted = {.labels = NULL};
+        bool fits = strlen(ids[i]) < sizeof wanted.id;
+        memcpy(wanted.id, ids[i], fits ? strlen(ids[i]) : 0);
+        if (fits && bsearch(&wanted, list, list_count, sizeof *list, compare_ids)) {
+            present[kept++] = ids[i];
+        }
+    }
+    if (r == 0) {
+        r = xb_manifest_delete_many(repository, present, kept, ret_deleted, err);
+    }
+    free(present);
+    xb_manifest_list_free(list, list_count);
+    return r < 0 ? r : xb_repository_flush(repository, err);
+}

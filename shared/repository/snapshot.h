@@ -56,6 +56,9 @@ int xb_manifest_replace(struct xb_repository *repository, const char *const *ids
 /* NOT_FOUND if it is not there. Not durable before xb_repository_flush. */
 int xb_manifest_delete(struct xb_repository *repository, const char *id,
                        struct xb_error *err) XB_MUST_CHECK;
+/* The same for many in one step; those that are gone already are passed over. */
+int xb_manifest_delete_many(struct xb_repository *repository, const char *const *ids, size_t count,
+                            size_t *ret_deleted, struct xb_error *err) XB_MUST_CHECK;
 
 /* What the snapshot of a block device or an image file says of it: the field x-device. */
 struct xb_snapshot_device {
@@ -128,6 +131,10 @@ void xb_snapshot_parents_free(struct xb_snapshot_parents *parents);
 
 int xb_snapshot_delete(struct xb_repository *repository, const char *id,
                        struct xb_error *err) XB_MUST_CHECK;
+/* Those of the ids that are snapshots (of other manifests none is touched), also such as cannot be
+ * read, in one step. When it returns 0 they are gone for good. */
+int xb_snapshot_delete_many(struct xb_repository *repository, const char *const *ids, size_t count,
+                            size_t *ret_deleted, struct xb_error *err) XB_MUST_CHECK;
 
 void xb_snapshot_free(struct xb_snapshot *snapshot);
 XB_DEFINE_CLEANUP(xb_snapshot_freep, struct xb_snapshot, xb_snapshot_free);

@@ -483,6 +483,41 @@ static void loading_and_deleting(void **state)
     PROBE_REFUSED(xb_snapshot_delete(other, one->id, &err), XB_ERR_NOT_FOUND, one->id);
 }
 
+/* Of many ids those go that are snapshots, and nothing else: a record may name anything. */
+static void many_are_deleted(void **state)
+{
+    (void)state;
+    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *one = make("a", 5);
+    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *two = make("a", 6);
+    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *three = make("b", 7);
+    char policy[XB_MANIFEST_ID_TEXT_BYTES];
+    char key[] = "type";
+    char value[] = "policy";
+    const struct xb_label label = {key, value};
+    size_t deleted = 9;
+    PROBE_OK(xb_snapshot_publish(repository, one, &err));
+    PROBE_OK(xb_snapshot_publish(repository, two, &err));
+    PROBE_OK(xb_snapshot_publish(repository, three, &err));
+    PROBE_OK(xb_manifest_put(repository, &label, 1, "{}", policy, &err));
+    PROBE_OK(xb_repository_flush(repository, &err));
+    const char *const ids[] = {one->id,   policy, "0123456789abcdef0123456789abcdef",
+                               three->id, "",     "../../0123456789abcdef0123456789abcdef"};
+    PROBE_OK(xb_snapshot_delete_many(repository, ids, sizeof ids / sizeof *ids, &deleted, &err));
+    assert_int_equal(deleted, 2);
+    XB_CLEANUP(xb_repository_freep) struct xb_repository *other = probe_open(store);
+    assert_int_equal(listed(other, NULL), 1);
+    struct xb_snapshot *found = NULL;
+    PROBE_OK(xb_snapshot_load(other, two->id, &found, &err));
+    xb_snapshot_free(found);
+    struct xb_manifest *policies = NULL;
+    size_t count = 0;
+    PROBE_OK(xb_manifest_find(other, &label, 1, &policies, &count, &err));
+    assert_int_equal(count, 1);
+    xb_manifest_list_free(policies, count);
+    PROBE_OK(xb_snapshot_delete_many(other, ids, sizeof ids / sizeof *ids, &deleted, &err));
+    assert_int_equal(deleted, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -499,6 +534,7 @@ int main(void)
         cmocka_unit_test(a_device_is_described),
         cmocka_unit_test_setup_teardown(the_unreadable_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(loading_and_deleting, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_are_deleted, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
