@@ -38,6 +38,7 @@ int main(int argc, char **argv)
 {
     const char *level = "info", *volumes = NULL, *validation = NULL, *ttl = NULL;
     const char *backups = NULL, *port = NULL, *fs_backup = NULL, *metrics = NULL, *skip = NULL;
+    const char *sync = NULL, *collect = NULL, *restore_only = NULL;
     const char *terminating = NULL;
     const char *qps = NULL, *burst = NULL, *format = "json";
     const char *scratch = getenv("VELERO_SCRATCH_DIR"), *pod = getenv("POD_NAME");
@@ -53,6 +54,10 @@ int main(int argc, char **argv)
                                     {"store-validation-frequency", &validation},
                                     {"default-backup-ttl", &ttl},
                                     {"default-backup-storage-location", &options.default_location},
+                                    {"backup-sync-period", &sync},
+                                    {"garbage-collection-frequency", &collect},
+                                    {"disable-controllers", &options.disabled},
+                                    {"restore-only", &restore_only},
                                     {"concurrent-backups", &backups},
                                     {"default-volumes-to-fs-backup", &fs_backup},
                                     {"schedule-skip-immediately", &skip},
@@ -79,6 +84,12 @@ int main(int argc, char **argv)
     options.default_ttl_ns = duration("default-backup-ttl", ttl, 720 * 3600 * XB_NS_PER_S);
     options.terminating_ns =
         duration("terminating-resource-timeout", terminating, 600 * XB_NS_PER_S);
+    options.collect_ns = duration("garbage-collection-frequency", collect, 3600 * XB_NS_PER_S);
+    /* Also "0s": off, which is no period. */
+    options.sync_ns = sync && strspn(sync, "0smh") == strlen(sync)
+                          ? 0
+                          : duration("backup-sync-period", sync, 60 * XB_NS_PER_S);
+    options.restore_only = restore_only && strcmp(restore_only, "false") != 0;
     options.backups_max = (unsigned)number(backups, 1, 64);
     options.downloads_port = (uint16_t)number(port, 8443, 65535);
     const char *colon = metrics ? strrchr(metrics, ':') : NULL;

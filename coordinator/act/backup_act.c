@@ -68,15 +68,28 @@ static int check_spec(struct xb_step_work *work, xb_json *problems, struct xb_er
     return r;
 }
 
-/* The location that the backup goes to: its own, or the default one. */
+static int take_default(void *context, xb_json *location, struct xb_error *err)
+{
+    char *name = context;
+    (void)err;
+    if (xb_json_bool(location, "spec.default", false)) {
+        snprintf(name, XB_VELERO_NAME_BYTES, "%.253s", xb_json_str(location, "metadata.name", ""));
+    }
+    return 0;
+}
+
+/* The location that the backup goes to: its own, or the one that says it is the default, or the one
+ * that the server's flag names. */
 static int location_name(struct xb_step_work *work, char out[XB_VELERO_NAME_BYTES],
                          struct xb_error *err)
 {
+    const struct xb_kube_list list = {.resource = &xb_velero_locations,
+                                      .namespace = text(work, "metadata.namespace")};
     const char *own = text(work, "spec.storageLocation");
-    (void)err;
-    snprintf(out, XB_VELERO_NAME_BYTES, "%s",
+    snprintf(out, XB_VELERO_NAME_BYTES, "%.253s",
              own[0] ? own : work->coordinator->options->default_location);
-    return 0;
+    return own[0] ? 0
+                  : xb_kube_list_pages(work->coordinator->client, &list, take_default, out, err);
 }
 
 /* Another backup of this name, whose object is gone, keeps its place: said before anything is read.

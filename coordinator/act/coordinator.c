@@ -143,6 +143,7 @@ static int start(struct xb_coordinator *coordinator, struct xb_error *err)
     r = xb_kube_client_new(config, &client, &coordinator->client, err);
     xb_kube_config_free(config);
     coordinator->nodes_seen = json_object_new_object();
+    coordinator->collected_ns = json_object_new_object();
     if (r < 0 || (r = find_self(coordinator, err)) < 0 ||
         (r = xb_downloads_start(coordinator, err)) < 0 ||
         (r = xb_loop_new(&coordinator->loop, err)) < 0 ||
@@ -174,6 +175,8 @@ static void stop(struct xb_coordinator *c)
     free_runs(&c->restore_runs);
     free_runs(&c->location_runs);
     free_runs(&c->schedule_runs);
+    free_runs(&c->deletion_runs);
+    free_runs(&c->sync_runs);
     xb_kube_lease_free(c->lease);
     xb_timer_free(c->timer);
     xb_workers_free(c->workers);
@@ -185,6 +188,7 @@ static void stop(struct xb_coordinator *c)
     free(c->own_node);
     free(c->own_ip);
     json_object_put(c->nodes_seen);
+    json_object_put(c->collected_ns);
 }
 
 int xb_coordinator_run(const struct xb_coordinator_options *options, struct xb_error *err)

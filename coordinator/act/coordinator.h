@@ -27,7 +27,11 @@ struct xb_coordinator_options {
     const char *helper_image; /* NULL: the coordinator's own image */
     const char *default_location;
     int64_t volumes_timeout_ns, validation_ns, default_ttl_ns;
-    int64_t terminating_ns; /* how long a restore waits for what is being deleted */
+    int64_t terminating_ns;      /* how long a restore waits for what is being deleted */
+    int64_t collect_ns, sync_ns; /* sync_ns 0: only locations that say so are synced */
+    const char *disabled;        /* control loops that do not run, by Velero's names of them,
+                                    separated by commas; NULL: none */
+    bool restore_only;           /* no backups, schedules, deletions, and nothing expires */
     uint16_t downloads_port, metrics_port;
     unsigned backups_max;
     double client_qps; /* requests to the API server per second, after a burst; 0: no limit */

@@ -20,6 +20,7 @@
 #include "coordinator/serve/server.h"
 #include "shared/kube/informer.h"
 #include "shared/kube/lease.h"
+#include "shared/repository/repository.h"
 #include "shared/runtime/control.h"
 #include "shared/runtime/loop.h"
 #include "shared/serve/metrics.h"
@@ -45,6 +46,9 @@ enum xb_watched {
     XB_WATCH_RESTORES,
     XB_WATCH_DOWNLOADS,
     XB_WATCH_STATUS_REQUESTS,
+    XB_WATCH_DELETIONS,
+    XB_WATCH_COLLECT, /* the backups, for those that expire */
+    XB_WATCH_SYNC,    /* the locations, for their records */
     XB_WATCHED_COUNT
 };
 
@@ -68,16 +72,17 @@ struct xb_run {
     struct xb_collected collected; /* backups */
     struct xb_resource_list list;  /* restores */
     xb_json *orders;               /* array of PVB or PVR names */
-    xb_json *volumes;              /* restores: array of volume infos */
+    xb_json *volumes;              /* restores: array of volume infos; syncs: record: why refused */
     uint64_t items, items_total;
     int64_t hooks_attempted, hooks_failed; /* of pods without orders */
     int64_t hooks_since_ns;                /* monotonic: when only hooks were waited for; 0: not */
     struct xb_cron *cron;                  /* schedules: what cron_text says; NULL: nothing */
     char *cron_text;
     char cron_problem[XB_PROBLEM_BYTES];
-    uint64_t generation;        /* locations: of the nodes' reports that were judged */
-    int64_t made_ns;            /* wall: when the orders were made */
-    int64_t timeout_ns;         /* of each order: without any progress */
+    uint64_t generation; /* locations: of the nodes' reports that were judged */
+    int64_t made_ns;     /* wall: when the orders were made; deletions: when restores were deleted;
+                            syncs: the last one */
+    int64_t timeout_ns;  /* of each order: without any progress */
     struct xb_order_seen *seen; /* see orders.h */
     size_t seen_count;
 };
@@ -95,7 +100,9 @@ struct xb_coordinator {
     struct xb_watch watches[XB_WATCHED_COUNT];
     struct xb_kube_informer *watched[XB_WATCHED_COUNT];
     struct xb_control *controls[XB_WATCHED_COUNT]; /* NULL where a kind has none */
-    struct xb_run *backup_runs, *restore_runs, *location_runs, *schedule_runs;
+    struct xb_run *backup_runs, *restore_runs, *location_runs, *schedule_runs, *deletion_runs,
+        *sync_runs;
+    xb_json *collected_ns;      /* expired backup: when its deletion was asked for */
     uint64_t stores_generation; /* grows when some node reports another view of the stores */
     xb_json *nodes_seen;        /* node: last report's text */
     /* Downloads; made once at the start, read-only afterwards. */
@@ -131,8 +138,9 @@ struct xb_step_work {
     struct xb_run *run; /* NULL where there is none */
     enum xb_step step;
     int64_t position;
-    xb_json *object;                       /* the backup, restore, location, request */
-    xb_json *extra;                        /* array: nodes' leases, PVBs, PVRs */
+    unsigned what;   /* deletions: enum xb_deletion_step; locations: enum xb_due_default */
+    xb_json *object; /* the backup, restore, location, request */
+    xb_json *extra;  /* array: nodes' leases, PVBs, PVRs */
     const struct xb_kube_resource *orders; /* with XB_STEP_CANCEL: what `extra` has */
     uint64_t generation;
     bool timed_out;
@@ -178,6 +186,14 @@ int xb_check_policy(struct xb_step_work *work, xb_json *problems, struct xb_poli
 int xb_make_filter(xb_json *backup, const struct xb_policy *policy, struct xb_filter **ret,
                    struct xb_error *err) XB_MUST_CHECK;
 
+/* The same for what a restore writes down: also where backups may not go. */
+int xb_open_location_for_restore(struct xb_coordinator *coordinator, const char *name,
+                                 struct xb_store **ret, struct xb_error *err) XB_MUST_CHECK;
+
+/* The namespace's repository at a location, to be written to; NOT_FOUND if it has none. */
+int xb_open_repository(struct xb_coordinator *coordinator, struct xb_store *store,
+                       const char *namespace, struct xb_repository **ret,
+                       struct xb_error *err) XB_MUST_CHECK;
 /* Makes the namespace's repository at a location, its Secret and its BackupRepository, if they are
  * not there. */
 struct xb_repository_place {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "coordinator/act/internal.h"
+#include "coordinator/retention/due.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/codec/text.h"
@@ -60,12 +61,11 @@ static int compare_known(xb_json *location, const char *identity, struct xb_erro
                               "annotation " XB_STORE_IDENTITY_ANNOTATION " from the location");
 }
 
-int xb_open_location(struct xb_coordinator *coordinator, const char *name, bool read_only,
-                     struct xb_store **ret, char identity[XB_STORE_IDENTITY_BYTES],
-                     struct xb_error *err)
+/* A location that is Available. */
+static int get_available(struct xb_coordinator *coordinator, const char *name, xb_json **ret,
+                         struct xb_error *err)
 {
     XB_CLEANUP(xb_json_putp) xb_json *location = NULL;
-    XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
     int r = xb_get_location(coordinator, name, &location, err);
     if (r < 0) {
         return r;
@@ -75,21 +75,56 @@ int xb_open_location(struct xb_coordinator *coordinator, const char *name, bool 
                             "backup storage location '%s' is unavailable: %s", name,
                             xb_json_str(location, "status.message", "it was not validated yet"));
     }
-    if (!read_only &&
-        strcmp(xb_json_str(location, "spec.accessMode", "ReadWrite"), "ReadOnly") == 0) {
+    *ret = XB_TAKE(location);
+    return 0;
+}
+
+static int open_checked(struct xb_coordinator *coordinator, xb_json *location, bool read_only,
+                        struct xb_store **ret, char identity[XB_STORE_IDENTITY_BYTES],
+                        struct xb_error *err)
+{
+    XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
+    const struct xb_location_access access = xb_location_access(coordinator, read_only);
+    int r = xb_location_open(location, &access, &store, err);
+    if (r < 0 || (r = xb_location_identity(location, store, identity, err)) < 0 ||
+        (r = compare_known(location, identity, err)) < 0) {
+        return xb_error_wrap(err, "storage location %s",
+                             xb_json_str(location, "metadata.name", "?"));
+    }
+    *ret = XB_TAKE(store);
+    return 0;
+}
+
+static bool is_read_only(xb_json *location)
+{
+    return strcmp(xb_json_str(location, "spec.accessMode", ""), "ReadOnly") == 0;
+}
+
+int xb_open_location(struct xb_coordinator *coordinator, const char *name, bool read_only,
+                     struct xb_store **ret, char identity[XB_STORE_IDENTITY_BYTES],
+                     struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *location = NULL;
+    int r = get_available(coordinator, name, &location, err);
+    if (r < 0) {
+        return r;
+    }
+    if (!read_only && is_read_only(location)) {
         return xb_error_set(err, XB_ERR_INVALID, -EROFS,
                             "backup can't be created because backup storage location %s is "
                             "currently in read-only mode",
                             name);
     }
-    const struct xb_location_access access = xb_location_access(coordinator, read_only);
-    r = xb_location_open(location, &access, &store, err);
-    if (r < 0 || (r = xb_location_identity(location, store, identity, err)) < 0 ||
-        (r = compare_known(location, identity, err)) < 0) {
-        return xb_error_wrap(err, "storage location %s", name);
-    }
-    *ret = XB_TAKE(store);
-    return 0;
+    return open_checked(coordinator, location, read_only, ret, identity, err);
+}
+
+int xb_open_location_for_restore(struct xb_coordinator *coordinator, const char *name,
+                                 struct xb_store **ret, struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *location = NULL;
+    char identity[XB_STORE_IDENTITY_BYTES];
+    int r = get_available(coordinator, name, &location, err);
+    return r < 0 ? r : open_checked(coordinator, location, false, ret, identity, err);
 }
 
 /* A node that has told nothing for a while is gone, or its agent is: no statement about the store.
@@ -159,7 +194,7 @@ static int look(struct xb_step_work *work, char identity[XB_STORE_IDENTITY_BYTES
 {
     XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
     xb_json *location = work->object;
-    bool read_only = strcmp(xb_json_str(location, "spec.accessMode", ""), "ReadOnly") == 0;
+    bool read_only = is_read_only(location);
     struct xb_location_access access = xb_location_access(work->coordinator, read_only);
     access.look = true;
     int r = xb_location_open(location, &access, &store, err);
@@ -219,6 +254,18 @@ static void offer_ca(struct xb_step_work *work, bool good, xb_json *patch)
     }
 }
 
+static void put_default(struct xb_step_work *work, xb_json *patch)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    if (work->what == XB_DUE_DEFAULT_KEEP) {
+        return;
+    }
+    bool set = work->what == XB_DUE_DEFAULT_SET;
+    xb_log_info("the default storage location", "location",
+                xb_json_str(work->object, "metadata.name", ""), "is", set ? "this one" : "another");
+    (void)!xb_json_set_bool(patch, "spec.default", set, &err);
+}
+
 int xb_act_location(void *context, const atomic_bool *cancel, struct xb_error *err)
 {
     struct xb_step_work *work = context;
@@ -241,6 +288,7 @@ int xb_act_location(void *context, const atomic_bool *cancel, struct xb_error *e
     json_object_object_add(status, "lastValidationTime", xb_velero_now());
     json_object_object_add(patch, "status", status);
     offer_ca(work, r == 0, patch);
+    put_default(work, patch);
     if (r == 0) {
         remember_identity(work, identity, patch);
     }
@@ -268,6 +316,41 @@ static void fingerprint(xb_json *location, char out[XB_VELERO_NAME_BYTES])
     }
 }
 
+struct default_view {
+    xb_json *location;
+    struct xb_due_default_facts facts;
+};
+
+static bool look_at_default(void *context, const char *key, xb_json *other)
+{
+    struct default_view *view = context;
+    const char *own_name = xb_json_str(view->location, "metadata.name", "");
+    const char *name = xb_json_str(other, "metadata.name", "");
+    (void)key;
+    if (strcmp(name, own_name) == 0 || !xb_json_bool(other, "spec.default", false)) {
+        return true;
+    }
+    int age = strcmp(xb_json_str(other, "metadata.creationTimestamp", ""),
+                     xb_json_str(view->location, "metadata.creationTimestamp", ""));
+    view->facts.others++;
+    view->facts.younger += age > 0 || (age == 0 && strcmp(name, own_name) > 0);
+    return true;
+}
+
+/* At most one location is the default: several, or none, are put right. */
+static enum xb_due_default default_change(struct xb_coordinator *coordinator, xb_json *location)
+{
+    struct default_view view = {.location = location};
+    if (!xb_kube_informer_synced(coordinator->watched[XB_WATCH_LOCATIONS])) {
+        return XB_DUE_DEFAULT_KEEP;
+    }
+    view.facts.is_default = xb_json_bool(location, "spec.default", false);
+    view.facts.named = strcmp(xb_json_str(location, "metadata.name", ""),
+                              coordinator->options->default_location) == 0;
+    xb_kube_informer_each(coordinator->watched[XB_WATCH_LOCATIONS], look_at_default, &view);
+    return xb_due_default(&view.facts);
+}
+
 enum xb_plan xb_plan_locations(void *context, const char *key, int64_t now_ns,
                                struct xb_action *ret)
 {
@@ -289,7 +372,9 @@ enum xb_plan xb_plan_locations(void *context, const char *key, int64_t now_ns,
     fingerprint(location, judged);
     bool validated =
         xb_time_parse(xb_json_str(location, "status.lastValidationTime", ""), &last_ns, &err) == 0;
-    bool same = run && run->worked && run->generation == coordinator->stores_generation &&
+    enum xb_due_default change = default_change(coordinator, location);
+    bool same = change == XB_DUE_DEFAULT_KEEP && run && run->worked &&
+                run->generation == coordinator->stores_generation &&
                 strcmp(run->acted_on, judged) == 0;
     if (validated && same && now_ns < last_ns + every_ns && last_ns <= now_ns + every_ns) {
         ret->at_ns = last_ns + every_ns;
@@ -300,6 +385,7 @@ enum xb_plan xb_plan_locations(void *context, const char *key, int64_t now_ns,
         return XB_PLAN_NONE;
     }
     work->run = run;
+    work->what = change;
     work->generation = coordinator->stores_generation;
     work->extra = json_object_new_array();
     xb_kube_informer_each(coordinator->watched[XB_WATCH_NODES], add_lease, work->extra);

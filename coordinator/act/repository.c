@@ -93,6 +93,19 @@ static int complete(struct xb_repository *repository, const struct xb_repository
     return r;
 }
 
+/* The store is taken over. As every Velero does, so that either may go on where the other left
+ * off. */
+static int open_in(struct xb_store *store, const struct xb_secret *password,
+                   struct xb_repository **ret, struct xb_error *err)
+{
+    struct xb_repository_open_options options = {.username = "default", .hostname = "default"};
+    char folder[XB_CACHE_PATH_BYTES];
+    if (xb_repository_cache_folder_default(folder, &options.cache_wanted)) {
+        options.cache_folder = folder;
+    }
+    return xb_repository_open(store, password, &options, ret, err);
+}
+
 /* Makes it, or opens what is there, which proves that the password fits. */
 static int make_repository(const struct xb_repository_place *place,
                            const struct xb_secret *password, struct xb_error *err)
@@ -104,12 +117,7 @@ static int make_repository(const struct xb_repository_place *place,
         return r;
     }
     struct xb_error missing = XB_ERROR_INIT;
-    struct xb_repository_open_options options = {.cache_folder = NULL};
-    char folder[XB_CACHE_PATH_BYTES];
-    if (xb_repository_cache_folder_default(folder, &options.cache_wanted)) {
-        options.cache_folder = folder;
-    }
-    r = xb_repository_open(xb_store_ref(store), password, &options, &repository, &missing);
+    r = open_in(xb_store_ref(store), password, &repository, &missing);
     if (r < 0 && missing.kind == XB_ERR_NOT_FOUND) {
         return make_new(store, password, err);
     }
@@ -179,4 +187,16 @@ int xb_ensure_repository(struct xb_coordinator *coordinator,
                      place->namespace);
     }
     return r < 0 ? xb_error_wrap(err, "repository of namespace %s", place->namespace) : 0;
+}
+
+int xb_open_repository(struct xb_coordinator *coordinator, struct xb_store *store,
+                       const char *namespace, struct xb_repository **ret, struct xb_error *err)
+{
+    XB_CLEANUP(xb_secret_freep) struct xb_secret *password = NULL;
+    struct xb_store *below = NULL;
+    int r = get_password(coordinator, &password, err);
+    if (r < 0 || (r = xb_location_repository_store(store, namespace, false, &below, err)) < 0) {
+        return r;
+    }
+    return open_in(below, password, ret, err);
 }

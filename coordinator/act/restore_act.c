@@ -271,27 +271,47 @@ static int put_files(struct xb_step_work *work, struct xb_store *store, struct x
     return xb_upload_file(store, key, xb_record_log_path(run->log), true, err);
 }
 
+/* Where the restore writes down what it did: the backup's location, also one that takes no backups.
+ */
 static int open_store(struct xb_step_work *work, struct xb_store **ret, struct xb_error *err)
 {
     XB_CLEANUP(xb_json_putp) xb_json *backup = NULL;
-    char identity[XB_STORE_IDENTITY_BYTES];
     const struct xb_kube_ref ref = {.resource = &xb_velero_backups,
                                     .namespace = text(work, "metadata.namespace"),
                                     .name = text(work, "spec.backupName")};
     int r = xb_kube_get(work->coordinator->client, &ref, &backup, err);
     return r < 0 ? r
-                 : xb_open_location(work->coordinator,
-                                    xb_json_str(backup, "spec.storageLocation", ""), false, ret,
-                                    identity, err);
+                 : xb_open_location_for_restore(work->coordinator,
+                                                xb_json_str(backup, "spec.storageLocation", ""),
+                                                ret, err);
+}
+
+/* A store that cannot be written to keeps no record of a restore; the restore is done all the same,
+ * and its end stands in its object. */
+static int write_down(struct xb_step_work *work, struct xb_error *err)
+{
+    XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
+    struct xb_error why = XB_ERROR_INIT;
+    int r = open_store(work, &store, &why);
+    if (r == 0) {
+        r = put_files(work, store, &why);
+    }
+    if (r < 0 && store && (why.kind == XB_ERR_DENIED || why.code == -EROFS)) {
+        xb_log_warning("the location takes no record of the restore: there will be no logs of it",
+                       "restore", text(work, "metadata.name"), "why", why.text);
+        return 0;
+    }
+    if (r < 0) {
+        *err = why;
+    }
+    return r;
 }
 
 static int publish(struct xb_step_work *work, struct xb_error *err)
 {
-    XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
     struct xb_run *run = work->run;
-    int r = open_store(work, &store, err);
-    if (r < 0 || (r = xb_check_leading(work->coordinator, err)) < 0 ||
-        (r = put_files(work, store, err)) < 0) {
+    int r = xb_check_leading(work->coordinator, err);
+    if (r < 0 || (r = write_down(work, err)) < 0) {
         return r;
     }
     uint64_t errors = xb_record_log_errors(run->log);

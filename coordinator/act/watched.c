@@ -3,13 +3,16 @@
  * is a row in the table. */
 #include <string.h>
 
-#include "coordinator/act/internal.h"
+#include "coordinator/act/retention.h"
 #include "shared/base/log.h"
 
 typedef bool needs_fn(xb_json *object);
 
 struct row {
-    const struct xb_kube_resource *resource;
+    const struct xb_kube_resource *resource; /* NULL: the objects of `source`, a row before it */
+    enum xb_watched source;
+    const char *velero;   /* its name with Velero, by which it can be disabled; NULL: it cannot */
+    bool backs_up;        /* does not run in a coordinator that only restores */
     const char *selector; /* of labels; NULL: all of the namespace */
     const char *name;     /* of the control loop; NULL: this kind has none of its own */
     xb_control_plan_fn *plan;
@@ -26,7 +29,7 @@ static bool mark(void *context, const char *key, xb_json *object)
 {
     const struct xb_watch *watch = context;
     const struct row *row = &rows[watch->kind];
-    if (row->needs && row->needs(object)) {
+    if (row->needs && watch->coordinator->controls[watch->kind] && row->needs(object)) {
         xb_control_dirty(watch->coordinator->controls[watch->kind], key);
     }
     return true;
@@ -60,11 +63,16 @@ static void on_change(void *context, const char *key, xb_json *object)
                                   .first = !informer || !xb_kube_informer_synced(informer),
                                   .leading = coordinator->lease &&
                                              xb_kube_lease_held(coordinator->lease)});
-    if (row->plan && !object) {
-        xb_control_cancel(watch->coordinator->controls[watch->kind], key);
-    }
-    if (row->plan) {
-        xb_control_dirty(watch->coordinator->controls[watch->kind], key);
+    struct xb_control **controls = coordinator->controls;
+    for (unsigned kind = 0; kind < XB_WATCHED_COUNT; kind++) {
+        bool concerned =
+            kind == watch->kind || (!rows[kind].resource && rows[kind].source == watch->kind);
+        if (concerned && controls[kind]) {
+            if (!object) {
+                xb_control_cancel(controls[kind], key);
+            }
+            xb_control_dirty(controls[kind], key);
+        }
     }
     if (row->also) {
         row->also(watch->coordinator, key, object);
@@ -136,6 +144,23 @@ static void pvr_changed(struct xb_coordinator *coordinator, const char *key, xb_
     }
 }
 
+/* A backup is deleted after its restores. */
+static void restore_changed(struct xb_coordinator *coordinator, const char *key, xb_json *object)
+{
+    (void)key;
+    if (!object) {
+        xb_watched_mark_all(coordinator, XB_WATCH_DELETIONS);
+    }
+}
+
+/* Of several requests for one backup the next one may be due. */
+static void deletion_changed(struct xb_coordinator *coordinator, const char *key, xb_json *object)
+{
+    (void)key;
+    (void)object;
+    xb_watched_mark_all(coordinator, XB_WATCH_DELETIONS);
+}
+
 /* A node reports every few seconds; only another report than its last one is news. */
 static void node_changed(struct xb_coordinator *coordinator, const char *key, xb_json *object)
 {
@@ -169,26 +194,79 @@ static const struct row rows[XB_WATCHED_COUNT] = {
     [XB_WATCH_PVRS] = {.resource = &xb_velero_pvrs, .also = pvr_changed},
     [XB_WATCH_BACKUPS] = {.resource = &xb_velero_backups,
                           .name = "backup",
+                          .velero = "backup",
+                          .backs_up = true,
                           .plan = xb_plan_backups,
                           .needs = is_open,
                           .also = backup_changed},
     [XB_WATCH_SCHEDULES] = {.resource = &xb_velero_schedules,
                             .name = "schedule",
+                            .velero = "schedule",
+                            .backs_up = true,
                             .plan = xb_plan_schedules,
                             .needs = always},
     [XB_WATCH_RESTORES] = {.resource = &xb_velero_restores,
                            .name = "restore",
+                           .velero = "restore",
                            .plan = xb_plan_restores,
-                           .needs = is_open_or_leaving},
+                           .needs = is_open_or_leaving,
+                           .also = restore_changed},
     [XB_WATCH_DOWNLOADS] = {.resource = &xb_velero_downloads,
                             .name = "download",
+                            .velero = "download-request",
                             .plan = xb_plan_downloads},
     [XB_WATCH_STATUS_REQUESTS] = {.resource = &xb_velero_status_requests,
                                   .name = "status-request",
+                                  .velero = "server-status-request",
                                   .plan = xb_plan_status_requests},
+    [XB_WATCH_DELETIONS] = {.resource = &xb_velero_deletions,
+                            .name = "deletion",
+                            .velero = "backup-deletion",
+                            .backs_up = true,
+                            .plan = xb_plan_deletions,
+                            .needs = always,
+                            .also = deletion_changed},
+    [XB_WATCH_COLLECT] = {.source = XB_WATCH_BACKUPS,
+                          .name = "gc",
+                          .velero = "gc",
+                          .backs_up = true,
+                          .plan = xb_plan_collect},
+    [XB_WATCH_SYNC] = {.source = XB_WATCH_LOCATIONS,
+                       .name = "sync",
+                       .velero = "backup-sync",
+                       .plan = xb_plan_sync,
+                       .needs = always},
 };
 
 /* ---- made and ended ---- */
+
+/* Whether a word stands in a list with commas. */
+static bool is_listed(const char *list, const char *word)
+{
+    size_t len = strlen(word);
+    while (list && *list) {
+        size_t part = strcspn(list, ",");
+        if (part == len && memcmp(list, word, len) == 0) {
+            return true;
+        }
+        list += part + (list[part] == ',');
+    }
+    return false;
+}
+
+static bool runs(const struct xb_coordinator *coordinator, enum xb_watched kind)
+{
+    const struct row *row = &rows[kind];
+    const struct xb_coordinator_options *options = coordinator->options;
+    bool disabled = row->velero && is_listed(options->disabled, row->velero);
+    /* Velero's queue is a loop of its own; here it is a part of the backups'. */
+    disabled |= kind == XB_WATCH_BACKUPS && is_listed(options->disabled, "backup-queue");
+    if (row->plan && (disabled || (row->backs_up && options->restore_only))) {
+        xb_log_info("this control loop is disabled", "control", row->name);
+        return false;
+    }
+    return row->plan != NULL;
+}
 
 static int make_control(struct xb_coordinator *coordinator, enum xb_watched kind,
                         struct xb_error *err)
@@ -213,6 +291,11 @@ static int make_informer(struct xb_coordinator *coordinator, enum xb_watched kin
                          struct xb_error *err)
 {
     coordinator->watches[kind] = (struct xb_watch){coordinator, kind};
+    if (!rows[kind].resource) {
+        coordinator->watched[kind] = coordinator->watched[rows[kind].source];
+        atomic_fetch_add(&coordinator->synced, 1); /* with its source */
+        return 0;
+    }
     const struct xb_kube_informer_options options = {.loop = coordinator->loop,
                                                      .client = coordinator->client,
                                                      .resource = rows[kind].resource,
@@ -229,7 +312,7 @@ int xb_watched_start(struct xb_coordinator *coordinator, struct xb_error *err)
 {
     int r = 0;
     for (unsigned kind = 0; r == 0 && kind < XB_WATCHED_COUNT; kind++) {
-        r = rows[kind].plan ? make_control(coordinator, kind, err) : 0;
+        r = runs(coordinator, kind) ? make_control(coordinator, kind, err) : 0;
     }
     for (unsigned kind = 0; r == 0 && kind < XB_WATCHED_COUNT; kind++) {
         r = make_informer(coordinator, kind, err);
@@ -266,6 +349,8 @@ void xb_watched_free(struct xb_coordinator *coordinator)
         xb_control_free(coordinator->controls[kind]);
     }
     for (unsigned kind = 0; kind < XB_WATCHED_COUNT; kind++) {
-        xb_kube_informer_free(coordinator->watched[kind]);
+        if (rows[kind].resource) {
+            xb_kube_informer_free(coordinator->watched[kind]);
+        }
     }
 }

@@ -27,6 +27,8 @@ const struct xb_kube_resource xb_velero_status_requests =
     VELERO("serverstatusrequests", "ServerStatusRequest");
 const struct xb_kube_resource xb_velero_repositories =
     VELERO("backuprepositories", "BackupRepository");
+const struct xb_kube_resource xb_velero_deletions =
+    VELERO("deletebackuprequests", "DeleteBackupRequest");
 const struct xb_kube_resource xb_core_pods = {"", "v1", "pods", "Pod", true};
 const struct xb_kube_resource xb_core_pvcs = {"", "v1", "persistentvolumeclaims",
                                               "PersistentVolumeClaim", true};
@@ -197,7 +199,8 @@ bool xb_velero_data_phase_final(const char *phase)
 bool xb_velero_backup_phase_final(const char *phase)
 {
     return strcmp(phase, "Completed") == 0 || strcmp(phase, "PartiallyFailed") == 0 ||
-           strcmp(phase, "Failed") == 0 || strcmp(phase, "FailedValidation") == 0;
+           strcmp(phase, "Failed") == 0 || strcmp(phase, "FailedValidation") == 0 ||
+           strcmp(phase, "Deleting") == 0;
 }
 
 xb_json *xb_velero_now(void)

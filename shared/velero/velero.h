@@ -18,7 +18,7 @@
 
 extern const struct xb_kube_resource xb_velero_backups, xb_velero_restores, xb_velero_schedules,
     xb_velero_locations, xb_velero_pvbs, xb_velero_pvrs, xb_velero_downloads,
-    xb_velero_status_requests, xb_velero_repositories;
+    xb_velero_status_requests, xb_velero_repositories, xb_velero_deletions;
 extern const struct xb_kube_resource xb_core_pods, xb_core_pvcs, xb_core_pvs, xb_core_secrets,
     xb_core_configmaps, xb_core_namespaces, xb_core_nodes, xb_coordination_leases,
     xb_storage_csidrivers;
@@ -61,6 +61,7 @@ int xb_velero_secret(xb_json *secret, const char *key, bool text, struct xb_secr
 
 /* PVB and PVR phases that nothing follows. */
 bool xb_velero_data_phase_final(const char *phase);
+/* Of a backup; one that is Deleting does not run any more. */
 bool xb_velero_backup_phase_final(const char *phase);
 
 /* The present time as Kubernetes writes it, as a JSON string. */

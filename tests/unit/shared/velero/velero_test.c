@@ -162,13 +162,12 @@ static void phases(void **state)
                                               "Queued",
                                               "ReadyToStart",
                                               "InProgress",
-                                              "Deleting",
                                               "Finalizing",
                                               "FinalizingPartiallyFailed",
                                               "WaitingForPluginOperations",
                                               "WaitingForPluginOperationsPartiallyFailed"};
     static const char *const backup_final[] = {"Completed", "PartiallyFailed", "Failed",
-                                               "FailedValidation"};
+                                               "FailedValidation", "Deleting"};
     for (size_t i = 0; i < sizeof data_open / sizeof *data_open; i++) {
         assert_false(xb_velero_data_phase_final(data_open[i]));
     }
