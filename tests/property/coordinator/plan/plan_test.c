@@ -21,7 +21,7 @@ enum { WORLDS = 3000, RUNS_MAX = 6, STEPS_MAX = 5000, LOOK_NS = 1000 };
 struct run {
     const char *phase;
     bool worked, ended, published;
-    size_t volumes_open, volumes_late;
+    size_t volumes_open, volumes_late, hooks_open, hooks_due;
     int64_t position;
 };
 
@@ -62,6 +62,8 @@ static struct xb_step_facts facts_of(struct world *world, const struct run *run)
                                   .worked = run->worked,
                                   .volumes_open = run->volumes_open,
                                   .volumes_late = run->volumes_late,
+                                  .hooks_open = run->hooks_open,
+                                  .hooks_due = run->hooks_due,
                                   .look_ns = world->now_ns + LOOK_NS,
                                   .running_max = world->running_max};
     struct xb_queue queue = {.own = entry_of(world, run)};
@@ -113,7 +115,7 @@ static void publish(struct world *world, struct run *run)
 {
     static const char *const ends[] = {"Completed", "PartiallyFailed", "Failed"};
     assert_true(run->worked);
-    assert_true(run->volumes_open == 0);
+    assert_true(run->volumes_open == 0 && run->hooks_open == 0);
     assert_false(run->published);
     run->published = true;
     run->ended = true;
@@ -153,9 +155,17 @@ static void act(struct world *world, struct run *run, const struct xb_step_resul
         run->worked = true;
         run->volumes_open = property_below(&world->source, 4);
         run->volumes_late = 0;
+        run->hooks_open = world->restores ? 0 : property_below(&world->source, 3);
+        run->hooks_due = 0;
+        break;
+    case XB_STEP_HOOKS:
+        assert_true(run->hooks_due > 0 && run->hooks_due <= run->hooks_open);
+        run->hooks_open -= run->hooks_due;
+        run->hooks_due = 0;
         break;
     case XB_STEP_WAIT:
-        assert_true(run->volumes_open > 0 && run->volumes_late == 0);
+        assert_true(run->volumes_open + run->hooks_open > 0);
+        assert_true(run->volumes_late == 0 && run->hooks_due == 0);
         assert_int_equal(result->at_ns, world->now_ns + LOOK_NS);
         break;
     case XB_STEP_CANCEL:
@@ -186,6 +196,13 @@ static void go_on(struct world *world)
         }
         if (run->volumes_open > run->volumes_late && property_once_in(source, 12)) {
             run->volumes_late++;
+        }
+        /* Hooks end by their agent, or become the coordinator's. */
+        if (run->hooks_open > run->hooks_due && property_once_in(source, 8)) {
+            run->hooks_open--;
+        }
+        if (run->hooks_open > run->hooks_due && property_once_in(source, 12)) {
+            run->hooks_due++;
         }
         if (property_once_in(source, 40)) {
             run->worked = false; /* known to the process alone */

@@ -103,7 +103,14 @@ static void check_running(plan_fn *plan)
         facts.volumes_late = 0;
         assert_int_equal(plan(&facts).step, XB_STEP_WAIT);
         assert_int_equal(plan(&facts).at_ns, 20);
+        facts.hooks_open = 2;
+        facts.hooks_due = 1;
+        assert_int_equal(plan(&facts).step, XB_STEP_HOOKS);
+        facts.hooks_due = 0;
         facts.volumes_open = 0;
+        assert_int_equal(plan(&facts).step, XB_STEP_WAIT);
+        assert_int_equal(plan(&facts).at_ns, 20);
+        facts.hooks_open = 0;
         assert_int_equal(plan(&facts).step, XB_STEP_PUBLISH);
     }
 }
