@@ -39,7 +39,7 @@ int main(int argc, char **argv)
     const char *level = "info", *volumes = NULL, *validation = NULL, *ttl = NULL;
     const char *backups = NULL, *port = NULL, *fs_backup = NULL, *metrics = NULL, *skip = NULL;
     const char *sync = NULL, *collect = NULL, *restore_only = NULL;
-    const char *terminating = NULL;
+    const char *terminating = NULL, *features = NULL;
     const char *qps = NULL, *burst = NULL, *format = "json";
     const char *scratch = getenv("VELERO_SCRATCH_DIR"), *pod = getenv("POD_NAME");
     struct xb_coordinator_options options = {.namespace = getenv("VELERO_NAMESPACE"),
@@ -69,6 +69,7 @@ int main(int argc, char **argv)
                                     {"client-burst", &burst},
                                     {"log-format", &format},
                                     {"scratch", &scratch},
+                                    {"features", &features},
                                     {NULL, NULL}};
     enum xb_log_level log_level = XB_LOG_INFO;
     struct xb_error err = XB_ERROR_INIT;
@@ -97,6 +98,7 @@ int main(int argc, char **argv)
     options.client_qps = (double)number(qps, 0, 1000000);
     options.client_burst = (unsigned)number(burst, BURST, 1000000);
     options.schedule_skip_immediately = skip && strcmp(skip, "false") != 0;
+    options.all_versions = features && strstr(features, "EnableAPIGroupVersions");
     options.default_fs_backup = fs_backup && strcmp(fs_backup, "false") != 0;
     if (xb_coordinator_run(&options, &err) < 0) {
         xb_log_error(&err, "the coordinator cannot go on");

@@ -44,20 +44,16 @@ static void check_supported(xb_json *backup, xb_json *problems)
         add_problem(problems, "CSI snapshot data movement is not supported by this version of "
                               "Xebec");
     }
-    xb_json *ordered = xb_json_get(backup, "spec.orderedResources");
-    if (json_object_is_type(ordered, json_type_object) && json_object_object_length(ordered) > 0) {
-        add_problem(problems, "ordered resources are not supported by this version of Xebec");
-    }
 }
 
 static int check_spec(struct xb_step_work *work, xb_json *problems, struct xb_error *err)
 {
     XB_CLEANUP(xb_filter_freep) struct xb_filter *filter = NULL;
     XB_CLEANUP(xb_policy_freep) struct xb_policy *policy = NULL;
-    int r = xb_check_policy(work, problems, &policy, err);
-    if (r == 0) {
-        r = xb_make_filter(work->object, policy, &filter, err);
-    }
+    xb_json *spec = xb_json_get(work->object, "spec");
+    int r = xb_collect_exclude_labelled(work->coordinator->client, spec, NULL, err);
+    r = r ? r : xb_check_policy(work, problems, &policy, err);
+    r = r ? r : xb_make_filter(work->object, policy, &filter, err);
     for (size_t i = 0; r == 0 && i < xb_filter_problem_count(filter); i++) {
         add_problem(problems, xb_filter_problem(filter, i));
     }
@@ -209,6 +205,8 @@ static int begin(struct xb_step_work *work, const char *location, struct xb_erro
     json_object_object_add(metadata, "labels", labels);
     json_object_object_add(metadata, "annotations", annotations);
     xb_json_put_text(spec, "storageLocation", location);
+    json_object_object_add(spec, "excludedNamespaces",
+                           json_object_get(xb_json_get(work->object, "spec.excludedNamespaces")));
     put_expiration(work, spec, status);
     if (!xb_json_get(work->object, "spec.defaultVolumesToFsBackup")) {
         json_object_object_add(
@@ -278,6 +276,8 @@ static int collect(struct xb_ordering *ordering, struct xb_error *err)
                                                .backup = work->object,
                                                .filter = filter,
                                                .policy = policy,
+                                               .all_versions =
+                                                   work->coordinator->options->all_versions,
                                                .writer = writer,
                                                .log = run->log,
                                                .cancel = ordering->cancel,

@@ -37,6 +37,7 @@ struct xb_coordinator_options {
     double client_qps; /* requests to the API server per second, after a burst; 0: no limit */
     unsigned client_burst;
     bool schedule_skip_immediately; /* of schedules that say nothing */
+    bool all_versions;              /* feature EnableAPIGroupVersions */
     bool default_fs_backup;         /* volumes are backed up unless a Backup says otherwise */
 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "coordinator/act/restore_internal.h"
+#include "coordinator/collect/kinds.h"
 #include "coordinator/record/upload.h"
 #include "coordinator/restore/order.h"
 #include "coordinator/restore/versions.h"
@@ -174,17 +175,7 @@ static int load_record(struct restoring *restoring, struct xb_store *store, stru
 
 static bool wanted_kind(const struct restoring *restoring, const struct xb_kube_api *api)
 {
-    const char *space[16] = {NULL};
-    size_t count = api->short_names ? json_object_array_length(api->short_names) : 0;
-    for (size_t i = 0; i < count && i + 1 < 16; i++) {
-        space[i] = json_object_get_string(json_object_array_get_idx(api->short_names, i));
-    }
-    const struct xb_filter_kind kind = {.group = api->resource.group,
-                                        .plural = api->resource.plural,
-                                        .singular = api->singular,
-                                        .kind = api->resource.kind,
-                                        .short_names = space,
-                                        .namespaced = api->resource.namespaced};
+    const struct xb_filter_kind kind = xb_kind_of(api);
     return xb_filter_takes_kind(restoring->filter, &kind);
 }
 
@@ -238,6 +229,7 @@ static int rediscover(struct restoring *restoring, struct xb_error *err)
     if (r == 0) {
         xb_kube_discovery_free(restoring->discovery);
         restoring->discovery = fresh;
+        r = xb_filter_resolve(restoring->filter, xb_kind_resolve, fresh, err);
     }
     return r;
 }

@@ -24,7 +24,7 @@
 #include "coordinator/record/tarball.h"
 #include "shared/kube/discovery.h"
 
-enum { XB_COLLECTED_VOLUMES_MAX = 100000 };
+enum { XB_COLLECTED_VOLUMES_MAX = 100000, XB_COLLECTED_PODS_MAX = 500000 };
 
 /* A volume of a pod; or, skipped and without pod, node and volume, the data of a claim that no pod
  * of the backup has among its volumes (pod_namespace is the claim's then). */
@@ -37,10 +37,19 @@ struct xb_collected_volume {
 };
 void xb_collected_volume_free(struct xb_collected_volume *volume); /* what it owns */
 
+/* A pod that was taken. Pods that share a claim, and those that spec.orderedResources names, are in
+ * one block: hooks bracket a block as a whole. */
+struct xb_block_pod {
+    char *namespace, *name, *uid;
+    size_t block; /* index of the first pod of its block */
+};
+
 struct xb_collected {
     struct xb_resource_list list;
     struct xb_collected_volume *volumes;
     size_t volume_count, volume_cap;
+    struct xb_block_pod *pods;
+    size_t pod_count, pod_cap;
     uint64_t items;
 };
 
@@ -52,9 +61,10 @@ struct xb_collected_pod {
 
 struct xb_collect_options {
     struct xb_kube_client *client;
-    xb_json *backup; /* the object */
-    const struct xb_filter *filter;
+    xb_json *backup;                /* the object */
+    struct xb_filter *filter;       /* a valid one; its names are resolved here */
     const struct xb_policy *policy; /* NULL: none */
+    bool all_versions;              /* of every object, beside the preferred one */
     struct xb_tarball_writer *writer;
     struct xb_record_log *log;
     const atomic_bool *cancel;
@@ -68,6 +78,10 @@ struct xb_collect_options {
     void *context;
 };
 
+/* Namespaces that the label velero.io/exclude-from-backup=true keeps out join the spec's excludes,
+ * before it is judged. */
+int xb_collect_exclude_labelled(struct xb_kube_client *client, xb_json *spec,
+                                const atomic_bool *cancel, struct xb_error *err) XB_MUST_CHECK;
 int xb_collect(const struct xb_collect_options *options, struct xb_collected *ret,
                struct xb_error *err) XB_MUST_CHECK;
 void xb_collected_free(struct xb_collected *collected); /* what it owns */

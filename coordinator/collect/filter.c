@@ -3,171 +3,40 @@
 
 #include <errno.h>
 #include <fnmatch.h>
-#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-enum { PATTERN_BYTES_MAX = 63 };
+#include "coordinator/collect/filter_internal.h"
 
-struct xb_filter {
-    xb_json *spec;
-    char *problems[XB_FILTER_PROBLEMS_MAX];
-    size_t problem_count;
-};
+enum { KIND_BYTES = 640 };
 
 static const char exclude_label[] = "velero\\.io/exclude-from-backup";
 
-/* Text `index` of list `field`, or NULL past its end or when it is no string. */
-static const char *list_text(xb_json *spec, const char *field, size_t index)
-{
-    xb_json *list = xb_json_get(spec, field);
-    if (!list || !json_object_is_type(list, json_type_array) ||
-        index >= json_object_array_length(list)) {
-        return NULL;
-    }
-    xb_json *text = json_object_array_get_idx(list, index);
-    return text && json_object_is_type(text, json_type_string) ? json_object_get_string(text)
-                                                               : NULL;
-}
-
-static bool list_empty(xb_json *spec, const char *field)
-{
-    return list_text(spec, field, 0) == NULL;
-}
-
-static void problem(struct xb_filter *filter, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void problem(struct xb_filter *filter, const char *format, ...)
-{
-    if (filter->problem_count == XB_FILTER_PROBLEMS_MAX) {
-        return;
-    }
-    va_list args;
-    va_start(args, format);
-    char *text = NULL;
-    if (vasprintf(&text, format, args) >= 0) {
-        filter->problems[filter->problem_count++] = text;
-    }
-    va_end(args);
-}
-
-static void check_excluded(struct xb_filter *filter, const char *included, const char *excluded,
-                           bool scoped)
-{
-    const char *text;
-    for (size_t i = 0; (text = list_text(filter->spec, excluded, i)) != NULL; i++) {
-        if (strcmp(text, "*") != 0) {
-            continue;
-        }
-        if (!scoped) {
-            problem(filter, "Invalid included/excluded lists: %s may not hold '*'", excluded);
-        } else if (i > 0 || list_text(filter->spec, excluded, 1)) {
-            problem(filter, "Invalid included/excluded lists: %s: '*' must be the only item",
-                    excluded);
-        } else if (!list_empty(filter->spec, included)) {
-            problem(filter, "Invalid included/excluded lists: %s must be empty when %s is '*'",
-                    included, excluded);
-        }
-    }
-}
-
-/* Velero's rules for an include and an exclude list: "*" stands alone in includes, and in excludes
- * only of the new, scoped filters, which then include nothing; nothing is in both. */
-static void check_lists(struct xb_filter *filter, const char *included, const char *excluded,
-                        bool scoped)
-{
-    const char *text;
-    for (size_t i = 0; (text = list_text(filter->spec, included, i)) != NULL; i++) {
-        if (strcmp(text, "*") == 0 && (i > 0 || list_text(filter->spec, included, 1))) {
-            problem(filter, "Invalid included/excluded lists: %s: '*' must be the only item",
-                    included);
-        }
-        const char *other;
-        for (size_t j = 0; (other = list_text(filter->spec, excluded, j)) != NULL; j++) {
-            if (strcmp(text, other) == 0) {
-                problem(filter, "Invalid included/excluded lists: %s is in both %s and %s", text,
-                        included, excluded);
-            }
-        }
-    }
-    check_excluded(filter, included, excluded, scoped);
-}
-
-/* Whether fnmatch means by it what Velero 1.18 means: letters of namespaces, "*", "?", "[a-z]". A
- * pattern that is taken and fits nothing would make an empty backup look good. */
-static bool pattern_valid(const char *pattern)
-{
-    const char *open = NULL;
-    size_t len = strlen(pattern);
-    if (len > PATTERN_BYTES_MAX || strstr(pattern, "**") ||
-        strspn(pattern, "abcdefghijklmnopqrstuvwxyz0123456789-*?[]") != len) {
-        return false;
-    }
-    for (const char *at = pattern; *at; at++) {
-        if (*at == '[') {
-            open = open ? open : at;
-        } else if (*at == ']') {
-            if (!open || at == open + 1) {
-                return false;
-            }
-            open = NULL;
-        }
-    }
-    return open == NULL;
-}
-
-static void check_patterns(struct xb_filter *filter, const char *field)
-{
-    const char *text;
-    for (size_t i = 0; (text = list_text(filter->spec, field, i)) != NULL; i++) {
-        if (!pattern_valid(text)) {
-            problem(filter,
-                    "Invalid included/excluded namespace lists: '%.100s' in %s is neither a "
-                    "namespace's name nor a pattern of *, ? and [a-z]",
-                    text, field);
-        }
-    }
-}
-
-static bool uses_new_style(xb_json *spec)
-{
-    return !list_empty(spec, "includedClusterScopedResources") ||
-           !list_empty(spec, "excludedClusterScopedResources") ||
-           !list_empty(spec, "includedNamespaceScopedResources") ||
-           !list_empty(spec, "excludedNamespaceScopedResources");
-}
-
-static bool uses_old_style(xb_json *spec)
-{
-    return !list_empty(spec, "includedResources") || !list_empty(spec, "excludedResources") ||
-           xb_json_get(spec, "includeClusterResources") != NULL;
-}
+const char *const xb_filter_fields[FILTER_LISTS] = {
+    [INCLUDED_NAMESPACES] = "includedNamespaces",
+    [EXCLUDED_NAMESPACES] = "excludedNamespaces",
+    [INCLUDED_RESOURCES] = "includedResources",
+    [EXCLUDED_RESOURCES] = "excludedResources",
+    [INCLUDED_CLUSTER_SCOPED] = "includedClusterScopedResources",
+    [EXCLUDED_CLUSTER_SCOPED] = "excludedClusterScopedResources",
+    [INCLUDED_NAMESPACE_SCOPED] = "includedNamespaceScopedResources",
+    [EXCLUDED_NAMESPACE_SCOPED] = "excludedNamespaceScopedResources",
+};
 
 int xb_filter_new(xb_json *spec, struct xb_filter **ret, struct xb_error *err)
 {
-    struct xb_filter *filter = calloc(1, sizeof *filter);
+    XB_CLEANUP(xb_filter_freep) struct xb_filter *filter = calloc(1, sizeof *filter);
     if (!filter) {
         return xb_error_no_memory(err, "a filter");
     }
     filter->spec = json_object_get(spec);
-    check_lists(filter, "includedNamespaces", "excludedNamespaces", false);
-    check_lists(filter, "includedResources", "excludedResources", false);
-    check_lists(filter, "includedClusterScopedResources", "excludedClusterScopedResources", true);
-    check_lists(filter, "includedNamespaceScopedResources", "excludedNamespaceScopedResources",
-                true);
-    check_patterns(filter, "includedNamespaces");
-    check_patterns(filter, "excludedNamespaces");
-    if (uses_new_style(spec) && uses_old_style(spec)) {
-        problem(filter, "include-resources, exclude-resources and include-cluster-resources are "
-                        "old filter parameters; they cannot be used together with the "
-                        "cluster-scoped and namespace-scoped ones");
+    int r = xb_filter_read_lists(filter, err);
+    if (r < 0) {
+        return r;
     }
-    if (xb_json_get(spec, "labelSelector") && xb_json_get(spec, "orLabelSelectors")) {
-        problem(filter, "encountered labelSelector as well as orLabelSelectors in spec, only one "
-                        "can be specified");
-    }
-    *ret = filter;
+    xb_filter_check(filter);
+    *ret = XB_TAKE(filter);
     return 0;
 }
 
@@ -181,176 +50,6 @@ const char *xb_filter_problem(const struct xb_filter *filter, size_t index)
     return filter->problems[index];
 }
 
-static bool list_matches_glob(xb_json *spec, const char *field, const char *text)
-{
-    const char *pattern;
-    for (size_t i = 0; (pattern = list_text(spec, field, i)) != NULL; i++) {
-        if (fnmatch(pattern, text, 0) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool xb_filter_takes_namespace(const struct xb_filter *filter, const char *namespace)
-{
-    if (list_matches_glob(filter->spec, "excludedNamespaces", namespace)) {
-        return false;
-    }
-    return list_empty(filter->spec, "includedNamespaces") ||
-           list_matches_glob(filter->spec, "includedNamespaces", namespace);
-}
-
-bool xb_filter_takes_all_namespaces(const struct xb_filter *filter)
-{
-    const char *first = list_text(filter->spec, "includedNamespaces", 0);
-    return (!first || strcmp(first, "*") == 0) && list_empty(filter->spec, "excludedNamespaces");
-}
-
-size_t xb_filter_named_count(const struct xb_filter *filter)
-{
-    size_t count = 0;
-    const char *text;
-    for (size_t i = 0; (text = list_text(filter->spec, "includedNamespaces", i)) != NULL; i++) {
-        count += strpbrk(text, "*?[") == NULL;
-    }
-    return count;
-}
-
-bool xb_filter_only_named(const struct xb_filter *filter)
-{
-    size_t count = 0;
-    while (list_text(filter->spec, "includedNamespaces", count)) {
-        count++;
-    }
-    return count > 0 && count == xb_filter_named_count(filter);
-}
-
-const char *xb_filter_named(const struct xb_filter *filter, size_t index)
-{
-    const char *text;
-    for (size_t i = 0; (text = list_text(filter->spec, "includedNamespaces", i)) != NULL; i++) {
-        if (strpbrk(text, "*?[") == NULL && index-- == 0) {
-            return text;
-        }
-    }
-    return NULL;
-}
-
-/* Whether `text` of a filter means this kind: "pods", "po", "pod", "Pod", "deployments.apps",
- * "deployments". */
-static bool names_kind(const char *text, const struct xb_filter_kind *kind)
-{
-    size_t len = strcspn(text, ".");
-    const char *group = text[len] ? text + len + 1 : NULL;
-    if (group && strcasecmp(group, kind->group) != 0) {
-        return false;
-    }
-    const char *names[] = {kind->plural, kind->singular, kind->kind};
-    for (size_t i = 0; i < 3; i++) {
-        if (names[i] && strlen(names[i]) == len && strncasecmp(names[i], text, len) == 0) {
-            return true;
-        }
-    }
-    for (const char *const *name = kind->short_names; name && *name; name++) {
-        if (strlen(*name) == len && strncasecmp(*name, text, len) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool list_names_kind(xb_json *spec, const char *field, const struct xb_filter_kind *kind)
-{
-    const char *text;
-    for (size_t i = 0; (text = list_text(spec, field, i)) != NULL; i++) {
-        if (strcmp(text, "*") == 0 || names_kind(text, kind)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Included by the first list (or that is empty and `by_default`), and not excluded by the second.
- */
-static bool lists_take(xb_json *spec, const char *included, const char *excluded,
-                       const struct xb_filter_kind *kind, bool by_default)
-{
-    if (list_names_kind(spec, excluded, kind)) {
-        return false;
-    }
-    return list_empty(spec, included) ? by_default : list_names_kind(spec, included, kind);
-}
-
-bool xb_filter_takes_kind(const struct xb_filter *filter, const struct xb_filter_kind *kind)
-{
-    xb_json *spec = filter->spec;
-    if (uses_new_style(spec)) {
-        if (kind->namespaced) {
-            return lists_take(spec, "includedNamespaceScopedResources",
-                              "excludedNamespaceScopedResources", kind, true);
-        }
-        /* By default cluster-scoped kinds come along only with a backup of everything. */
-        const char *first = list_text(spec, "includedNamespaceScopedResources", 0);
-        bool everything = xb_filter_takes_all_namespaces(filter) &&
-                          (!first || strcmp(first, "*") == 0) &&
-                          list_empty(spec, "excludedNamespaceScopedResources") &&
-                          list_empty(spec, "excludedClusterScopedResources");
-        return lists_take(spec, "includedClusterScopedResources", "excludedClusterScopedResources",
-                          kind, everything);
-    }
-    if (!lists_take(spec, "includedResources", "excludedResources", kind, true)) {
-        return false;
-    }
-    return kind->namespaced ||
-           xb_json_bool(spec, "includeClusterResources", xb_filter_takes_all_namespaces(filter));
-}
-
-bool xb_filter_takes_related(const struct xb_filter *filter, const struct xb_filter_kind *kind)
-{
-    xb_json *spec = filter->spec;
-    /* A claim, say, is taken or not whoever asks for it. */
-    if (kind->namespaced) {
-        return xb_filter_takes_kind(filter, kind);
-    }
-    if (uses_new_style(spec)) {
-        return !list_names_kind(spec, "excludedClusterScopedResources", kind);
-    }
-    xb_json *cluster = xb_json_get(spec, "includeClusterResources");
-    if (cluster && json_object_get_boolean(cluster)) {
-        return !list_names_kind(spec, "excludedResources", kind);
-    }
-    return !cluster && lists_take(spec, "includedResources", "excludedResources", kind, true);
-}
-
-bool xb_filter_excluded_by_label(xb_json *object)
-{
-    xb_json *labels = xb_json_get(object, "metadata.labels");
-    return strcmp(xb_json_str(labels, exclude_label, ""), "true") == 0;
-}
-
-bool xb_filter_takes_object(const struct xb_filter *filter, xb_json *object)
-{
-    xb_json *labels = xb_json_get(object, "metadata.labels");
-    if (xb_filter_excluded_by_label(object)) {
-        return false;
-    }
-    xb_json *selector = xb_json_get(filter->spec, "labelSelector");
-    if (selector) {
-        return xb_selector_matches(selector, labels);
-    }
-    xb_json *any = xb_json_get(filter->spec, "orLabelSelectors");
-    if (!any || !json_object_is_type(any, json_type_array) || json_object_array_length(any) == 0) {
-        return true;
-    }
-    for (size_t i = 0; i < json_object_array_length(any); i++) {
-        if (xb_selector_matches(json_object_array_get_idx(any, i), labels)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 void xb_filter_free(struct xb_filter *filter)
 {
     if (!filter) {
@@ -359,6 +58,287 @@ void xb_filter_free(struct xb_filter *filter)
     for (size_t i = 0; i < filter->problem_count; i++) {
         free(filter->problems[i]);
     }
+    for (size_t i = 0; i < FILTER_LISTS; i++) {
+        for (size_t k = 0; k < filter->lists[i].count; k++) {
+            free(filter->lists[i].words[k]);
+        }
+        free(filter->lists[i].words);
+    }
     json_object_put(filter->spec);
     free(filter);
+}
+
+/* ---- namespaces ---- */
+
+static bool words_match(const struct words *words, const char *text)
+{
+    for (size_t i = 0; i < words->count; i++) {
+        if (fnmatch(words->words[i], text, 0) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_glob(const char *word)
+{
+    return strpbrk(word, "*?[") != NULL;
+}
+
+bool xb_filter_excludes_namespace(const struct xb_filter *filter, const char *namespace)
+{
+    return words_match(&filter->lists[EXCLUDED_NAMESPACES], namespace);
+}
+
+bool xb_filter_takes_namespace(const struct xb_filter *filter, const char *namespace)
+{
+    const struct words *included = &filter->lists[INCLUDED_NAMESPACES];
+    return !xb_filter_excludes_namespace(filter, namespace) &&
+           (included->count == 0 || words_match(included, namespace));
+}
+
+bool xb_filter_takes_all_namespaces(const struct xb_filter *filter)
+{
+    const struct words *included = &filter->lists[INCLUDED_NAMESPACES];
+    return filter->all_namespaces || ((included->count == 0 || included->any) &&
+                                      filter->lists[EXCLUDED_NAMESPACES].count == 0);
+}
+
+void xb_filter_tell_all_namespaces(struct xb_filter *filter)
+{
+    filter->all_namespaces = true;
+}
+
+bool xb_filter_lists_namespaces(const struct xb_filter *filter)
+{
+    const struct words *included = &filter->lists[INCLUDED_NAMESPACES];
+    return included->count > 0 && !included->any;
+}
+
+/* An empty name names nothing. */
+static bool is_name(const char *word)
+{
+    return word[0] && !is_glob(word);
+}
+
+size_t xb_filter_named_count(const struct xb_filter *filter)
+{
+    const struct words *included = &filter->lists[INCLUDED_NAMESPACES];
+    size_t count = 0;
+    for (size_t i = 0; i < included->count; i++) {
+        count += is_name(included->words[i]);
+    }
+    return count;
+}
+
+bool xb_filter_only_named(const struct xb_filter *filter)
+{
+    const struct words *included = &filter->lists[INCLUDED_NAMESPACES];
+    return included->count > 0 && included->count == xb_filter_named_count(filter);
+}
+
+const char *xb_filter_named(const struct xb_filter *filter, size_t index)
+{
+    const struct words *included = &filter->lists[INCLUDED_NAMESPACES];
+    for (size_t i = 0; i < included->count; i++) {
+        if (is_name(included->words[i]) && index-- == 0) {
+            return included->words[i];
+        }
+    }
+    return NULL;
+}
+
+int xb_filter_exclude_namespaces(xb_json *spec, xb_json *names, struct xb_error *err)
+{
+    size_t count = json_object_array_length(names);
+    xb_json *excluded = xb_json_get(spec, "excludedNamespaces");
+    if (count == 0 || !json_object_is_type(spec, json_type_object) ||
+        (excluded && !json_object_is_type(excluded, json_type_array))) {
+        return 0; /* nothing to add, or nothing to add to: that is a problem of its own */
+    }
+    if (!excluded) {
+        excluded = json_object_new_array();
+        json_object_object_add(spec, "excludedNamespaces", excluded);
+    }
+    for (size_t i = 0; i < count; i++) {
+        xb_json *name = json_object_array_get_idx(names, i);
+        bool there = false;
+        for (size_t k = 0; !there && k < json_object_array_length(excluded); k++) {
+            there = json_object_equal(json_object_array_get_idx(excluded, k), name) != 0;
+        }
+        if (!there && json_object_array_add(excluded, json_object_get(name)) < 0) {
+            json_object_put(name);
+            return xb_error_no_memory(err, "the excluded namespaces");
+        }
+    }
+    return 0;
+}
+
+/* ---- kinds ---- */
+
+static void kind_text(const struct xb_filter_kind *kind, char out[KIND_BYTES])
+{
+    snprintf(out, KIND_BYTES, "%s%s%s", kind->plural, kind->group[0] ? "." : "", kind->group);
+}
+
+static void drop_word(struct words *words, size_t index)
+{
+    free(words->words[index]);
+    memmove(&words->words[index], &words->words[index + 1],
+            (words->count - index - 1) * sizeof *words->words);
+    words->count--;
+}
+
+/* A scoped list only holds kinds of its scope: others are dropped from it, and told. */
+static int resolve_list(struct xb_filter *filter, enum filter_list which, xb_filter_resolve_fn *fn,
+                        void *context, struct xb_error *err)
+{
+    struct words *words = &filter->lists[which];
+    bool scoped = which >= INCLUDED_CLUSTER_SCOPED;
+    bool namespaced = which >= INCLUDED_NAMESPACE_SCOPED;
+    for (size_t i = 0; i < words->count;) {
+        char text[KIND_BYTES];
+        struct xb_filter_kind kind;
+        if (strcmp(words->words[i], "*") == 0 || !fn(context, words->words[i], &kind)) {
+            i++;
+            continue;
+        }
+        if (scoped && kind.namespaced != namespaced) {
+            xb_filter_add_problem(filter, "spec.%s: %s are %s, so they have no effect there",
+                                  xb_filter_fields[which], words->words[i],
+                                  kind.namespaced ? "in namespaces" : "cluster-scoped");
+            drop_word(words, i);
+            continue;
+        }
+        kind_text(&kind, text);
+        char *copy = strdup(text);
+        if (!copy) {
+            return xb_error_no_memory(err, "a filter");
+        }
+        free(words->words[i]);
+        words->words[i++] = copy;
+    }
+    return 0;
+}
+
+int xb_filter_resolve(struct xb_filter *filter, xb_filter_resolve_fn *fn, void *context,
+                      struct xb_error *err)
+{
+    int r = 0;
+    for (int which = INCLUDED_RESOURCES; r == 0 && which < FILTER_LISTS; which++) {
+        r = resolve_list(filter, (enum filter_list)which, fn, context, err);
+    }
+    return r;
+}
+
+static bool included_or_empty(const struct words *words, const char *kind)
+{
+    return words->count == 0 || words_match(words, kind);
+}
+
+static bool old_takes(const struct xb_filter *filter, const char *kind)
+{
+    return !words_match(&filter->lists[EXCLUDED_RESOURCES], kind) &&
+           included_or_empty(&filter->lists[INCLUDED_RESOURCES], kind);
+}
+
+static bool is_namespaces(const struct xb_filter_kind *kind)
+{
+    return kind->group[0] == '\0' && strcmp(kind->plural, "namespaces") == 0;
+}
+
+/* By default cluster-scoped kinds come along only with a backup of everything; namespaces always.
+ */
+static bool new_takes_cluster(const struct xb_filter *filter, const struct xb_filter_kind *kind,
+                              const char *text)
+{
+    const struct words *included = &filter->lists[INCLUDED_CLUSTER_SCOPED];
+    const struct words *excluded = &filter->lists[EXCLUDED_CLUSTER_SCOPED];
+    const struct words *namespaced = &filter->lists[INCLUDED_NAMESPACE_SCOPED];
+    if (words_match(excluded, text)) {
+        return false;
+    }
+    if (included->count > 0) {
+        return words_match(included, text) || is_namespaces(kind);
+    }
+    return is_namespaces(kind) || (excluded->count == 0 && xb_filter_takes_all_namespaces(filter) &&
+                                   (namespaced->count == 0 || namespaced->any) &&
+                                   filter->lists[EXCLUDED_NAMESPACE_SCOPED].count == 0);
+}
+
+bool xb_filter_takes_kind(const struct xb_filter *filter, const struct xb_filter_kind *kind)
+{
+    char text[KIND_BYTES];
+    kind_text(kind, text);
+    if (xb_filter_new_style(filter)) {
+        return kind->namespaced
+                   ? !words_match(&filter->lists[EXCLUDED_NAMESPACE_SCOPED], text) &&
+                         included_or_empty(&filter->lists[INCLUDED_NAMESPACE_SCOPED], text)
+                   : new_takes_cluster(filter, kind, text);
+    }
+    bool by_default = is_namespaces(kind) || xb_filter_takes_all_namespaces(filter);
+    return old_takes(filter, text) &&
+           (kind->namespaced || xb_json_bool(filter->spec, "includeClusterResources", by_default));
+}
+
+bool xb_filter_takes_related(const struct xb_filter *filter, const struct xb_filter_kind *kind)
+{
+    char text[KIND_BYTES];
+    /* A claim, say, is taken or not whoever asks for it. */
+    if (kind->namespaced) {
+        return xb_filter_takes_kind(filter, kind);
+    }
+    kind_text(kind, text);
+    if (xb_filter_new_style(filter)) {
+        return !words_match(&filter->lists[EXCLUDED_CLUSTER_SCOPED], text);
+    }
+    xb_json *cluster = xb_json_get(filter->spec, "includeClusterResources");
+    if (cluster) {
+        return json_object_get_boolean(cluster) &&
+               !words_match(&filter->lists[EXCLUDED_RESOURCES], text);
+    }
+    return old_takes(filter, text);
+}
+
+/* ---- labels ---- */
+
+bool xb_filter_excluded_by_label(xb_json *object)
+{
+    xb_json *labels = xb_json_get(object, "metadata.labels");
+    return strcmp(xb_json_str(labels, exclude_label, ""), "true") == 0;
+}
+
+static xb_json *or_selectors(const struct xb_filter *filter)
+{
+    xb_json *any = xb_json_get(filter->spec, "orLabelSelectors");
+    return any && json_object_is_type(any, json_type_array) && json_object_array_length(any) > 0
+               ? any
+               : NULL;
+}
+
+bool xb_filter_selects(const struct xb_filter *filter)
+{
+    return xb_json_get(filter->spec, "labelSelector") || or_selectors(filter);
+}
+
+bool xb_filter_selects_labels(const struct xb_filter *filter, xb_json *labels)
+{
+    xb_json *selector = xb_json_get(filter->spec, "labelSelector");
+    xb_json *any = or_selectors(filter);
+    if (selector) {
+        return xb_selector_matches(selector, labels);
+    }
+    for (size_t i = 0; any && i < json_object_array_length(any); i++) {
+        if (xb_selector_matches(json_object_array_get_idx(any, i), labels)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool xb_filter_takes_object(const struct xb_filter *filter, xb_json *object)
+{
+    return !xb_filter_excluded_by_label(object) &&
+           (!xb_filter_selects(filter) ||
+            xb_filter_selects_labels(filter, xb_json_get(object, "metadata.labels")));
 }

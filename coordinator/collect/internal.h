@@ -2,18 +2,23 @@
  *
  * internal.h - a collection under way; for the files of this folder only.
  *
- * What for:  collect.c goes through the kinds, related.c brings in what items drag in,
- *            pod_volumes.c finds the volumes of a pod.
+ * What for:  collect.c goes through the kinds, namespaces.c through the namespaces, take.c puts an
+ *            object into the tarball, related.c brings in what it drags in, pod_volumes.c finds the
+ *            volumes of a pod, blocks.c joins pods that share claims.
  */
 #pragma once
 
 #include "coordinator/collect/claims.h"
 #include "coordinator/collect/collect.h"
+#include "coordinator/collect/kinds.h"
 
 struct xb_seen {
     uint64_t *slots; /* 0 is free */
     size_t count, cap;
 };
+
+/* Kinds that two groups serve: those of the group that comes first are taken. */
+enum { XB_COHABITING_KINDS = 5 };
 
 struct collection {
     const struct xb_collect_options *options;
@@ -21,11 +26,13 @@ struct collection {
     struct xb_collected *result;
     struct xb_seen items;      /* by uid */
     struct xb_seen namespaces; /* those that hold a taken item */
-    struct xb_seen left_out;   /* namespaces whose label keeps them out */
-    struct xb_seen kinds;      /* whose definition was asked for */
+    struct xb_seen asked;      /* what was dragged in, so that it is asked for once */
+    struct xb_seen existing;   /* namespaces */
+    const char *cohabiting[XB_COHABITING_KINDS]; /* the group that was taken */
     bool volumes_by_default;
     struct xb_claims claims;
     xb_json *bindings; /* all ClusterRoleBindings, loaded with the first account */
+    struct xb_blocks *blocks;
 };
 
 /* *ret_new: it was not there before. */
@@ -33,8 +40,17 @@ int xb_seen_add(struct xb_seen *seen, const char *text, bool *ret_new,
                 struct xb_error *err) XB_MUST_CHECK;
 bool xb_seen_has(const struct xb_seen *seen, const char *text);
 
-/* Puts one object into the tarball unless it is there already. */
-int xb_collect_take(struct collection *collection, const struct xb_kube_api *api, xb_json *object,
+/* An object to be taken: its text as the server sent it, or taken apart; or both. Of the text's
+ * kind only the head must be there. */
+struct xb_taking {
+    const struct xb_kube_api *api;
+    xb_json *object;  /* the whole, or with a text the head */
+    const char *text; /* NULL: none */
+    size_t len;
+};
+
+/* Puts one object into the tarball unless it is there already, and what it drags in after it. */
+int xb_collect_take(struct collection *collection, const struct xb_taking *taking,
                     struct xb_error *err) XB_MUST_CHECK;
 /* What the object drags in. */
 int xb_collect_related(struct collection *collection, const struct xb_kube_api *api,
@@ -48,7 +64,27 @@ int xb_collect_note_claim(struct collection *collection, xb_json *claim,
 /* At the end: claims that no running pod of the backup mounts are warnings, and in the result. */
 int xb_collect_account_for_claims(struct collection *collection,
                                   struct xb_error *err) XB_MUST_CHECK;
-/* The filter's view of a kind; short names in the caller's space. */
-enum { XB_SHORT_NAMES_MAX = 16 };
-struct xb_filter_kind xb_collect_kind(const struct xb_kube_api *api,
-                                      const char *space[XB_SHORT_NAMES_MAX]);
+
+/* Velero takes a list of all namespaces for all of them: then so does the filter. */
+int xb_collect_look_at_namespaces(struct collection *collection,
+                                  struct xb_error *err) XB_MUST_CHECK;
+/* The namespaces' own objects, after all others. */
+int xb_collect_namespaces(struct collection *collection, struct xb_error *err) XB_MUST_CHECK;
+
+/* The objects that spec.orderedResources names of this kind, in its order. */
+int xb_collect_ordered(struct collection *collection, const struct xb_kube_api *api,
+                       struct xb_error *err) XB_MUST_CHECK;
+
+/* ---- blocks ---- */
+
+struct xb_blocks;
+
+int xb_blocks_new(struct xb_blocks **ret, struct xb_error *err) XB_MUST_CHECK;
+/* Adds the pod to the result, joined with those that share a claim with it. */
+int xb_blocks_add(struct xb_blocks *blocks, struct xb_collected *result, xb_json *pod,
+                  struct xb_error *err) XB_MUST_CHECK;
+/* Joins the next pods that are added, until it is told that it must not. */
+void xb_blocks_join_all(struct xb_blocks *blocks, bool join);
+/* Writes down which block each pod belongs to. */
+void xb_blocks_finish(struct xb_blocks *blocks, struct xb_collected *result);
+void xb_blocks_free(struct xb_blocks *blocks);

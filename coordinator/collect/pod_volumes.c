@@ -105,14 +105,8 @@ static int fill_behind(struct xb_collected_volume *volume, const struct behind *
 /* A volume's data without its claim could not be restored. */
 static bool takes_claims(struct collection *collection)
 {
-    const char *space[XB_SHORT_NAMES_MAX];
-    const struct xb_kube_api *api =
-        xb_kube_discovery_find_plural(collection->discovery, "", NULL, "persistentvolumeclaims");
-    if (!api) {
-        return false;
-    }
-    const struct xb_filter_kind kind = xb_collect_kind(api, space);
-    return xb_filter_takes_related(collection->options->filter, &kind);
+    static const struct xb_filter_kind claims = {"", "persistentvolumeclaims", true};
+    return xb_filter_takes_related(collection->options->filter, &claims);
 }
 
 /* ---- a pod's volumes ---- */

@@ -7,32 +7,61 @@
 #include "shared/kube/informer.h"
 #include "shared/velero/velero.h"
 
-/* Gets one object and takes it, if its kind may come in as a related one. Missing is not wrong:
- * names in specs may name nothing. */
-static int take_named(struct collection *collection, const struct xb_kube_api *api,
-                      const char *namespace, const char *name, struct xb_error *err)
+struct related {
+    const char *namespace; /* NULL: cluster-scoped */
+    const char *name;
+    bool expected;
+};
+
+/* Whether a kind may be dragged in, and the listing of the kind itself will not bring it. */
+static bool wanted(const struct collection *collection, const struct xb_kube_api *api)
 {
-    const char *space[XB_SHORT_NAMES_MAX];
+    const struct xb_filter *filter = collection->options->filter;
+    const struct xb_filter_kind kind = xb_kind_of(api);
+    bool listed = xb_filter_takes_kind(filter, &kind) && xb_kind_collectable(api) &&
+                  !xb_filter_selects(filter);
+    return xb_filter_takes_related(filter, &kind) && !listed;
+}
+
+/* Gets one object and takes it, once. Names in specs may name nothing: where something is
+ * `expected`, a user is warned. */
+static int take_named(struct collection *collection, const struct xb_kube_api *api,
+                      const struct related *related, struct xb_error *err)
+{
+    char place[2048];
+    bool is_new = false;
     XB_CLEANUP(xb_json_putp) xb_json *object = NULL;
-    if (!api || !name[0]) {
+    if (!api || !related->name[0] || !wanted(collection, api)) {
         return 0;
     }
-    const struct xb_filter_kind kind = xb_collect_kind(api, space);
-    if (!xb_filter_takes_related(collection->options->filter, &kind)) {
-        return 0;
+    const struct xb_kube_ref ref = {.resource = &api->resource,
+                                    .namespace = related->namespace,
+                                    .name = related->name,
+                                    .cancel = collection->options->cancel};
+    snprintf(place, sizeof place, "%s.%s/%s/%s", api->resource.plural, api->resource.group,
+             related->namespace ? related->namespace : "", related->name);
+    int r = xb_seen_add(&collection->asked, place, &is_new, err);
+    if (r < 0 || !is_new) {
+        return r;
     }
-    const struct xb_kube_ref ref = {
-        .resource = &api->resource, .namespace = namespace, .name = name};
-    int r = xb_kube_get(collection->options->client, &ref, &object, err);
+    r = xb_kube_get(collection->options->client, &ref, &object, err);
     if (r < 0) {
-        if (err->kind != XB_ERR_NOT_FOUND) {
-            xb_record_log_line(collection->options->log, XB_RECORD_ERROR,
-                               namespace ? namespace : "", "getting %s %s: %s",
-                               api->resource.plural, name, err->text);
+        bool missing = err->kind == XB_ERR_NOT_FOUND;
+        if (err->kind == XB_ERR_CANCELLED) {
+            return r;
         }
-        return err->kind == XB_ERR_CANCELLED ? r : 0;
+        if (!missing || related->expected) {
+            xb_record_log_line(collection->options->log,
+                               missing ? XB_RECORD_WARNING : XB_RECORD_ERROR,
+                               related->namespace ? related->namespace : "",
+                               "%s %s belongs to what is backed up: %s", api->resource.plural,
+                               related->name, err->text);
+        }
+        *err = (struct xb_error)XB_ERROR_INIT;
+        return 0;
     }
-    return xb_collect_take(collection, api, object, err);
+    const struct xb_taking taking = {.api = api, .object = object};
+    return xb_collect_take(collection, &taking, err);
 }
 
 static const struct xb_kube_api *find(struct collection *collection, const char *group,
@@ -46,21 +75,31 @@ static const struct xb_kube_api *find(struct collection *collection, const char 
 static int pod_related(struct collection *collection, xb_json *pod, struct xb_error *err)
 {
     const char *namespace = xb_json_str(pod, "metadata.namespace", "");
+    const struct related class = {.name = xb_json_str(pod, "spec.priorityClassName", ""),
+                                  .expected = true};
     xb_json *volumes = xb_json_get(pod, "spec.volumes");
     size_t count =
         json_object_is_type(volumes, json_type_array) ? json_object_array_length(volumes) : 0;
-    int r = 0;
+    int r = xb_blocks_add(collection->blocks, collection->result, pod, err);
     for (size_t i = 0; r == 0 && i < count; i++) {
-        const char *claim = xb_json_str(json_object_array_get_idx(volumes, i),
-                                        "persistentVolumeClaim.claimName", "");
-        r = take_named(collection, find(collection, "", "persistentvolumeclaims"), namespace, claim,
-                       err);
+        const struct related claim = {.namespace = namespace,
+                                      .name = xb_json_str(json_object_array_get_idx(volumes, i),
+                                                          "persistentVolumeClaim.claimName", ""),
+                                      .expected = true};
+        r = take_named(collection, find(collection, "", "persistentvolumeclaims"), &claim, err);
     }
-    if (r == 0) {
-        r = take_named(collection, find(collection, "scheduling.k8s.io", "priorityclasses"), NULL,
-                       xb_json_str(pod, "spec.priorityClassName", ""), err);
-    }
-    return r;
+    return r ? r
+             : take_named(collection, find(collection, "scheduling.k8s.io", "priorityclasses"),
+                          &class, err);
+}
+
+static int claim_related(struct collection *collection, xb_json *claim, struct xb_error *err)
+{
+    const struct related volume = {.name = xb_json_str(claim, "spec.volumeName", ""),
+                                   .expected = true};
+    return strcmp(xb_json_str(claim, "status.phase", ""), "Bound") == 0
+               ? take_named(collection, find(collection, "", "persistentvolumes"), &volume, err)
+               : 0;
 }
 
 /* ---- accounts ---- */
@@ -107,8 +146,11 @@ static int account_related(struct collection *collection, xb_json *account, stru
     static const char group[] = "rbac.authorization.k8s.io";
     const struct xb_kube_api *bindings = find(collection, group, "clusterrolebindings");
     const struct xb_kube_api *roles = find(collection, group, "clusterroles");
-    int r = bindings ? load_bindings(collection, bindings, err) : 0;
-    if (r < 0 || !bindings) {
+    if (!bindings || !roles || (!wanted(collection, bindings) && !wanted(collection, roles))) {
+        return 0;
+    }
+    int r = load_bindings(collection, bindings, err);
+    if (r < 0) {
         return r;
     }
     size_t count = json_object_array_length(collection->bindings);
@@ -116,12 +158,12 @@ static int account_related(struct collection *collection, xb_json *account, stru
         xb_json *binding = json_object_array_get_idx(collection->bindings, i);
         if (names_account(binding, xb_json_str(account, "metadata.namespace", ""),
                           xb_json_str(account, "metadata.name", ""))) {
-            r = take_named(collection, bindings, NULL, xb_json_str(binding, "metadata.name", ""),
-                           err);
-            if (r == 0) {
-                r = take_named(collection, roles, NULL, xb_json_str(binding, "roleRef.name", ""),
-                               err);
-            }
+            const struct related one = {.name = xb_json_str(binding, "metadata.name", ""),
+                                        .expected = true};
+            const struct related role = {.name = xb_json_str(binding, "roleRef.name", ""),
+                                         .expected = true};
+            r = take_named(collection, bindings, &one, err);
+            r = r ? r : take_named(collection, roles, &role, err);
         }
     }
     return r;
@@ -132,16 +174,12 @@ static int account_related(struct collection *collection, xb_json *account, stru
 static int definition_related(struct collection *collection,
                               const struct xb_kube_resource *resource, struct xb_error *err)
 {
-    char name[512];
-    bool is_new = false;
+    char name[640];
+    const struct related definition = {.name = name};
     snprintf(name, sizeof name, "%s.%s", resource->plural, resource->group);
-    int r = xb_seen_add(&collection->kinds, name, &is_new, err);
-    if (r < 0 || !is_new) {
-        return r;
-    }
     return take_named(collection,
-                      find(collection, "apiextensions.k8s.io", "customresourcedefinitions"), NULL,
-                      name, err);
+                      find(collection, "apiextensions.k8s.io", "customresourcedefinitions"),
+                      &definition, err);
 }
 
 int xb_collect_related(struct collection *collection, const struct xb_kube_api *api,
@@ -154,9 +192,7 @@ int xb_collect_related(struct collection *collection, const struct xb_kube_api *
     }
     if (core && strcmp(resource->plural, "persistentvolumeclaims") == 0) {
         int r = xb_collect_note_claim(collection, object, err);
-        return r < 0 ? r
-                     : take_named(collection, find(collection, "", "persistentvolumes"), NULL,
-                                  xb_json_str(object, "spec.volumeName", ""), err);
+        return r ? r : claim_related(collection, object, err);
     }
     if (core && strcmp(resource->plural, "serviceaccounts") == 0) {
         return account_related(collection, object, err);

@@ -109,16 +109,18 @@ static int item_path(const struct xb_tarball_item *item, bool preferred,
                      char out[XB_TARBALL_PATH_BYTES_MAX + 1], struct xb_error *err)
 {
     bool in_namespace = item->namespace[0] != '\0';
+    bool in_version = preferred || item->other_version;
     if (!xb_tarball_part_valid(item->resource) || !xb_tarball_part_valid(item->version) ||
         !xb_tarball_part_valid(item->name) ||
         (in_namespace && !xb_tarball_part_valid(item->namespace))) {
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "%s %s/%s cannot be named in an archive",
                             item->resource, item->namespace, item->name);
     }
-    int len = snprintf(
-        out, XB_TARBALL_PATH_BYTES_MAX + 1, "resources/%s/%s%s%s%s%s/%s.json", item->resource,
-        preferred ? item->version : "", preferred ? XB_TARBALL_PREFERRED : "", preferred ? "/" : "",
-        in_namespace ? "namespaces/" : "cluster", in_namespace ? item->namespace : "", item->name);
+    int len = snprintf(out, XB_TARBALL_PATH_BYTES_MAX + 1, "resources/%s/%s%s%s%s%s/%s.json",
+                       item->resource, in_version ? item->version : "",
+                       preferred ? XB_TARBALL_PREFERRED : "", in_version ? "/" : "",
+                       in_namespace ? "namespaces/" : "cluster",
+                       in_namespace ? item->namespace : "", item->name);
     if (len > XB_TARBALL_PATH_BYTES_MAX) {
         return xb_error_set(err, XB_ERR_INVALID, -ENAMETOOLONG, "%s %s/%s: the name is too long",
                             item->resource, item->namespace, item->name);
@@ -130,7 +132,7 @@ int xb_tarball_writer_add(struct xb_tarball_writer *writer, const struct xb_tarb
                           const char *json, size_t len, struct xb_error *err)
 {
     char path[XB_TARBALL_PATH_BYTES_MAX + 1];
-    for (int preferred = 0; preferred < 2; preferred++) {
+    for (int preferred = 0; preferred < (item->other_version ? 1 : 2); preferred++) {
         int r = item_path(item, preferred != 0, path, err);
         if (r == 0) {
             r = put_entry(writer, path, json, len, err);

@@ -35,6 +35,7 @@ struct xb_tarball_item {
     const char *version;
     const char *namespace;
     const char *name;
+    bool other_version; /* written only under its version: the preferred one is there beside it */
 };
 
 struct xb_tarball_writer;

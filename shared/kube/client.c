@@ -229,17 +229,6 @@ static int exchange_run(struct xb_kube_client *client, const struct exchange *ex
     return r;
 }
 
-static void describe(char *text, size_t size, const char *verb, const struct xb_kube_ref *ref)
-{
-    const struct xb_kube_resource *resource = ref->resource;
-    bool placed = ref->namespace && resource->namespaced;
-    snprintf(text, size, "%s %s%s%s%s%s%s%s%s%s", verb, resource->plural,
-             *resource->group ? "." : "", resource->group, placed || ref->name ? " " : "",
-             placed ? ref->namespace : "", placed && ref->name ? "/" : "",
-             ref->name ? ref->name : "", ref->subresource ? "/" : "",
-             ref->subresource ? ref->subresource : "");
-}
-
 static int need_name(const struct xb_kube_ref *ref, const char *verb, struct xb_error *err)
 {
     if (!ref->name || (ref->resource->namespaced && !ref->namespace)) {
@@ -254,7 +243,7 @@ static int exchange_object(struct xb_kube_client *client, const struct exchange 
                            const struct xb_kube_ref *ref, xb_json **ret, struct xb_error *err)
 {
     char what[400];
-    describe(what, sizeof what, exchange->verb, ref);
+    xb_kube_describe(what, sizeof what, exchange->verb, ref);
     struct xb_buf url = XB_BUF_INIT(URL_BYTES_MAX);
     struct xb_http_response response = {.status = 0};
     int r = xb_kube_url(client, ref, &url, err);
@@ -367,115 +356,12 @@ int xb_kube_delete(struct xb_kube_client *client, const struct xb_kube_ref *ref,
     return r ? r : write_object(client, &pattern, ref, body, NULL, err);
 }
 
-/* A listing under way. */
-struct pages {
-    struct xb_kube_client *client;
-    const struct xb_kube_list *list;
-    xb_kube_item_fn *fn;
-    void *context;
-    unsigned limit;
-    char *next; /* continue token */
-    bool handed;
-};
-
-static int hand_items(struct pages *pages, xb_json *page, struct xb_error *err)
-{
-    xb_json *items = NULL;
-    int r = xb_json_need_array(page, "items", false, &items, err);
-    size_t count = r == 0 && items ? json_object_array_length(items) : 0;
-    for (size_t i = 0; i < count && r == 0; i++) {
-        xb_json *item = json_object_array_get_idx(items, i);
-        if (!json_object_is_type(item, json_type_object)) {
-            return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "an item is not an object");
-        }
-        r = xb_kube_item_complete(item, pages->list->resource, err);
-        if (r == 0) {
-            pages->handed = true;
-            r = pages->fn(pages->context, item, err);
-        }
-    }
-    free(XB_TAKE(pages->next));
-    const char *next = xb_json_str(page, "metadata.continue", "");
-    if (r == 0 && *next && !(pages->next = strdup(next))) {
-        r = xb_error_no_memory(err, "a list");
-    }
-    return r;
-}
-
-static int fetch_page(struct pages *pages, struct xb_http_response *ret, struct xb_error *err)
+int xb_kube_fetch_page(struct xb_kube_client *client, const char *url, const atomic_bool *cancel,
+                       struct xb_http_response *ret, struct xb_error *err)
 {
     struct exchange exchange = {
-        .method = "GET", .bytes_max = XB_KUBE_PAGE_BYTES_MAX, .cancel = pages->list->cancel};
-    struct xb_buf url = XB_BUF_INIT(URL_BYTES_MAX);
-    char limit[16];
-    snprintf(limit, sizeof limit, "%u", pages->limit);
-    int r = xb_kube_url_list(pages->client, pages->list, &url, err);
-    r = r ? r : xb_kube_url_query(&url, "limit", limit, err);
-    r = r ? r : xb_kube_url_query(&url, "continue", pages->next, err);
-    r = r ? r : exchange_run(pages->client, &exchange, url.data, ret, err);
-    xb_buf_free(&url);
-    return r;
-}
-
-static int one_page(struct pages *pages, const char *what, struct xb_error *err)
-{
-    struct xb_http_response response = {.status = 0};
-    struct xb_error failure = XB_ERROR_INIT;
-    int r = fetch_page(pages, &response, &failure);
-    while (r < 0 && failure.kind == XB_ERR_FULL && pages->limit > 1) {
-        pages->limit /= 2; /* big objects: the same place in smaller pages */
-        r = fetch_page(pages, &response, &failure);
-    }
-    if (r < 0) {
-        *err = failure;
-        return xb_error_wrap(err, "%.190s", what);
-    }
-    if (response.status != 200) {
-        r = xb_kube_status_error(&response, what, err);
-        xb_http_response_free(&response);
-        return r;
-    }
-    XB_CLEANUP(xb_json_putp) xb_json *page = NULL;
-    r = xb_json_parse(response.body.data ? response.body.data : "", response.body.len, &page, err);
-    xb_http_response_free(&response); /* before the items are worked on: text and tree are large */
-    if (r < 0) {
-        return xb_error_wrap(err, "%.190s", what);
-    }
-    return hand_items(pages, page, err);
-}
-
-int xb_kube_list_pages(struct xb_kube_client *client, const struct xb_kube_list *list,
-                       xb_kube_item_fn *fn, void *context, struct xb_error *err)
-{
-    struct xb_kube_ref ref = {.resource = list->resource, .namespace = list->namespace};
-    struct pages pages = {.client = client,
-                          .list = list,
-                          .fn = fn,
-                          .context = context,
-                          .limit = list->limit ? list->limit : XB_KUBE_PAGE_OBJECTS};
-    char what[400];
-    describe(what, sizeof what, "list", &ref);
-    int r = 0;
-    unsigned restarts = 0;
-    for (unsigned count = 0; count < XB_KUBE_PAGES_MAX; count++) {
-        struct xb_error failure = XB_ERROR_INIT;
-        r = one_page(&pages, what, &failure);
-        if (r < 0 && failure.code == -EIDRM && !pages.handed &&
-            restarts++ < XB_KUBE_LIST_RESTARTS_MAX) {
-            free(XB_TAKE(pages.next));
-            continue;
-        }
-        if (r < 0) {
-            *err = failure;
-        }
-        if (r < 0 || !pages.next) {
-            free(pages.next);
-            return r;
-        }
-    }
-    free(pages.next);
-    return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "%s: more than %d pages", what,
-                        XB_KUBE_PAGES_MAX);
+        .method = "GET", .bytes_max = XB_KUBE_PAGE_BYTES_MAX, .cancel = cancel};
+    return exchange_run(client, &exchange, url, ret, err);
 }
 
 int xb_kube_fetch(struct xb_kube_client *client, const char *path, const char *accept,

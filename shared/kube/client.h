@@ -29,6 +29,7 @@ enum {
     XB_KUBE_ATTEMPTS_MAX = 4,
     XB_KUBE_OBJECT_BYTES_MAX = 8 << 20, /* one object or request body */
     XB_KUBE_PAGE_BYTES_MAX = 32 << 20,  /* one page of a list; smaller pages are tried above it */
+    XB_KUBE_PAGE_GOAL_BYTES = 2 << 20,
     XB_KUBE_PAGE_OBJECTS = 500,
     XB_KUBE_PAGES_MAX = 1000000,
     XB_KUBE_LIST_RESTARTS_MAX = 3
@@ -113,6 +114,18 @@ typedef int xb_kube_item_fn(void *context, xb_json *item, struct xb_error *err);
  * RETRY with code -EIDRM, and the caller starts over. */
 int xb_kube_list_pages(struct xb_kube_client *client, const struct xb_kube_list *list,
                        xb_kube_item_fn *fn, void *context, struct xb_error *err) XB_MUST_CHECK;
+
+/* The same with each object as the server sent it: a piece of the page, mostly without apiVersion
+ * and kind, lent. What it holds was cut out by its brackets and not looked at (codec/slices.h). The
+ * next page is fetched meanwhile; pages get smaller where objects are large, so that two of them
+ * are about XB_KUBE_PAGE_GOAL_BYTES each. */
+typedef int xb_kube_text_fn(void *context, const char *text, size_t len, struct xb_error *err);
+int xb_kube_list_texts(struct xb_kube_client *client, const struct xb_kube_list *list,
+                       xb_kube_text_fn *fn, void *context, struct xb_error *err) XB_MUST_CHECK;
+
+/* Sets apiVersion and kind on a list's item, which the server leaves out. */
+int xb_kube_item_complete(xb_json *item, const struct xb_kube_resource *resource,
+                          struct xb_error *err) XB_MUST_CHECK;
 
 /* GET of any path ("/version"); appends the answer's bytes. */
 int xb_kube_raw_get(struct xb_kube_client *client, const char *path, struct xb_buf *out,

@@ -59,6 +59,17 @@ int xb_kube_url_list(const struct xb_kube_client *client, const struct xb_kube_l
     return r ? r : xb_kube_url_query(out, "fieldSelector", list->field_selector, err);
 }
 
+void xb_kube_describe(char *text, size_t size, const char *verb, const struct xb_kube_ref *ref)
+{
+    const struct xb_kube_resource *resource = ref->resource;
+    bool placed = ref->namespace && resource->namespaced;
+    snprintf(text, size, "%s %s%s%s%s%s%s%s%s%s", verb, resource->plural,
+             *resource->group ? "." : "", resource->group, placed || ref->name ? " " : "",
+             placed ? ref->namespace : "", placed && ref->name ? "/" : "",
+             ref->name ? ref->name : "", ref->subresource ? "/" : "",
+             ref->subresource ? ref->subresource : "");
+}
+
 struct meaning {
     int status;
     enum xb_error_kind kind;

@@ -31,6 +31,14 @@ int xb_kube_bearer(struct xb_kube_client *client, bool anew, struct xb_secret **
 bool xb_kube_bearer_renewable(const struct xb_kube_client *client);
 struct xb_http_client *xb_kube_http(struct xb_kube_client *client);
 
+/* "list pods web/api/status", for messages. */
+void xb_kube_describe(char *text, size_t size, const char *verb, const struct xb_kube_ref *ref);
+
+/* One page of a list, or whatever the server answers instead. FULL: more than
+ * XB_KUBE_PAGE_BYTES_MAX. */
+int xb_kube_fetch_page(struct xb_kube_client *client, const char *url, const atomic_bool *cancel,
+                       struct xb_http_response *ret, struct xb_error *err) XB_MUST_CHECK;
+
 /* GET of `path` (from the server's root) with its Accept header (NULL: JSON). */
 int xb_kube_fetch(struct xb_kube_client *client, const char *path, const char *accept,
                   struct xb_http_response *ret, struct xb_error *err) XB_MUST_CHECK;
@@ -41,7 +49,3 @@ int xb_kube_status_error(const struct xb_http_response *response, const char *wh
 /* The same from a Status object, as watches send. */
 int xb_kube_status_object_error(int status, xb_json *object, const char *what,
                                 struct xb_error *err) XB_MUST_CHECK;
-
-/* Sets apiVersion and kind on a list's item, which the server leaves out. */
-int xb_kube_item_complete(xb_json *item, const struct xb_kube_resource *resource,
-                          struct xb_error *err) XB_MUST_CHECK;

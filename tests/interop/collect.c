@@ -133,7 +133,11 @@ static void collect(const char *kubeconfig, const char *spec, const atomic_bool 
     struct xb_error *err = &outcome.err;
     snprintf(text, sizeof text, "{\"metadata\":{\"name\":\"b\"},\"spec\":%s}", spec);
     int r = xb_json_parse(text, strlen(text), &backup, err);
-    if (r < 0 || (r = xb_filter_new(xb_json_get(backup, "spec"), &filter, err)) < 0 ||
+    xb_json *judged = xb_json_get(backup, "spec");
+    if (r < 0 ||
+        ((r = xb_collect_exclude_labelled(client, judged, NULL, err)) < 0 &&
+         err->kind != XB_ERR_DENIED) ||
+        (r = xb_filter_new(judged, &filter, err)) < 0 ||
         (r = xb_tarball_writer_new(path, &writer, err)) < 0 ||
         (r = xb_record_log_new(path_in_folder("log"), &log, err)) < 0) {
         fprintf(stderr, "%s: %s\n", spec, err->text);
@@ -293,7 +297,8 @@ static void one_namespace(void)
 /* Everything, but what labels keep out and what is being deleted. */
 static void everything(void)
 {
-    collect("admin.kubeconfig", "{\"defaultVolumesToFsBackup\":true}", NULL);
+    collect("admin.kubeconfig",
+            "{\"defaultVolumesToFsBackup\":true,\"includeClusterResources\":true}", NULL);
     check_whole(0);
     check(starting("configmaps many/") == 600, "page after page", NULL);
     check(times("configmaps web/conf") == 1 && times("configmaps db/conf") == 1, "every namespace",
@@ -314,7 +319,7 @@ static void everything(void)
 
 static void filters(void)
 {
-    static const char *const pods[] = {"pods web/api", "pods web/twin", "namespaces web", NULL};
+    static const char *const pods[] = {"pods web/api", "pods web/twin", NULL};
     static const char *const labelled[] = {"configmaps web/conf", "namespaces web", NULL};
     static const char *const scoped[] = {
         "configmaps db/conf",
@@ -329,7 +334,9 @@ static void filters(void)
     check_items(pods);
     check_volume("api", "data", "leaves out");
     check_volume("api", "cache", NULL);
-    collect("admin.kubeconfig", "{\"labelSelector\":{\"matchLabels\":{\"app\":\"x\"}}}", NULL);
+    collect("admin.kubeconfig",
+            "{\"includedNamespaces\":[\"w*\"],\"labelSelector\":{\"matchLabels\":{\"app\":\"x\"}}}",
+            NULL);
     check_whole(0);
     check_items(labelled);
     collect("admin.kubeconfig",

@@ -26,18 +26,22 @@ static void check_namespaces(const struct xb_filter *filter, xb_json *spec)
     }
 }
 
+static bool resolve(void *context, const char *word, struct xb_filter_kind *ret)
+{
+    (void)context;
+    *ret = (struct xb_filter_kind){"apps", "deployments", word[0] == 'd'};
+    return word[0] < 'p';
+}
+
 static void check_kinds(const struct xb_filter *filter)
 {
-    static const char *const short_names[] = {"po", NULL};
     static const struct xb_filter_kind kinds[] = {
-        {"", "pods", "pod", "Pod", short_names, true},
-        {"apps", "deployments", "", "Deployment", NULL, true},
-        {"", "persistentvolumes", NULL, NULL, NULL, false},
-    };
+        {"", "pods", true}, {"apps", "deployments", true}, {"", "persistentvolumes", false}};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         bool listed = xb_filter_takes_kind(filter, &kinds[i]);
         bool related = xb_filter_takes_related(filter, &kinds[i]);
-        need(!listed || related); /* what is listed may also be dragged in */
+        /* What is listed may also be dragged in. */
+        need(!listed || related || xb_filter_problem_count(filter) > 0);
         need(!kinds[i].namespaced || listed == related);
     }
 }
@@ -107,6 +111,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         need(xb_filter_problem(filter, i)[0] != '\0');
     }
     check_namespaces(filter, spec);
+    check_kinds(filter);
+    need(xb_filter_resolve(filter, resolve, NULL, &err) == 0);
     check_kinds(filter);
     check_object(filter, spec, object);
     check_pod(object);

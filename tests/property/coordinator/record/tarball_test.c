@@ -93,7 +93,7 @@ static void write_items(const char *path, const struct items *items)
     for (size_t i = 0; i < items->count; i++) {
         const struct item *from = &items->all[i];
         const struct xb_tarball_item item = {from->resource, from->version, from->namespace,
-                                             from->name};
+                                             from->name, false};
         PROBE_OK(xb_tarball_writer_add(writer, &item, from->json, from->len, &err));
     }
     PROBE_OK(xb_tarball_writer_finish(writer, &err));

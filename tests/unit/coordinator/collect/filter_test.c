@@ -7,16 +7,38 @@
 
 #include "coordinator/collect/filter.h"
 
-static const char *const pod_names[] = {"po", NULL};
-static const struct xb_filter_kind pods = {"", "pods", "pod", "Pod", pod_names, true};
-static const struct xb_filter_kind claims = {
-    "", "persistentvolumeclaims", "persistentvolumeclaim", "PersistentVolumeClaim", NULL, true};
-static const struct xb_filter_kind deployments = {"apps",       "deployments", "deployment",
-                                                  "Deployment", NULL,          true};
-static const struct xb_filter_kind volumes = {
-    "", "persistentvolumes", "persistentvolume", "PersistentVolume", NULL, false};
-static const struct xb_filter_kind roles = {
-    "rbac.authorization.k8s.io", "clusterroles", "clusterrole", "ClusterRole", NULL, false};
+static const struct xb_filter_kind pods = {"", "pods", true};
+static const struct xb_filter_kind claims = {"", "persistentvolumeclaims", true};
+static const struct xb_filter_kind deployments = {"apps", "deployments", true};
+static const struct xb_filter_kind volumes = {"", "persistentvolumes", false};
+static const struct xb_filter_kind roles = {"rbac.authorization.k8s.io", "clusterroles", false};
+static const struct xb_filter_kind spaces = {"", "namespaces", false};
+
+/* What words mean; kinds_test.c asks a real discovery. */
+static bool resolve(void *context, const char *word, struct xb_filter_kind *ret)
+{
+    static const struct {
+        const char *word;
+        const struct xb_filter_kind *kind;
+    } words[] = {{"pods", &pods},
+                 {"po", &pods},
+                 {"persistentvolumeclaims", &claims},
+                 {"deployments", &deployments},
+                 {"deployments.apps", &deployments},
+                 {"persistentvolumes", &volumes},
+                 {"pv", &volumes},
+                 {"ClusterRole", &roles},
+                 {"clusterroles", &roles},
+                 {"namespaces", &spaces}};
+    (void)context;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(words[i].word, word) == 0) {
+            *ret = *words[i].kind;
+            return true;
+        }
+    }
+    return false;
+}
 
 static struct xb_filter *make(const char *spec)
 {
@@ -89,21 +111,24 @@ static void named(void **state)
  * that may be dragged in. */
 struct kinds_case {
     const char *spec, *listed, *related;
+    size_t dropped; /* words that have no effect where they stand */
 };
 
 static void check_kinds(const struct kinds_case *cases, size_t count)
 {
-    static const struct xb_filter_kind *const kinds[] = {&pods, &claims, &deployments, &volumes,
-                                                         &roles};
+    static const struct xb_filter_kind *const kinds[] = {&pods,    &claims, &deployments,
+                                                         &volumes, &roles,  &spaces};
     for (size_t i = 0; i < count; i++) {
         XB_CLEANUP(xb_filter_freep) struct xb_filter *filter = make(cases[i].spec);
-        char listed[6] = "-----", related[6] = "-----";
-        for (size_t k = 0; k < 5; k++) {
-            listed[k] = xb_filter_takes_kind(filter, kinds[k]) ? "pcdvr"[k] : '-';
-            related[k] = xb_filter_takes_related(filter, kinds[k]) ? "pcdvr"[k] : '-';
+        char listed[7] = "------", related[7] = "------";
+        assert_int_equal(xb_filter_problem_count(filter), 0);
+        PROBE_OK(xb_filter_resolve(filter, resolve, NULL, &err));
+        for (size_t k = 0; k < 6; k++) {
+            listed[k] = xb_filter_takes_kind(filter, kinds[k]) ? "pcdvrn"[k] : '-';
+            related[k] = xb_filter_takes_related(filter, kinds[k]) ? "pcdvrn"[k] : '-';
         }
-        if (xb_filter_problem_count(filter) > 0 || strcmp(listed, cases[i].listed) != 0 ||
-            strcmp(related, cases[i].related) != 0) {
+        if (xb_filter_problem_count(filter) != cases[i].dropped ||
+            strcmp(listed, cases[i].listed) != 0 || strcmp(related, cases[i].related) != 0) {
             fail_msg("%s: listed %s, related %s (%zu problems)", cases[i].spec, listed, related,
                      xb_filter_problem_count(filter));
         }
@@ -114,30 +139,35 @@ static void old_style(void **state)
 {
     (void)state;
     static const struct kinds_case cases[] = {
-        /* Cluster-scoped kinds by themselves only with every namespace, but always as related. */
-        {"{}", "pcdvr", "pcdvr"},
-        {"{\"includedNamespaces\":[\"*\"]}", "pcdvr", "pcdvr"},
-        {"{\"includedNamespaces\":[\"a\"]}", "pcd--", "pcdvr"},
-        {"{\"excludedNamespaces\":[\"a\"]}", "pcd--", "pcdvr"},
-        {"{\"includeClusterResources\":null,\"includedNamespaces\":[\"a\"]}", "pcd--", "pcdvr"},
-        {"{\"includeClusterResources\":false}", "pcd--", "pcd--"},
-        {"{\"includeClusterResources\":true,\"includedNamespaces\":[\"a\"]}", "pcdvr", "pcdvr"},
-        {"{\"includedResources\":[\"*\"]}", "pcdvr", "pcdvr"},
-        {"{\"includedResources\":[\"pods\"]}", "p----", "p----"},
+        /* Cluster-scoped kinds by themselves only with every namespace, but always as related;
+         * namespaces unless a list leaves them out. */
+        {"{}", "pcdvrn", "pcdvrn", 0},
+        {"{\"includedNamespaces\":[\"*\"]}", "pcdvrn", "pcdvrn", 0},
+        {"{\"includedNamespaces\":[\"a\"]}", "pcd--n", "pcdvrn", 0},
+        {"{\"excludedNamespaces\":[\"a\"]}", "pcd--n", "pcdvrn", 0},
+        {"{\"includeClusterResources\":null,\"includedNamespaces\":[\"a\"]}", "pcd--n", "pcdvrn",
+         0},
+        {"{\"includeClusterResources\":false}", "pcd---", "pcd---", 0},
+        {"{\"includeClusterResources\":true,\"includedNamespaces\":[\"a\"]}", "pcdvrn", "pcdvrn",
+         0},
+        {"{\"includedResources\":[\"*\"]}", "pcdvrn", "pcdvrn", 0},
+        {"{\"includedResources\":[\"pods\"]}", "p-----", "p-----", 0},
         /* true: what is dragged in comes unless it is excluded */
-        {"{\"includedResources\":[\"pods\"],\"includeClusterResources\":true}", "p----", "p--vr"},
+        {"{\"includedResources\":[\"pods\"],\"includeClusterResources\":true}", "p-----", "p--vrn",
+         0},
         {"{\"includedResources\":[\"pods\",\"pv\",\"persistentvolumes\"],"
          "\"includedNamespaces\":[\"a\"]}",
-         "p----", "p--v-"},
-        {"{\"excludedResources\":[\"persistentvolumes\",\"po\"]}", "-cd-r", "-cd-r"},
+         "p-----", "p--v--", 0},
+        {"{\"excludedResources\":[\"persistentvolumes\",\"po\"]}", "-cd-rn", "-cd-rn", 0},
         {"{\"excludedResources\":[\"persistentvolumes\"],\"includeClusterResources\":true}",
-         "pcd-r", "pcd-r"},
-        /* Names: short, singular, kind, with group, any case. */
-        {"{\"includedResources\":[\"PO\",\"deployment\",\"ClusterRole\"]}", "p-d-r", "p-d-r"},
-        {"{\"includedResources\":[\"deployments.apps\",\"pods.apps\"]}", "--d--", "--d--"},
-        {"{\"includedResources\":[\"Deployments.Apps\",\"pod\"]}", "p-d--", "p-d--"},
-        {"{\"includedResources\":[\"deploymentsapps\",\"podss\",\"unknown\"]}", "-----", "-----"},
-        {"{\"includedResources\":[\"clusterroles.rbac.authorization.k8s.io\"]}", "----r", "----r"},
+         "pcd-rn", "pcd-rn", 0},
+        {"{\"includedResources\":[\"po\",\"deployments.apps\",\"ClusterRole\"]}", "p-d-r-",
+         "p-d-r-", 0},
+        /* Words that mean nothing include nothing; they are globs on what there is. */
+        {"{\"includedResources\":[\"deploymentsapps\",\"pods.apps\",\"unknown\"]}", "------",
+         "------", 0},
+        {"{\"includedResources\":[\"*.apps\",\"p?ds\"]}", "p-d---", "p-d---", 0},
+        {"{\"excludedResources\":[\"persistent*\",\"unknown\"]}", "p-d-rn", "p-d-rn", 0},
     };
     check_kinds(cases, sizeof cases / sizeof *cases);
 }
@@ -146,17 +176,22 @@ static void new_style(void **state)
 {
     (void)state;
     static const struct kinds_case cases[] = {
-        {"{\"includedNamespaceScopedResources\":[\"*\"]}", "pcdvr", "pcdvr"},
-        {"{\"includedNamespaceScopedResources\":[\"*\"],\"includedNamespaces\":[\"a\"]}", "pcd--",
-         "pcdvr"},
-        {"{\"includedNamespaceScopedResources\":[\"pods\"]}", "p----", "p--vr"},
-        {"{\"excludedNamespaceScopedResources\":[\"pods\"]}", "-cd--", "-cdvr"},
-        {"{\"excludedNamespaceScopedResources\":[\"*\"]}", "-----", "---vr"},
-        {"{\"includedClusterScopedResources\":[\"clusterroles\"]}", "pcd-r", "pcdvr"},
-        {"{\"includedClusterScopedResources\":[\"*\"],\"includedNamespaces\":[\"a\"]}", "pcdvr",
-         "pcdvr"},
-        {"{\"excludedClusterScopedResources\":[\"clusterroles\"]}", "pcd--", "pcdv-"},
-        {"{\"excludedClusterScopedResources\":[\"*\"]}", "pcd--", "pcd--"},
+        {"{\"includedNamespaceScopedResources\":[\"*\"]}", "pcdvrn", "pcdvrn", 0},
+        {"{\"includedNamespaceScopedResources\":[\"*\"],\"includedNamespaces\":[\"a\"]}", "pcd--n",
+         "pcdvrn", 0},
+        {"{\"includedNamespaceScopedResources\":[\"pods\"]}", "p----n", "p--vrn", 0},
+        {"{\"excludedNamespaceScopedResources\":[\"pods\"]}", "-cd--n", "-cdvrn", 0},
+        {"{\"excludedNamespaceScopedResources\":[\"*\"]}", "-----n", "---vrn", 0},
+        {"{\"includedClusterScopedResources\":[\"clusterroles\"]}", "pcd-rn", "pcdvrn", 0},
+        {"{\"includedClusterScopedResources\":[\"*\"],\"includedNamespaces\":[\"a\"]}", "pcdvrn",
+         "pcdvrn", 0},
+        {"{\"excludedClusterScopedResources\":[\"clusterroles\"]}", "pcd--n", "pcdv-n", 0},
+        {"{\"excludedClusterScopedResources\":[\"*\"]}", "pcd---", "pcd---", 0},
+        {"{\"excludedClusterScopedResources\":[\"namespaces\"]}", "pcd---", "pcdvr-", 0},
+        /* Words of the other scope have no effect, and are told. */
+        {"{\"includedNamespaceScopedResources\":[\"pods\",\"pv\"]}", "p----n", "p--vrn", 1},
+        {"{\"includedNamespaceScopedResources\":[\"pv\"]}", "pcdvrn", "pcdvrn", 1},
+        {"{\"excludedClusterScopedResources\":[\"pods\",\"clusterroles\"]}", "pcd--n", "pcdv-n", 1},
     };
     check_kinds(cases, sizeof cases / sizeof *cases);
 }
@@ -192,6 +227,48 @@ static void problems(void **state)
         {"{\"excludedNamespaces\":[\"a/b\"]}", "a/b"},
         {"{\"excludedNamespaces\":[\"a\\\\*\"]}", "a\\*"},
         {"{\"excludedNamespaces\":[\"Web\"]}", "Web"},
+        {"{\"excludedNamespaces\":[\"-a\"]}", "-a"},
+        {"{\"excludedNamespaces\":[\"a-\"]}", "a-"},
+        {"{\"includedNamespaces\":\"a\"}", "spec.includedNamespaces"},
+        {"{\"includedNamespaces\":{\"a\":1}}", "spec.includedNamespaces"},
+        {"{\"includedNamespaces\":[\"a\",7]}", "spec.includedNamespaces[1]"},
+        {"{\"includedResources\":[null]}", "spec.includedResources[0]"},
+        {"{\"includedResources\":[[\"pods\"]]}", "spec.includedResources[0]"},
+        {"{\"includedResources\":[\"pods/log\"]}", "spec.includedResources"},
+        {"{\"includedResources\":[\"../pods\"]}", "spec.includedResources"},
+        {"{\"excludedResources\":[\"\"]}", "spec.excludedResources"},
+        {"{\"excludedResources\":[\"pods\\u0000x\"]}", "spec.excludedResources[0]"},
+        {"{\"includedClusterScopedResources\":true}", "spec.includedClusterScopedResources"},
+        {"{\"includeClusterResources\":\"true\"}", "spec.includeClusterResources"},
+        {"{\"labelSelector\":\"a=b\"}", "spec.labelSelector"},
+        {"{\"labelSelector\":{\"matchLabel\":{\"a\":\"b\"}}}", "matchLabel"},
+        {"{\"labelSelector\":{\"matchLabels\":[\"a\"]}}", "spec.labelSelector.matchLabels"},
+        {"{\"labelSelector\":{\"matchLabels\":{\"a\":1}}}", "'a'"},
+        {"{\"labelSelector\":{\"matchLabels\":{\"a/b/c\":\"x\"}}}", "a/b/c"},
+        {"{\"labelSelector\":{\"matchLabels\":{\"a\":\"x y\"}}}", "'a'"},
+        {"{\"labelSelector\":{\"matchExpressions\":{}}}", "matchExpressions"},
+        {"{\"labelSelector\":{\"matchExpressions\":[7]}}", "matchExpressions[0]"},
+        {"{\"labelSelector\":{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"Gt\"}]}}",
+         "operator"},
+        {"{\"labelSelector\":{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"In\"}]}}",
+         "values"},
+        {"{\"labelSelector\":{\"matchExpressions\":[{\"key\":\"\",\"operator\":\"Exists\"}]}}",
+         "key"},
+        {"{\"labelSelector\":{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"Exists\","
+         "\"values\":[\"x\"]}]}}",
+         "values"},
+        {"{\"labelSelector\":{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"Exists\","
+         "\"value\":\"x\"}]}}",
+         "unknown field"},
+        {"{\"orLabelSelectors\":{}}", "spec.orLabelSelectors"},
+        {"{\"orLabelSelectors\":[{},3]}", "spec.orLabelSelectors[1]"},
+        {"{\"orderedResources\":[\"pods\"]}", "spec.orderedResources"},
+        {"{\"orderedResources\":{\"pods\":[\"a/b\"]}}", "spec.orderedResources.pods"},
+        {"{\"orderedResources\":{\"pods\":\"a/b,a/b/c\"}}", "'a/b/c'"},
+        {"{\"orderedResources\":{\"pods\":\"/b\"}}", "'/b'"},
+        {"{\"orderedResources\":{\"pods\":\"a/..\"}}", "'a/..'"},
+        {"[]", "spec"},
+        {"\"spec\"", "spec"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         XB_CLEANUP(xb_filter_freep) struct xb_filter *filter = make(bad[i].spec);

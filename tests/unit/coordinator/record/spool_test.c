@@ -15,7 +15,7 @@ static struct xb_spool *make_spool(void **state, const char *name)
 
 static void add(struct xb_spool *spool, const char *resource, const char *name, const char *json)
 {
-    const struct xb_tarball_item item = {resource, "v1", name[0] == 'n' ? "" : "web", name};
+    const struct xb_tarball_item item = {resource, "v1", name[0] == 'n' ? "" : "web", name, false};
     PROBE_OK(xb_spool_add(spool, &item, json, strlen(json), &err));
 }
 
@@ -101,7 +101,7 @@ static void largest_item(void **state)
     memset(json, 'x', XB_TARBALL_ITEM_BYTES_MAX);
     memset(name, 'm', sizeof name - 1);
     name[sizeof name - 1] = '\0';
-    const struct xb_tarball_item item = {"pods", name, name, name};
+    const struct xb_tarball_item item = {"pods", name, name, name, false};
     PROBE_OK(xb_spool_add(spool, &item, json, XB_TARBALL_ITEM_BYTES_MAX, &err));
     PROBE_OK(xb_spool_read(spool, 0, largest, NULL, &err));
 }
@@ -155,7 +155,7 @@ static void too_many_groups(void **state)
     int r = 0;
     for (; r == 0 && added < XB_SPOOL_GROUPS_MAX + 1; added += r == 0) {
         snprintf(resource, sizeof resource, "kind-%d", added);
-        const struct xb_tarball_item item = {resource, "v1", "", "n"};
+        const struct xb_tarball_item item = {resource, "v1", "", "n", false};
         r = xb_spool_add(spool, &item, "{}", 2, &why);
     }
     assert_true(r < 0);
@@ -164,7 +164,7 @@ static void too_many_groups(void **state)
         assert_int_equal(why.kind, XB_ERR_FULL);
     }
     assert_int_equal(xb_spool_group_count(spool), added);
-    const struct xb_tarball_item known = {"kind-0", "v1", "", "n"};
+    const struct xb_tarball_item known = {"kind-0", "v1", "", "n", false};
     PROBE_OK(xb_spool_add(spool, &known, "{}", 2, &err));
 }
 

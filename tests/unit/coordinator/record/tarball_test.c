@@ -61,7 +61,7 @@ static void check_refused(const char *path, enum xb_error_kind kind)
 static void add(struct xb_tarball_writer *writer, const char *resource, const char *version,
                 const char *namespace, const char *name, const char *json)
 {
-    const struct xb_tarball_item item = {resource, version, namespace, name};
+    const struct xb_tarball_item item = {resource, version, namespace, name, false};
     PROBE_OK(xb_tarball_writer_add(writer, &item, json, strlen(json), &err));
 }
 
@@ -156,10 +156,12 @@ static void writer_refuses(void **state)
     memset(longest, 'n', sizeof longest - 1);
     longest[sizeof longest - 1] = '\0';
     const struct xb_tarball_item bad[] = {
-        {"", "v1", "web", "a"},       {"pods", "", "web", "a"},       {"pods", "v1", "web", ""},
-        {"..", "v1", "web", "a"},     {"pods", "..", "web", "a"},     {"pods", "v1", "..", "a"},
-        {"pods", "v1", "web", ".."},  {"a/b", "v1", "web", "a"},      {"pods", "v1", "a/b", "a"},
-        {"pods", "v1", "", "a/../b"}, {"pods", "v1", "web", longest},
+        {"", "v1", "web", "a", false},         {"pods", "", "web", "a", false},
+        {"pods", "v1", "web", "", false},      {"..", "v1", "web", "a", false},
+        {"pods", "..", "web", "a", false},     {"pods", "v1", "..", "a", false},
+        {"pods", "v1", "web", "..", false},    {"a/b", "v1", "web", "a", false},
+        {"pods", "v1", "a/b", "a", false},     {"pods", "v1", "", "a/../b", false},
+        {"pods", "v1", "web", longest, false},
     };
     const char *path = probe_path(state, "refused.tar.gz");
     struct xb_tarball_writer *writer = NULL;

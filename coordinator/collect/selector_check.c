@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Whether a label selector is one that Kubernetes would take. */
+#include <ctype.h>
+#include <string.h>
+
+#include "coordinator/collect/filter_internal.h"
+
+enum { LABEL_BYTES_MAX = 63, PREFIX_BYTES_MAX = 253 };
+
+/* Letters, digits, '-', '_', '.', with a letter or digit at both ends. */
+static bool word_valid(const char *word, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)word[i];
+        if (!isalnum(c) && (i == 0 || i + 1 == len || !strchr("-_.", c))) {
+            return false;
+        }
+    }
+    return len > 0 && len <= LABEL_BYTES_MAX;
+}
+
+static bool key_valid(const char *key)
+{
+    const char *slash = strchr(key, '/');
+    if (!slash) {
+        return word_valid(key, strlen(key));
+    }
+    size_t prefix = (size_t)(slash - key);
+    return prefix > 0 && prefix <= PREFIX_BYTES_MAX &&
+           strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789-.") == prefix &&
+           word_valid(slash + 1, strlen(slash + 1));
+}
+
+static bool value_valid(xb_json *value)
+{
+    if (!value || !json_object_is_type(value, json_type_string)) {
+        return false;
+    }
+    const char *text = json_object_get_string(value);
+    size_t len = (size_t)json_object_get_string_len(value);
+    return len == 0 || word_valid(text, len);
+}
+
+static void check_labels(struct xb_filter *filter, xb_json *labels, const char *field)
+{
+    if (!json_object_is_type(labels, json_type_object)) {
+        xb_filter_add_problem(filter, "%s.matchLabels: want an object, have %s", field,
+                              json_type_to_name(json_object_get_type(labels)));
+        return;
+    }
+    json_object_object_foreach(labels, key, value)
+    {
+        if (!key_valid(key) || !value_valid(value)) {
+            xb_filter_add_problem(filter, "%s.matchLabels: '%.100s' is no label with a value",
+                                  field, key);
+        }
+    }
+}
+
+static const char *check_values(xb_json *expression, bool wanted)
+{
+    xb_json *values = xb_json_get(expression, "values");
+    if (values && !json_object_is_type(values, json_type_array)) {
+        return "values: want a list of strings";
+    }
+    size_t count = values ? json_object_array_length(values) : 0;
+    if (wanted != (count > 0)) {
+        return wanted ? "values: In and NotIn want some"
+                      : "values: Exists and DoesNotExist take none";
+    }
+    if (count > XB_FILTER_LIST_MAX) {
+        return "values: too many";
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!value_valid(json_object_array_get_idx(values, i))) {
+            return "values: one is no label's value";
+        }
+    }
+    return NULL;
+}
+
+/* What is wrong with an expression, or NULL. */
+static const char *check_expression(xb_json *expression)
+{
+    if (!json_object_is_type(expression, json_type_object)) {
+        return "want an object";
+    }
+    json_object_object_foreach(expression, name, value)
+    {
+        (void)value;
+        if (strcmp(name, "key") != 0 && strcmp(name, "operator") != 0 &&
+            strcmp(name, "values") != 0) {
+            return "an unknown field beside key, operator and values";
+        }
+    }
+    const char *operation = xb_json_str(expression, "operator", "");
+    bool in = strcmp(operation, "In") == 0 || strcmp(operation, "NotIn") == 0;
+    if (!in && strcmp(operation, "Exists") != 0 && strcmp(operation, "DoesNotExist") != 0) {
+        return "operator: want In, NotIn, Exists or DoesNotExist";
+    }
+    return key_valid(xb_json_str(expression, "key", "")) ? check_values(expression, in)
+                                                         : "key: no label's name";
+}
+
+static void check_expressions(struct xb_filter *filter, xb_json *expressions, const char *field)
+{
+    if (!json_object_is_type(expressions, json_type_array)) {
+        xb_filter_add_problem(filter, "%s.matchExpressions: want a list, have %s", field,
+                              json_type_to_name(json_object_get_type(expressions)));
+        return;
+    }
+    size_t count = json_object_array_length(expressions);
+    for (size_t i = 0; i < count && i <= XB_FILTER_LIST_MAX; i++) {
+        const char *why = i == XB_FILTER_LIST_MAX
+                              ? "there are too many"
+                              : check_expression(json_object_array_get_idx(expressions, i));
+        if (why) {
+            xb_filter_add_problem(filter, "%s.matchExpressions[%zu]: %s", field, i, why);
+        }
+    }
+}
+
+void xb_selector_check(struct xb_filter *filter, xb_json *selector, const char *field)
+{
+    if (!json_object_is_type(selector, json_type_object)) {
+        xb_filter_add_problem(filter, "%s: want an object, have %s", field,
+                              json_type_to_name(json_object_get_type(selector)));
+        return;
+    }
+    /* A misspelt key must not make a selector that takes everything. */
+    json_object_object_foreach(selector, key, value)
+    {
+        if (value && strcmp(key, "matchLabels") == 0) {
+            check_labels(filter, value, field);
+        } else if (value && strcmp(key, "matchExpressions") == 0) {
+            check_expressions(filter, value, field);
+        } else if (strcmp(key, "matchLabels") != 0 && strcmp(key, "matchExpressions") != 0) {
+            xb_filter_add_problem(filter, "%s: unknown field '%.100s'", field, key);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One object into the tarball. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/collect/internal.h"
+#include "coordinator/collect/item.h"
+#include "shared/base/fnv.h"
+
+enum { SEEN_MAX = XB_TARBALL_ITEMS_MAX };
+
+/* ---- what was seen ---- */
+
+static uint64_t hash_text(const char *text)
+{
+    uint64_t hash = xb_fnv1a(text);
+    return hash ? hash : 1;
+}
+
+static size_t seen_slot(const struct xb_seen *seen, uint64_t key)
+{
+    size_t at = (size_t)(key ^ key >> 31) & (seen->cap - 1);
+    while (seen->slots[at] && seen->slots[at] != key) {
+        at = (at + 1) & (seen->cap - 1);
+    }
+    return at;
+}
+
+int xb_seen_add(struct xb_seen *seen, const char *text, bool *ret_new, struct xb_error *err)
+{
+    if (2 * (seen->count + 1) > seen->cap) {
+        struct xb_seen grown = {.count = seen->count, .cap = seen->cap ? 2 * seen->cap : 1024};
+        if (grown.cap > 4 * (size_t)SEEN_MAX) {
+            return xb_error_set(err, XB_ERR_FULL, -E2BIG, "too many items");
+        }
+        grown.slots = calloc(grown.cap, sizeof *grown.slots);
+        if (!grown.slots) {
+            return xb_error_no_memory(err, "what was collected");
+        }
+        for (size_t i = 0; i < seen->cap; i++) {
+            if (seen->slots[i]) {
+                grown.slots[seen_slot(&grown, seen->slots[i])] = seen->slots[i];
+            }
+        }
+        free(seen->slots);
+        *seen = grown;
+    }
+    uint64_t key = hash_text(text);
+    size_t at = seen_slot(seen, key);
+    *ret_new = seen->slots[at] == 0;
+    seen->count += *ret_new;
+    seen->slots[at] = key;
+    return 0;
+}
+
+bool xb_seen_has(const struct xb_seen *seen, const char *text)
+{
+    return seen->cap && seen->slots[seen_slot(seen, hash_text(text))] != 0;
+}
+
+/* ---- one object ---- */
+
+static int write_item(struct collection *collection, const struct xb_taking *taking,
+                      struct xb_error *err)
+{
+    char resource[640];
+    const struct xb_kube_resource *kind = &taking->api->resource;
+    XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(XB_TARBALL_ITEM_BYTES_MAX);
+    snprintf(resource, sizeof resource, "%s%s%s", kind->plural, kind->group[0] ? "." : "",
+             kind->group);
+    const struct xb_tarball_item item = {.resource = resource,
+                                         .version = kind->version,
+                                         .namespace =
+                                             xb_json_str(taking->object, "metadata.namespace", ""),
+                                         .name = xb_json_str(taking->object, "metadata.name", ""),
+                                         .other_version = !taking->api->preferred};
+    int r = taking->text ? xb_item_text(taking->text, taking->len, kind, &text, err)
+                         : xb_json_write(taking->object, &text, err);
+    if (r < 0 || (r = xb_tarball_writer_add(collection->options->writer, &item, text.data, text.len,
+                                            err)) < 0) {
+        return xb_error_wrap(err, "%s %s", resource, item.name);
+    }
+    return xb_resource_list_add(&collection->result->list, taking->object, NULL, err);
+}
+
+/* By uid, as some kinds are served by two groups; what has none by its place. Versions that are
+ * asked for beside the preferred one are items of their own. */
+static int add_seen(struct collection *collection, const struct xb_taking *taking, bool *ret_new,
+                    struct xb_error *err)
+{
+    char place[2048];
+    const struct xb_kube_resource *kind = &taking->api->resource;
+    const char *uid = xb_json_str(taking->object, "metadata.uid", "");
+    const char *version = taking->api->preferred ? "" : kind->version;
+    if (uid[0]) {
+        snprintf(place, sizeof place, "%s%s%s", uid, version[0] ? "/" : "", version);
+    } else {
+        snprintf(place, sizeof place, "%s.%s/%s/%s/%s", kind->plural, kind->group, version,
+                 xb_json_str(taking->object, "metadata.namespace", ""),
+                 xb_json_str(taking->object, "metadata.name", ""));
+    }
+    return xb_seen_add(&collection->items, place, ret_new, err);
+}
+
+static int write_and_follow(struct collection *collection, const struct xb_taking *taking,
+                            struct xb_error *err)
+{
+    int r = write_item(collection, taking, err);
+    if (r < 0) {
+        if (err->kind == XB_ERR_INVALID || err->kind == XB_ERR_CORRUPT) {
+            xb_record_log_line(collection->options->log, XB_RECORD_ERROR,
+                               xb_json_str(taking->object, "metadata.namespace", ""), "%s",
+                               err->text);
+            *err = (struct xb_error)XB_ERROR_INIT;
+            return 0;
+        }
+        return r;
+    }
+    collection->result->items++;
+    if (collection->options->progress) {
+        collection->options->progress(collection->options->context, collection->result->items);
+    }
+    return taking->api->preferred ? xb_collect_related(collection, taking->api, taking->object, err)
+                                  : 0;
+}
+
+/* A pod is written only after its pre hooks, which may forbid it. */
+static int take_pod(struct collection *collection, const struct xb_taking *taking,
+                    struct xb_error *err)
+{
+    const struct xb_collect_options *options = collection->options;
+    struct xb_collected *result = collection->result;
+    size_t first = result->volume_count;
+    bool take = true;
+    int r = xb_collect_pod_volumes(collection, taking->object, err);
+    if (r < 0 || !options->before_pod) {
+        return r < 0 ? r : write_and_follow(collection, taking, err);
+    }
+    const struct xb_collected_pod with = {taking->object, result->volumes + first,
+                                          result->volume_count - first};
+    r = options->before_pod(options->context, &with, &take, err);
+    if (r == 0 && take) {
+        r = write_and_follow(collection, taking, err);
+    }
+    options->after_pod(options->context, taking->object);
+    return r;
+}
+
+static bool is_core(const struct xb_kube_api *api, const char *plural)
+{
+    return api->resource.group[0] == '\0' && strcmp(api->resource.plural, plural) == 0;
+}
+
+/* Of pods and claims more than the head is looked at. What is passed on stays as the server wrote
+ * it, but for claims, which are cleaned. */
+static int take_apart(struct collection *collection, const struct xb_taking *taking,
+                      struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *whole = NULL;
+    struct xb_taking own = *taking;
+    bool claim = is_core(taking->api, "persistentvolumeclaims");
+    bool pod = is_core(taking->api, "pods");
+    if (taking->text && (claim || pod)) {
+        int r = xb_json_parse(taking->text, taking->len, &whole, err);
+        r = r ? r : xb_kube_item_complete(whole, &taking->api->resource, err);
+        if (r < 0) {
+            return r;
+        }
+        own.object = whole;
+    }
+    if (claim) {
+        xb_item_clean_claim(own.object,
+                            xb_json_str(collection->options->backup, "metadata.name", ""));
+        own.text = NULL;
+    }
+    return pod ? take_pod(collection, &own, err) : write_and_follow(collection, &own, err);
+}
+
+int xb_collect_take(struct collection *collection, const struct xb_taking *taking,
+                    struct xb_error *err)
+{
+    const char *namespace = xb_json_str(taking->object, "metadata.namespace", "");
+    bool is_new = false;
+    bool ignored = false;
+    if (xb_json_get(taking->object, "metadata.deletionTimestamp") ||
+        xb_filter_excluded_by_label(taking->object)) {
+        return 0;
+    }
+    int r = add_seen(collection, taking, &is_new, err);
+    if (r < 0 || !is_new) {
+        return r;
+    }
+    if (namespace[0] && (r = xb_seen_add(&collection->namespaces, namespace, &ignored, err)) < 0) {
+        return r;
+    }
+    return take_apart(collection, taking, err);
+}
