@@ -90,15 +90,19 @@ def print_failures(names, outcomes, subject):
 
 
 def print_others(specs, names, groups, asked):
-    """Every spec of the suite that was not run: there must be a line that says why."""
-    unlisted = 0
+    """Every spec of the suite that was not run: a line of the list must say why."""
+    unlisted, not_asked = 0, 0
+    print("\ncannot run here:")
     for key, name in names.items():
+        group = next((group for group in groups if group.has(specs[key].labels)), None)
         if key in asked:
             continue
-        group = next((group for group in groups if group.has(specs[key].labels)), None)
+        if group and group.kind != "never":
+            not_asked += 1
+            continue
         unlisted += group is None
-        why = f"{group.kind}: {group.about}" if group else "IS NOT IN THE LIST"
-        print(f"  {name}: {why}")
+        print(f"  {name}: {group.about if group else 'IS NOT IN THE LIST'}")
+    print(f"{not_asked} more specs were not asked for")
     return unlisted
 
 
@@ -122,7 +126,6 @@ def table(groups, folder, subjects):
     print()
     for subject in subjects:
         print_failures({key: names[key] for key in asked}, results[subject], subject)
-    print("\nnot run:")
     failed += print_others(specs, names, groups, asked)
     print(f"\n{passed} passed, {failed} failed, {skipped} skipped")
     return 1 if failed or not passed else 0
