@@ -138,9 +138,12 @@ stock_stop() {
         kubectl delete clusterrolebinding velero >/dev/null && xebec_install
 }
 
-# What only the store knows of a backup is left: the objects go, as after the loss of a cluster.
+# What only the store knows of a backup is left: the objects go, as after the loss of a cluster. The coordinator goes first: it would
+# find them again.
 forget_backups() {
     local one
+    kubectl -n velero scale deploy/xebec-coordinator --replicas=0 >/dev/null || return 1
+    kubectl -n velero wait --for=delete pod -l deploy=velero --timeout=60s >/dev/null 2>&1 # there may be none any more
     for one in $(kubectl -n velero get backups,restores,podvolumebackups,podvolumerestores,backuprepositories -o name); do
         kubectl -n velero patch "$one" --type merge -p '{"metadata":{"finalizers":null}}' >/dev/null 2>&1
         kubectl -n velero delete "$one" --ignore-not-found --timeout=20s >/dev/null || return 1
