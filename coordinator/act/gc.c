@@ -61,6 +61,7 @@ static int request_deletion(struct xb_step_work *work, struct xb_error *err)
     XB_CLEANUP(xb_json_putp) xb_json *request = json_object_new_object();
     xb_json *metadata = json_object_new_object();
     xb_json *labels = json_object_new_object();
+    xb_json *annotations = json_object_new_object();
     xb_json *spec = json_object_new_object();
     const struct xb_kube_ref ref = {.resource = &xb_velero_deletions,
                                     .namespace = text(work, "metadata.namespace")};
@@ -69,6 +70,8 @@ static int request_deletion(struct xb_step_work *work, struct xb_error *err)
     xb_json_put_text(labels, "velero.io/backup-name", label);
     xb_json_put_text(labels, "velero.io/backup-uid", text(work, "metadata.uid"));
     json_object_object_add(metadata, "labels", labels);
+    xb_json_put_text(annotations, XB_DELETION_EXPIRED_ANNOTATION, "true");
+    json_object_object_add(metadata, "annotations", annotations);
     xb_json_put_text(spec, "backupName", text(work, "metadata.name"));
     xb_json_put_text(request, "apiVersion", "velero.io/v1");
     xb_json_put_text(request, "kind", "DeleteBackupRequest");

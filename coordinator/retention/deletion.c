@@ -117,11 +117,31 @@ static int check_location(xb_json *backup, xb_json *location, struct xb_error *e
     return 0;
 }
 
+static int check_expired(xb_json *request, xb_json *backup, struct xb_error *err)
+{
+    int64_t asked_ns = 0;
+    int64_t expires_ns = 0;
+    struct xb_error ignored = XB_ERROR_INIT;
+    if (!xb_json_str(request, "metadata.annotations.xebec\\.io/expired", "")[0]) {
+        return 0;
+    }
+    const char *expiration = xb_json_str(backup, "status.expiration", "");
+    bool expired = xb_time_parse(xb_json_str(request, "metadata.creationTimestamp", ""), &asked_ns,
+                                 &ignored) == 0 &&
+                   xb_time_parse(expiration, &expires_ns, &ignored) == 0 &&
+                   asked_ns / XB_NS_PER_S + XB_DELETION_SKEW_S >= expires_ns / XB_NS_PER_S;
+    return expired ? 0
+                   : xb_error_set(err, XB_ERR_INVALID, -ETIME,
+                                  "the backup has not expired (%.40s) by the API server's clock: "
+                                  "is the coordinator's clock right?",
+                                  expiration);
+}
+
 int xb_deletion_check(xb_json *request, xb_json *backup, xb_json *location, bool *ret_recorded,
                       struct xb_error *err)
 {
     int r = check_backup(request, backup, err);
-    if (r < 0) {
+    if (r < 0 || (r = check_expired(request, backup, err)) < 0) {
         return r;
     }
     bool recorded = xb_json_str(backup, "status.startTimestamp", "")[0] != '\0';

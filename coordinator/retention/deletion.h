@@ -24,9 +24,15 @@ enum {
     XB_DELETION_LEFTOVER_S = 24 * 3600, /* an answered request is dropped then */
     XB_DELETION_RESTORES_S = 60,        /* restores are waited for so long */
     XB_DELETION_RETRY_S = 600,          /* a failure that may pass becomes an answer then */
+    XB_DELETION_SKEW_S = 300,           /* how far clocks may be apart */
     XB_DELETION_SNAPSHOTS_MAX = 1000000,
     XB_DELETION_SNAPSHOT_ID_BYTES = 33
 };
+
+/* On a request that was made because the backup had expired: it is asked once more, by the clock of
+ * the API server, which writes the request's creationTimestamp. One clock that has jumped must not
+ * delete every backup. */
+#define XB_DELETION_EXPIRED_ANNOTATION "xebec.io/expired"
 
 enum xb_deletion_step {
     XB_DELETION_NONE,

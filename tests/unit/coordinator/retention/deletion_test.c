@@ -181,6 +181,39 @@ static void what_never_began(void **state)
     assert_false(recorded);
 }
 
+/* A clock that has jumped makes requests for backups that have not expired by any other clock. */
+static void expired_by_another_clock(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *created, *expiration;
+        bool refused;
+    } cases[] = {
+        {"2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", false},
+        {"2026-01-01T00:00:00Z", "2025-01-01T00:00:00Z", false},
+        {"2026-01-01T00:00:00Z", "2026-01-01T00:05:00Z", false}, /* clocks differ a little */
+        {"2026-01-01T00:00:00Z", "2026-01-01T00:05:01Z", true},
+        {"2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z", true},
+        {"2026-01-01T00:00:00Z", "", true}, /* it does not expire any more */
+        {"", "2025-01-01T00:00:00Z", true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char request[400], backup[400];
+        snprintf(
+            request, sizeof request,
+            "{\"metadata\":{\"creationTimestamp\":\"%s\",\"annotations\":{\"xebec.io/expired\":"
+            "\"true\"}},\"spec\":{\"backupName\":\"b\"}}",
+            cases[i].created);
+        snprintf(backup, sizeof backup,
+                 "{\"spec\":{},\"status\":{\"phase\":\"Completed\",\"expiration\":\"%s\"}}",
+                 cases[i].expiration);
+        refuses(request, backup, good_location, cases[i].refused ? "API server's clock" : NULL);
+    }
+    refuses("{\"spec\":{\"backupName\":\"b\"}}",
+            "{\"status\":{\"phase\":\"Completed\",\"expiration\":\"2036-01-01T00:00:00Z\"}}",
+            good_location, NULL); /* somebody wants it gone before it expires */
+}
+
 static void whose_marker(void **state)
 {
     (void)state;
@@ -279,7 +312,7 @@ int main(void)
         cmocka_unit_test(leftovers_are_dropped), cmocka_unit_test(what_refuses),
         cmocka_unit_test(running_backups_stay),  cmocka_unit_test(what_never_began),
         cmocka_unit_test(whose_marker),          cmocka_unit_test(snapshots_by_namespace),
-        cmocka_unit_test(what_is_no_snapshot),
+        cmocka_unit_test(what_is_no_snapshot),   cmocka_unit_test(expired_by_another_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
