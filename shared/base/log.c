@@ -111,7 +111,7 @@ static void line_start(struct line *line, enum xb_log_level level, const char *m
     gmtime_r(&seconds, &tm);
     size_t len = strftime(ts, sizeof ts, "%Y-%m-%dT%H:%M:%S", &tm);
     snprintf(ts + len, sizeof ts - len, ".%03dZ", (int)(now % XB_NS_PER_S / XB_NS_PER_MS));
-    line_puts(line, "{\"ts\":\"");
+    line_puts(line, "{\"time\":\"");
     line_puts(line, ts);
     line_puts(line, "\",\"level\":\"");
     line_puts(line, level_names[level]);
