@@ -251,5 +251,8 @@ int xb_metrics_prepare(struct xb_coordinator *coordinator, struct xb_error *err)
 /* Serves metrics and health once everything else is made; works without. */
 void xb_metrics_begin(struct xb_coordinator *coordinator);
 void xb_metrics_end(struct xb_coordinator *coordinator);
+/* How far apart the next two runs of a schedule are; a NULL cron never runs. */
+void xb_metrics_schedule(struct xb_coordinator *coordinator, xb_json *schedule,
+                         const struct xb_cron *cron);
 /* How large a backup's tarball became. */
 void xb_metrics_tarball(struct xb_coordinator *coordinator, xb_json *backup, const char *path);

@@ -80,6 +80,12 @@ static const struct xb_meter table[XB_COORDINATOR_METERS] = {
     [XB_METER_RESTORE_VALIDATION_FAILURES] =
         BY_SCHEDULE(XB_METER_COUNTER, "restore_validation_failed_total",
                     "Total number of failed restores failing validations"),
+    [XB_METER_SNAPSHOT_ATTEMPTS] = BY_SCHEDULE(XB_METER_COUNTER, "volume_snapshot_attempt_total",
+                                               "Total number of attempted volume snapshots"),
+    [XB_METER_SNAPSHOT_SUCCESSES] = BY_SCHEDULE(XB_METER_COUNTER, "volume_snapshot_success_total",
+                                                "Total number of successful volume snapshots"),
+    [XB_METER_SNAPSHOT_FAILURES] = BY_SCHEDULE(XB_METER_COUNTER, "volume_snapshot_failure_total",
+                                               "Total number of failed volume snapshots"),
     [XB_METER_VOLUMES] = {.name = "xebec_volume_backups_total",
                           .help = "Pod volume backups that have ended",
                           .kind = XB_METER_COUNTER,
@@ -110,7 +116,10 @@ static const unsigned from_zero[] = {XB_METER_BACKUP_ATTEMPTS,
                                      XB_METER_RESTORE_SUCCESSES,
                                      XB_METER_RESTORE_PARTIAL_FAILURES,
                                      XB_METER_RESTORE_FAILURES,
-                                     XB_METER_RESTORE_VALIDATION_FAILURES};
+                                     XB_METER_RESTORE_VALIDATION_FAILURES,
+                                     XB_METER_SNAPSHOT_ATTEMPTS,
+                                     XB_METER_SNAPSHOT_SUCCESSES,
+                                     XB_METER_SNAPSHOT_FAILURES};
 
 void xb_coordinator_meters_schedule(struct xb_meters *meters, const char *schedule)
 {

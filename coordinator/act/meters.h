@@ -38,6 +38,9 @@ enum xb_coordinator_meter {
     XB_METER_RESTORE_PARTIAL_FAILURES,
     XB_METER_RESTORE_FAILURES,
     XB_METER_RESTORE_VALIDATION_FAILURES,
+    XB_METER_SNAPSHOT_ATTEMPTS, /* of native volume snapshots: 0, there are none */
+    XB_METER_SNAPSHOT_SUCCESSES,
+    XB_METER_SNAPSHOT_FAILURES,
     /* Ours. */
     XB_METER_VOLUMES,        /* ended pod volume backups, by phase */
     XB_METER_BYTES_READ,     /* of volumes: what they held */

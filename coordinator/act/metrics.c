@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 
 #include "coordinator/act/internal.h"
+#include "coordinator/schedule/cron.h"
+#include "shared/base/clock.h"
 #include "shared/base/log.h"
 
 enum { LAG_MAX_MS = 30 * 1000 };
@@ -111,6 +113,21 @@ void xb_metrics_end(struct xb_coordinator *coordinator)
     xb_observer_free(coordinator->observer);
     xb_kube_events_free(coordinator->events);
     xb_meters_free(coordinator->meters);
+}
+
+void xb_metrics_schedule(struct xb_coordinator *coordinator, xb_json *schedule,
+                         const struct xb_cron *cron)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    const char *name = xb_json_str(schedule, "metadata.name", "");
+    int64_t first = 0, second = 0;
+    if (cron && xb_cron_next(cron, xb_clock_wall_ns() / XB_NS_PER_S, &first, &err) == 0 &&
+        xb_cron_next(cron, first, &second, &err) == 0) {
+        xb_meters_set(coordinator->meters, XB_METER_SCHEDULE_INTERVAL, &name,
+                      (double)(second - first));
+    } else {
+        xb_meters_drop(coordinator->meters, XB_METER_SCHEDULE_INTERVAL, &name);
+    }
 }
 
 void xb_metrics_tarball(struct xb_coordinator *coordinator, xb_json *backup, const char *path)

@@ -113,7 +113,7 @@ static enum xb_plan plan_act(struct xb_coordinator *coordinator, struct xb_run *
 /* ---- the expression ---- */
 
 /* Reads the expression, unless it is the one that was read last. */
-static void judge(struct xb_run *run, xb_json *schedule)
+static void judge(struct xb_coordinator *coordinator, struct xb_run *run, xb_json *schedule)
 {
     const char *text = xb_json_str(schedule, "spec.schedule", "");
     struct xb_error err = XB_ERROR_INIT;
@@ -131,6 +131,7 @@ static void judge(struct xb_run *run, xb_json *schedule)
     } else if (xb_cron_parse(text, XB_ZONE_FOLDER, &run->cron, &err) < 0) {
         snprintf(run->cron_problem, sizeof run->cron_problem, "invalid schedule: %s", err.text);
     }
+    xb_metrics_schedule(coordinator, schedule, run->cron);
 }
 
 /* What the object must say of it; NULL: it does. */
@@ -363,7 +364,7 @@ enum xb_plan xb_plan_schedules(void *context, const char *key, int64_t now_ns,
          strcmp(run->acted_on, xb_json_str(schedule, "metadata.resourceVersion", "")) == 0)) {
         return XB_PLAN_NONE;
     }
-    judge(run, schedule);
+    judge(coordinator, run, schedule);
     xb_json *patch = verdict(coordinator, run, schedule);
     return patch ? plan_act(coordinator, run, schedule, NULL, patch, ret)
                  : plan_judged(coordinator, run, schedule, now_ns, ret);

@@ -201,6 +201,7 @@ static void the_rest(void **state)
     assert_null(strstr(out.data, "backup_location_name"));
     assert_non_null(strstr(out.data, "# TYPE velero_backup_attempt_total counter\n"
                                      "velero_backup_attempt_total{schedule=\"\"} 0\n"));
+    assert_non_null(strstr(out.data, "velero_volume_snapshot_attempt_total{schedule=\"\"} 0\n"));
     /* A kind that nobody counts, and phases that are no text. */
     see(&f, &xb_core_pods, "p", "}" PHASE("Running"));
     see(&f, &xb_velero_backups, "odd", "},\"status\":[1]}");
