@@ -100,19 +100,19 @@ static void count_hooks(struct hooks_view *view, struct xb_step_facts *facts)
 
 /* ---- what a step needs ---- */
 
-static bool add_order(void *context, const char *key, xb_json *order)
+/* The run's orders, as the cache has them; those that are gone are left out. */
+static void add_orders(struct xb_step_work *work, struct xb_kube_informer *informer)
 {
-    struct xb_step_work *work = context;
-    size_t count = json_object_array_length(work->run->orders);
-    (void)key;
+    size_t count = work->run->orders ? json_object_array_length(work->run->orders) : 0;
     for (size_t i = 0; i < count; i++) {
-        const char *name = json_object_get_string(json_object_array_get_idx(work->run->orders, i));
-        if (strcmp(name, xb_json_str(order, "metadata.name", "")) == 0) {
+        char key[2 * XB_VELERO_NAME_BYTES];
+        snprintf(key, sizeof key, "%s/%s", work->coordinator->options->namespace,
+                 json_object_get_string(json_object_array_get_idx(work->run->orders, i)));
+        xb_json *order = xb_kube_informer_get(informer, key);
+        if (order) {
             json_object_array_add(work->extra, json_object_get(order));
-            break;
         }
     }
-    return true;
 }
 
 static bool add_lease(void *context, const char *key, xb_json *lease)
@@ -218,7 +218,7 @@ enum xb_plan xb_plan_backups(void *context, const char *key, int64_t now_ns, str
     }
     if (work && step.step == XB_STEP_PUBLISH) {
         work->timed_out = orders.given_up > 0;
-        xb_kube_informer_each(coordinator->watched[XB_WATCH_PVBS], add_order, work);
+        add_orders(work, coordinator->watched[XB_WATCH_PVBS]);
     } else if (work && step.step == XB_STEP_HOOKS) {
         hooks.due = work->extra;
         count_hooks(&hooks, &facts);
@@ -265,7 +265,7 @@ enum xb_plan xb_plan_restores(void *context, const char *key, int64_t now_ns, st
     }
     if (work && step.step == XB_STEP_PUBLISH) {
         work->timed_out = orders.given_up > 0;
-        xb_kube_informer_each(coordinator->watched[XB_WATCH_PVRS], add_order, work);
+        add_orders(work, coordinator->watched[XB_WATCH_PVRS]);
     }
     return act_on(work, xb_act_restore, ret);
 }

@@ -22,7 +22,9 @@ struct xb_ordering {
     int64_t shown_ns, timeout_ns;
     struct xb_store *store;
     char identity[XB_STORE_IDENTITY_BYTES];
-    struct xb_pod_hooks *open; /* pods between before_pod and after_pod */
+    char looked_for[XB_VELERO_NAME_BYTES]; /* the namespace whose repository was looked for last */
+    struct xb_error missing;               /* why it is not there; code 0: it is */
+    struct xb_pod_hooks *open;             /* pods between before_pod and after_pod */
 };
 
 int xb_ordering_open(struct xb_ordering *orders, struct xb_error *err) XB_MUST_CHECK;

@@ -29,8 +29,13 @@ static int make_password(struct xb_coordinator *coordinator, struct xb_error *er
     xb_json_put_text(secret, "type", "Opaque");
     json_object_object_add(secret, "metadata", metadata);
     json_object_object_add(secret, "stringData", data);
-    int r = xb_kube_create(coordinator->client, &ref, secret, NULL, err);
-    return r < 0 && err->kind == XB_ERR_CONFLICT ? 0 : r;
+    struct xb_error why = XB_ERROR_INIT;
+    int r = xb_kube_create(coordinator->client, &ref, secret, NULL, &why);
+    if (r < 0 && why.kind != XB_ERR_CONFLICT) {
+        *err = why;
+        return r;
+    }
+    return 0;
 }
 
 static int get_password(struct xb_coordinator *coordinator, struct xb_secret **ret,
@@ -40,12 +45,15 @@ static int get_password(struct xb_coordinator *coordinator, struct xb_secret **r
                                     .namespace = coordinator->options->namespace,
                                     .name = PASSWORD_SECRET};
     XB_CLEANUP(xb_json_putp) xb_json *secret = NULL;
-    int r = xb_kube_get(coordinator->client, &ref, &secret, err);
-    if (r < 0 && err->kind == XB_ERR_NOT_FOUND) {
+    struct xb_error missing = XB_ERROR_INIT;
+    int r = xb_kube_get(coordinator->client, &ref, &secret, &missing);
+    if (r < 0 && missing.kind == XB_ERR_NOT_FOUND) {
         r = make_password(coordinator, err);
         if (r == 0) {
             r = xb_kube_get(coordinator->client, &ref, &secret, err);
         }
+    } else if (r < 0) {
+        *err = missing;
     }
     return r < 0 ? r : xb_velero_secret(secret, PASSWORD_KEY, true, ret, err);
 }
