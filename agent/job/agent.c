@@ -63,6 +63,7 @@ static void free_order(void *work)
     struct xb_order *order = work;
     if (order) {
         json_object_put(order->object);
+        json_object_put(order->bracketed);
         free(order->key);
         free(order);
     }

@@ -217,5 +217,7 @@ int xb_order_backup(void *work, const atomic_bool *stop, struct xb_error *err)
                                               .doing = "backing a volume up",
                                               .tells_node = false,
                                               .carry_out = carry_out};
-    return xb_order_run(work, &task, stop, err);
+    int r = xb_order_run(work, &task, stop, err);
+    xb_order_release_bracket(work, stop);
+    return r;
 }

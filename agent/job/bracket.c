@@ -244,12 +244,59 @@ int xb_order_open_bracket(struct xb_order *order, struct xb_error *err)
         bool leads = !opening.bracket.by_coordinator &&
                      strcmp(xb_bracket_leader(&opening.bracket), text(order, "metadata.name")) == 0;
         r = leads ? lead(&opening, err) : follow(&opening, err);
+        if (opening.record.state != XB_BRACKET_UNBEGUN && !opening.bracket.by_coordinator) {
+            order->bracketed = XB_TAKE(opening.backup);
+        }
     }
     free_opening(&opening);
     return r;
 }
 
 /* ---- after ---- */
+
+static void thaw(struct opening *opening)
+{
+    struct xb_bracket_run run = how(opening, NULL);
+    struct xb_error err = XB_ERROR_INIT;
+    run.tell = NULL;
+    opening->record.state = XB_BRACKET_PRE_DONE;
+    opening->record.results = json_object_new_array();
+    if (xb_order_get_pod(opening->order, &opening->pod, &err) < 0 ||
+        xb_hooks_of(opening->backup, opening->pod, &opening->hooks, &err) < 0 ||
+        xb_bracket_close(&run, &opening->hooks, &opening->record, &err) < 0) {
+        xb_log_error(&err, "post hooks of an order that was deleted cannot be run", "order",
+                     opening->order->key);
+        return;
+    }
+    for (size_t i = 0; i < json_object_array_length(opening->record.results); i++) {
+        char why[XB_ERROR_TEXT_BYTES] = "exit code 0";
+        (void)xb_bracket_failed(json_object_array_get_idx(opening->record.results, i), why,
+                                sizeof why);
+        xb_log_info("a post hook of an order that was deleted has been run", "order",
+                    opening->order->key, "result", why);
+    }
+}
+
+void xb_order_release_bracket(struct xb_order *order, const atomic_bool *stop)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *found = NULL;
+    struct xb_error err = XB_ERROR_INIT;
+    const struct xb_kube_ref ref = {.resource = order->resource,
+                                    .namespace = text(order, "metadata.namespace"),
+                                    .name = text(order, "metadata.name")};
+    if (!order->bracketed || atomic_load(stop)) {
+        return;
+    }
+    int r = xb_kube_get(order->agent->client, &ref, &found, &err);
+    bool same =
+        r == 0 && strcmp(xb_json_str(found, "metadata.uid", ""), text(order, "metadata.uid")) == 0;
+    if (same || (r < 0 && err.kind != XB_ERR_NOT_FOUND)) {
+        return;
+    }
+    struct opening opening = {.order = order, .backup = json_object_get(order->bracketed)};
+    thaw(&opening);
+    free_opening(&opening);
+}
 
 /* What keeps the hooks from being run ends the bracket, with the reason. */
 int xb_order_close_bracket(void *work, const atomic_bool *stop, struct xb_error *err)

@@ -44,6 +44,7 @@ struct xb_order {
     char *key;          /* "namespace/name" */
     atomic_bool cancel; /* spec.cancel was set, or the daemon ends */
     int64_t patched_ns; /* monotonic, of the last progress */
+    xb_json *bracketed; /* the Backup for which pre hooks have been run; NULL: none */
     /* For metrics, when it has ended; by the worker. */
     int64_t began_ns;  /* monotonic */
     const char *ended; /* the phase; NULL: it goes on */
@@ -94,6 +95,10 @@ void xb_order_bracket_mark(struct xb_control *control, xb_json *object);
 /* Before a volume is read: its pod's pre hooks, run by the order that leads, once. An error: the
  * pod is not to be backed up. Nothing for an order without a bracket. */
 int xb_order_open_bracket(struct xb_order *order, struct xb_error *err) XB_MUST_CHECK;
+
+/* When the order is over. One that was deleted meanwhile (with its Backup, say) takes the record of
+ * its hooks along: what is frozen is thawed all the same. */
+void xb_order_release_bracket(struct xb_order *order, const atomic_bool *stop);
 
 /* What is done for one kind of order. */
 struct xb_order_task {

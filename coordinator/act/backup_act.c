@@ -316,10 +316,7 @@ static int do_work(struct xb_step_work *work, const atomic_bool *cancel, struct 
     }
     xb_record_log_line(run->log, XB_RECORD_INFO, NULL, "backup %s begins (Xebec %s)",
                        text(work, "metadata.name"), XB_VERSION);
-    struct xb_ordering ordering = {.work = work,
-                                   .cancel = cancel,
-                                   .shown_ns = xb_clock_mono_ns(),
-                                   .timeout_ns = volumes_timeout(work)};
+    struct xb_ordering ordering = {.work = work, .cancel = cancel, .shown_ns = xb_clock_mono_ns()};
     r = xb_ordering_open(&ordering, err);
     if (r == 0 && (r = collect(&ordering, err)) == 0) {
         r = xb_ordering_make_rest(&ordering, err);

@@ -19,7 +19,7 @@ struct xb_pod_hooks;
 struct xb_ordering {
     struct xb_step_work *work; /* extra: the nodes' leases */
     const atomic_bool *cancel;
-    int64_t shown_ns, timeout_ns;
+    int64_t shown_ns;
     struct xb_store *store;
     char identity[XB_STORE_IDENTITY_BYTES];
     char looked_for[XB_VELERO_NAME_BYTES]; /* the namespace whose repository was looked for last */

@@ -8,10 +8,16 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
+#include "shared/codec/text.h"
 #include "shared/kube/exec.h"
 #include "shared/velero/bracket.h"
 
-enum { LOOK_AGAIN_MS = 200, WHY_BYTES = 300 };
+enum {
+    LOOK_AGAIN_MS = 200,
+    LOOKS_AT_NODE = 50, /* so many looks at an order, then one at its pod and node */
+    NO_SIGN_OF_LIFE_S = 120,
+    WHY_BYTES = 300
+};
 
 /* A pod without orders, whose post hooks follow once it is taken. */
 struct xb_pod_hooks {
@@ -119,23 +125,54 @@ static int look_at_leader(struct visit *visit, bool *ret_over, struct xb_error *
     return 0;
 }
 
-/* The agent runs the pre hooks; until then the pod is not written. */
+/* Whether the pod's node still has an agent, and the pod is still there: the hooks of one that was
+ * evicted, or whose node was drained, are waited for in vain. */
+static void look_at_node(struct visit *visit)
+{
+    struct xb_error err = XB_ERROR_INIT; /* a server that is away is asked again */
+    XB_CLEANUP(xb_json_putp) xb_json *pod = NULL;
+    XB_CLEANUP(xb_json_putp) xb_json *lease = NULL;
+    struct xb_kube_client *client = visit->orders->work->coordinator->client;
+    char name[XB_VELERO_NAME_BYTES];
+    int64_t renewed_ns = 0;
+    const struct xb_kube_ref pod_ref = {.resource = &xb_core_pods,
+                                        .namespace =
+                                            xb_json_str(visit->pod, "metadata.namespace", ""),
+                                        .name = xb_json_str(visit->pod, "metadata.name", "")};
+    const struct xb_kube_ref lease_ref = {.resource = &xb_coordination_leases,
+                                          .namespace =
+                                              visit->orders->work->coordinator->options->namespace,
+                                          .name = name};
+    snprintf(name, sizeof name, "xebec-node-%.200s", xb_json_str(visit->pod, "spec.nodeName", ""));
+    int r = xb_kube_get(client, &pod_ref, &pod, &err);
+    if ((r < 0 && err.kind == XB_ERR_NOT_FOUND) ||
+        (r == 0 && strcmp(xb_json_str(pod, "metadata.uid", ""),
+                          xb_json_str(visit->pod, "metadata.uid", "?")) != 0)) {
+        snprintf(visit->why, WHY_BYTES, "it was deleted before its pre hooks had ended");
+    } else if (r == 0 && xb_kube_get(client, &lease_ref, &lease, &err) == 0 &&
+               xb_time_parse(xb_json_str(lease, "spec.renewTime", ""), &renewed_ns, &err) == 0 &&
+               xb_clock_wall_ns() - renewed_ns > NO_SIGN_OF_LIFE_S * XB_NS_PER_S) {
+        snprintf(visit->why, WHY_BYTES, "the agent on node %.200s gives no sign of life",
+                 xb_json_str(visit->pod, "spec.nodeName", ""));
+    }
+}
+
+/* The agent runs the pre hooks; until then the pod is not written. It may be busy with other
+ * volumes for long: as long as it lives, it is waited for. */
 static int wait_for_agent(struct visit *visit, struct xb_error *err)
 {
     const struct timespec pause = {.tv_nsec = LOOK_AGAIN_MS * XB_NS_PER_MS};
-    int64_t until_ns = xb_clock_mono_ns() + visit->orders->timeout_ns;
     bool over = false;
     int r = 0;
-    while (r == 0 && !over) {
+    for (int looks = 1; r == 0 && !over && !visit->why[0]; looks++) {
         if (atomic_load(visit->orders->cancel)) {
             return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "told to stop");
         }
-        if (xb_clock_mono_ns() > until_ns) {
-            snprintf(visit->why, WHY_BYTES, "its node's agent has not begun in time");
-            return 0;
-        }
         r = look_at_leader(visit, &over, err);
-        if (r == 0 && !over) {
+        if (r == 0 && !over && looks % LOOKS_AT_NODE == 0) {
+            look_at_node(visit);
+        }
+        if (r == 0 && !over && !visit->why[0]) {
             (void)nanosleep(&pause, NULL);
         }
     }
