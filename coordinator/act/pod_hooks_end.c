@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "coordinator/act/meters.h"
 #include "coordinator/act/pod_hooks.h"
 #include "shared/base/log.h"
 #include "shared/kube/exec.h"
@@ -158,12 +159,27 @@ int xb_pod_hooks_close(struct xb_step_work *work, const atomic_bool *cancel, str
     return r;
 }
 
+/* How long the application was held. */
+static void note_time(struct xb_step_work *work, struct xb_pod_hooks_name pod,
+                      const struct xb_bracket_record *record)
+{
+    double seconds = (double)(record->ended_ms - record->begun_ms) / 1000;
+    if (record->begun_ms <= 0 || record->ended_ms < record->begun_ms) {
+        return; /* without post hooks, nobody knows when it went on */
+    }
+    xb_record_log_line(work->run->log, XB_RECORD_INFO, pod.namespace,
+                       "pod %s was between its pre and its post hooks for %.3f s", pod.pod,
+                       seconds);
+    xb_meters_observe(work->coordinator->meters, XB_METER_FREEZE_SECONDS, NULL, seconds);
+}
+
 static void merge_record(struct xb_step_work *work, xb_json *order,
                          const struct xb_bracket_record *record)
 {
     const struct xb_pod_hooks_name pod = {xb_json_str(order, "spec.pod.namespace", ""),
                                           xb_json_str(order, "spec.pod.name", "")};
     xb_pod_hooks_note(work->run->log, pod, record->results);
+    note_time(work, pod, record);
     xb_bracket_record_count(record, &work->hooks_attempted, &work->hooks_failed);
     if (record->state != XB_BRACKET_UNBEGUN && record->state != XB_BRACKET_DONE) {
         xb_record_log_line(work->run->log, XB_RECORD_ERROR, pod.namespace,

@@ -158,6 +158,8 @@ int xb_bracket_record_parse(xb_json *order, struct xb_bracket_record *ret, struc
         record.state = (enum xb_bracket_state)at;
         record.refused = xb_json_bool(json, "refused", false);
         record.taken = xb_json_bool(json, "taken", false);
+        record.begun_ms = xb_json_int(json, "begunMs", 0);
+        record.ended_ms = xb_json_int(json, "endedMs", 0);
         record.results = json_object_get(results);
     }
     if (!record.results) {
@@ -177,6 +179,12 @@ int xb_bracket_record_patch(const struct xb_bracket_record *record, xb_json **re
     }
     if (record->taken) {
         json_object_object_add(json, "taken", json_object_new_boolean(true));
+    }
+    if (record->begun_ms > 0) {
+        json_object_object_add(json, "begunMs", json_object_new_int64(record->begun_ms));
+    }
+    if (record->ended_ms > 0) {
+        json_object_object_add(json, "endedMs", json_object_new_int64(record->ended_ms));
     }
     json_object_object_add(json, "results", json_object_get(record->results));
     const char *text = json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN);

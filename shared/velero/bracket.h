@@ -11,9 +11,9 @@
  *            all else never (pure).
  * Shapes:    annotation XB_BRACKET_ANNOTATION {"id": the pod's uid, "members": [orders],
  *            "hooks": a digest, "by": "agent" or "coordinator"}; annotation
- *            XB_BRACKET_RECORD_ANNOTATION {"state", "refused", "taken", "results": [{"phase",
- *            "hook", "container", "exit" | "timedOut" | "error" | "skipped", "stdout", "stderr",
- *            "note"}]}. The hooks themselves are never taken from an annotation of an order: who
+ *            XB_BRACKET_RECORD_ANNOTATION {"state", "refused", "taken", "begunMs", "endedMs",
+ * "results": [{"phase", "hook", "container", "exit" | "timedOut" | "error" | "skipped", "stdout",
+ * "stderr", "note"}]}. The hooks themselves are never taken from an annotation of an order: who
  *            runs them asks the pod and the Backup (hooks.h), and the digest only tells whether
  *            both sides mean the same.
  * Rules:     a state is written before what it announces: "pre-begun" found after a restart
@@ -72,6 +72,8 @@ struct xb_bracket_record {
     enum xb_bracket_state state;
     bool refused; /* a pre hook failed with Fail: the pod is not backed up */
     bool taken;   /* the coordinator took it over from an agent that gave no sign of life */
+    int64_t begun_ms, ended_ms; /* wall: when the first hook was begun, when the last had ended; 0:
+                                   not known */
     xb_json *results;
 };
 

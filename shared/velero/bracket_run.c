@@ -197,9 +197,12 @@ int xb_bracket_open(const struct xb_bracket_run *run, const struct xb_hooks *hoo
     }
     if (record->state == XB_BRACKET_PRE_BEGUN) {
         note_interrupted(run, hooks, record);
-    } else if ((r = enter(run, record, XB_BRACKET_PRE_BEGUN, err)) < 0 ||
-               (r = xb_bracket_run(run, hooks, XB_HOOK_PRE, record, err)) < 0) {
-        return r;
+    } else {
+        record->begun_ms = xb_clock_wall_ns() / XB_NS_PER_MS;
+        if ((r = enter(run, record, XB_BRACKET_PRE_BEGUN, err)) < 0 ||
+            (r = xb_bracket_run(run, hooks, XB_HOOK_PRE, record, err)) < 0) {
+            return r;
+        }
     }
     bool more = hooks->phases[XB_HOOK_POST].count > 0;
     return enter(run, record, more ? XB_BRACKET_PRE_DONE : XB_BRACKET_DONE, err);
@@ -218,6 +221,7 @@ int xb_bracket_close(const struct xb_bracket_run *run, const struct xb_hooks *ho
     if (r < 0 || (r = xb_bracket_run(run, hooks, XB_HOOK_POST, record, err)) < 0) {
         return r;
     }
+    record->ended_ms = xb_clock_wall_ns() / XB_NS_PER_MS;
     return enter(run, record, XB_BRACKET_DONE, err);
 }
 

@@ -44,6 +44,8 @@ static struct xb_bracket_record random_record(struct property *source)
     struct xb_bracket_record record = {.state = (enum xb_bracket_state)property_below(source, 5),
                                        .refused = property_once_in(source, 3),
                                        .taken = property_once_in(source, 5),
+                                       .begun_ms = (int64_t)property_below(source, 1000),
+                                       .ended_ms = (int64_t)property_below(source, 1000),
                                        .results = json_object_new_array()};
     for (size_t i = property_below(source, 9); i > 0; i--) {
         json_object_array_add(record.results, probe_json(results[property_below(source, 6)]));
@@ -81,6 +83,8 @@ static void round_trips(void **state)
         assert_string_equal(text, second);
         assert_int_equal(again.state, record.state);
         assert_int_equal(again.refused, record.refused);
+        assert_int_equal(again.begun_ms, record.begun_ms);
+        assert_int_equal(again.ended_ms, record.ended_ms);
         json_object_put(order);
         xb_bracket_record_free(&again);
         free(second);

@@ -276,6 +276,7 @@ static void counts_are(const struct world *world, int64_t attempted, int64_t fai
     assert_int_equal(record.state, XB_BRACKET_DONE);
     assert_int_equal(got_attempted, attempted);
     assert_int_equal(got_failed, failed);
+    assert_true(record.begun_ms > 0 && record.ended_ms >= record.begun_ms);
     xb_bracket_record_free(&record);
 }
 
