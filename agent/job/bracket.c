@@ -8,6 +8,7 @@
 
 #include "agent/hooks/cri.h"
 #include "agent/job/internal.h"
+#include "shared/base/fnv.h"
 #include "shared/base/log.h"
 #include "shared/kube/informer.h"
 #include "shared/runtime/control.h"
@@ -277,6 +278,23 @@ static void thaw(struct opening *opening)
     }
 }
 
+/* All orders of a bracket are deleted at once: the first of them that is over thaws the pod. */
+static bool is_first(struct xb_order *order)
+{
+    struct xb_agent *agent = order->agent;
+    char both[200];
+    snprintf(both, sizeof both, "%.80s/%.80s", xb_json_str(order->bracketed, "metadata.uid", ""),
+             text(order, "spec.pod.uid"));
+    uint64_t hash = xb_fnv1a(both);
+    for (size_t i = 0; i < XB_AGENT_THAWED; i++) {
+        if (atomic_load(&agent->thawed[i]) == hash) {
+            return false;
+        }
+    }
+    atomic_store(&agent->thawed[atomic_fetch_add(&agent->thawed_next, 1) % XB_AGENT_THAWED], hash);
+    return true;
+}
+
 void xb_order_release_bracket(struct xb_order *order, const atomic_bool *stop)
 {
     XB_CLEANUP(xb_json_putp) xb_json *found = NULL;
@@ -290,7 +308,7 @@ void xb_order_release_bracket(struct xb_order *order, const atomic_bool *stop)
     int r = xb_kube_get(order->agent->client, &ref, &found, &err);
     bool same =
         r == 0 && strcmp(xb_json_str(found, "metadata.uid", ""), text(order, "metadata.uid")) == 0;
-    if (same || (r < 0 && err.kind != XB_ERR_NOT_FOUND)) {
+    if (same || (r < 0 && err.kind != XB_ERR_NOT_FOUND) || !is_first(order)) {
         return;
     }
     struct opening opening = {.order = order, .backup = json_object_get(order->bracketed)};

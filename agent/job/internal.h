@@ -26,6 +26,8 @@ enum { XB_ORDER_MESSAGE_BYTES = 1000, XB_AGENT_INFORMERS = 4 };
 struct xb_control;
 struct xb_kube_informer;
 
+enum { XB_AGENT_THAWED = 16 };
+
 struct xb_agent {
     const struct xb_agent_options *options;
     struct xb_kube_client *client;
@@ -34,6 +36,10 @@ struct xb_agent {
     struct xb_metrics_server *metrics; /* NULL: its port was taken */
     unsigned at_once;                  /* volumes; backups and restores each */
     atomic_uint synced;                /* of the XB_AGENT_INFORMERS */
+    /* Brackets whose post hooks have been run though their orders are gone: hashes of the last
+     * ones. */
+    _Atomic uint64_t thawed[XB_AGENT_THAWED];
+    atomic_uint thawed_next;
 };
 
 /* An order while it is carried out. `object` is a copy of its own. */
