@@ -10,15 +10,15 @@ typedef bool needs_fn(xb_json *object);
 
 struct row {
     const struct xb_kube_resource *resource; /* NULL: the objects of `source`, a row before it */
-    enum xb_watched source;
     const char *velero;   /* its name with Velero, by which it can be disabled; NULL: it cannot */
-    bool backs_up;        /* does not run in a coordinator that only restores */
     const char *selector; /* of labels; NULL: all of the namespace */
     const char *name;     /* of the control loop; NULL: this kind has none of its own */
     xb_control_plan_fn *plan;
     needs_fn *needs; /* which objects the timer and changes elsewhere mark; NULL: none */
     /* What else a change means; `object` is NULL when it is gone. May be NULL. */
     void (*also)(struct xb_coordinator *coordinator, const char *key, xb_json *object);
+    enum xb_watched source;
+    bool backs_up; /* does not run in a coordinator that only restores */
 };
 
 static const struct row rows[XB_WATCHED_COUNT];
