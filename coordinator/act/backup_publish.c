@@ -74,6 +74,12 @@ static int put_json(struct xb_step_work *work, struct xb_store *store, const cha
     return r;
 }
 
+static int ask_leading(void *context, struct xb_error *err)
+{
+    return xb_check_leading(context, err);
+}
+
+/* The tarball takes a while: whether this process still leads is asked when it is there, too. */
 static int put_file(struct xb_step_work *work, struct xb_store *store, const char *suffix,
                     const char *path, struct xb_error *err)
 {
@@ -82,7 +88,9 @@ static int put_file(struct xb_step_work *work, struct xb_store *store, const cha
     if (r < 0 || (r = xb_check_leading(work->coordinator, err)) < 0) {
         return r;
     }
-    return xb_upload_file(store, key, path, strcmp(suffix, ".tar.gz") != 0, err);
+    const struct xb_upload_question leading = {ask_leading, work->coordinator};
+    return strcmp(suffix, ".tar.gz") == 0 ? xb_upload_file_if(store, key, path, &leading, err)
+                                          : xb_upload_file(store, key, path, true, err);
 }
 
 static int put_files(struct xb_step_work *work, struct xb_store *store, xb_json *infos,

@@ -131,6 +131,22 @@ int xb_upload_file(struct xb_store *store, const char *key, const char *path, bo
     return gzip ? gzip_end(gz, err) : xb_store_upload_commit(upload, err);
 }
 
+int xb_upload_file_if(struct xb_store *store, const char *key, const char *path,
+                      const struct xb_upload_question *question, struct xb_error *err)
+{
+    XB_CLEANUP(xb_store_upload_freep) struct xb_store_upload *upload = NULL;
+    XB_CLEANUP(xb_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return xb_error_errno(err, errno, "cannot open %s", path);
+    }
+    int r = xb_store_upload_begin(store, key, NULL, &upload, err);
+    if (r < 0 || (r = feed_file(fd, path, NULL, upload, err)) < 0 ||
+        (r = question->may(question->context, err)) < 0) {
+        return r;
+    }
+    return xb_store_upload_commit(upload, err);
+}
+
 int xb_download_file(struct xb_store *store, const char *key, const char *path,
                      struct xb_error *err)
 {

@@ -22,6 +22,16 @@ int xb_upload_json_gz(struct xb_store *store, const char *key, xb_json *json,
 int xb_upload_file(struct xb_store *store, const char *key, const char *path, bool gzip,
                    struct xb_error *err) XB_MUST_CHECK;
 
+/* The same, but asks right before the file appears in the store: while a large one was on its way,
+ * another coordinator may have begun to lead. */
+struct xb_upload_question {
+    int (*may)(void *context, struct xb_error *err); /* a negative answer is the upload's */
+    void *context;
+};
+int xb_upload_file_if(struct xb_store *store, const char *key, const char *path,
+                      const struct xb_upload_question *question,
+                      struct xb_error *err) XB_MUST_CHECK; /* as it is, not gzipped */
+
 /* Gets an object into a new file. */
 int xb_download_file(struct xb_store *store, const char *key, const char *path,
                      struct xb_error *err) XB_MUST_CHECK;

@@ -90,6 +90,33 @@ static void files(void **state)
     }
 }
 
+static int answer(void *context, struct xb_error *err)
+{
+    const bool *yes = context;
+    return *yes ? 0 : xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "no");
+}
+
+/* Asked at the end: with a no, what was there before stays. */
+static void asked(void **state)
+{
+    bool yes = true;
+    const struct xb_upload_question question = {answer, &yes};
+    const char *path = probe_path(state, "file");
+    XB_CLEANUP(xb_store_freep) struct xb_store *store = make_store();
+    struct xb_buf got = XB_BUF_INIT(100);
+    probe_write(path, "first", 5);
+    PROBE_OK(xb_upload_file_if(store, "key", path, &question, &err));
+    probe_write(path, "other", 5);
+    yes = false;
+    PROBE_REFUSED(xb_upload_file_if(store, "key", path, &question, &err), XB_ERR_CANCELLED);
+    PROBE_OK(xb_store_get(store, "key", 0, XB_STORE_TO_END, &got, &err));
+    assert_int_equal(got.len, 5);
+    assert_memory_equal(got.data, "first", 5);
+    xb_buf_free(&got);
+    PROBE_REFUSED(xb_upload_file_if(store, "k", probe_path(state, "absent"), &question, &err),
+                  XB_ERR_NOT_FOUND);
+}
+
 /* More than one step of a download, over what was there before. */
 static void large_download(void **state)
 {
@@ -225,13 +252,10 @@ static void store_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(json),
-        cmocka_unit_test(files),
-        cmocka_unit_test(large_download),
-        cmocka_unit_test(missing),
-        cmocka_unit_test(damaged),
-        cmocka_unit_test(ceilings),
-        cmocka_unit_test(exactly_the_limit),
+        cmocka_unit_test(json),           cmocka_unit_test(files),
+        cmocka_unit_test(asked),          cmocka_unit_test(large_download),
+        cmocka_unit_test(missing),        cmocka_unit_test(damaged),
+        cmocka_unit_test(ceilings),       cmocka_unit_test(exactly_the_limit),
         cmocka_unit_test(store_failures),
     };
     return cmocka_run_group_tests(tests, probe_folder_make, probe_folder_remove);
