@@ -157,6 +157,21 @@ static void look_at_node(struct visit *visit)
     }
 }
 
+/* An agent waits for all orders of a bracket: in vain for one that somebody has deleted. */
+static void look_for_members(struct visit *visit)
+{
+    for (size_t i = 0; i < json_object_array_length(visit->members); i++) {
+        XB_CLEANUP(xb_json_putp) xb_json *order = NULL;
+        const char *name = json_object_get_string(json_object_array_get_idx(visit->members, i));
+        struct xb_error err = XB_ERROR_INIT;
+        if (xb_pod_hooks_order(visit->orders->work, name, &order, &err) < 0 &&
+            err.kind == XB_ERR_NOT_FOUND) {
+            snprintf(visit->why, WHY_BYTES, "its order %.200s was deleted", name);
+            return;
+        }
+    }
+}
+
 /* The agent runs the pre hooks; until then the pod is not written. It may be busy with other
  * volumes for long: as long as it lives, it is waited for. */
 static int wait_for_agent(struct visit *visit, struct xb_error *err)
@@ -171,6 +186,7 @@ static int wait_for_agent(struct visit *visit, struct xb_error *err)
         r = look_at_leader(visit, &over, err);
         if (r == 0 && !over && looks % LOOKS_AT_NODE == 0) {
             look_at_node(visit);
+            look_for_members(visit);
         }
         if (r == 0 && !over && !visit->why[0]) {
             (void)nanosleep(&pause, NULL);

@@ -298,8 +298,9 @@ static enum xb_bracket_step next_of(xb_json *order, const struct xb_bracket *bra
         (leader && !leads && ended(leader))) {
         return XB_BRACKET_GO;
     }
-    return leads && !bracket->by_coordinator && members->missing == 0 ? XB_BRACKET_GO
-                                                                      : XB_BRACKET_WAIT;
+    /* One that has begun goes on, whoever was deleted meanwhile. */
+    bool may = members->missing == 0 || record->state == XB_BRACKET_PRE_BEGUN;
+    return leads && !bracket->by_coordinator && may ? XB_BRACKET_GO : XB_BRACKET_WAIT;
 }
 
 enum xb_bracket_step xb_bracket_next(xb_json *order, xb_bracket_find_fn *find, void *context)

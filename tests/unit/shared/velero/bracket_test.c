@@ -120,6 +120,7 @@ static void next_steps(void **state)
         {"agent", NULL, "New", "New", XB_BRACKET_GO, XB_BRACKET_WAIT},
         {"agent", NULL, "New", NULL, XB_BRACKET_WAIT, XB_BRACKET_NONE},
         {"agent", "pre-begun", "InProgress", "New", XB_BRACKET_GO, XB_BRACKET_WAIT},
+        {"agent", "pre-begun", "InProgress", NULL, XB_BRACKET_GO, XB_BRACKET_NONE},
         {"agent", "pre-done", "InProgress", "New", XB_BRACKET_GO, XB_BRACKET_GO},
         {"agent", "pre-done", "Completed", "InProgress", XB_BRACKET_OVER, XB_BRACKET_GO},
         {"agent", "pre-done", "Completed", "Failed", XB_BRACKET_POST, XB_BRACKET_OVER},
