@@ -149,3 +149,56 @@ forget_backups() {
         kubectl -n velero delete "$one" --ignore-not-found --timeout=20s >/dev/null || return 1
     done
 }
+
+locations_available() { # Xebec's and Velero's
+    [ "$(kubectl get bsl -A -o 'jsonpath={.items[?(@.metadata.name=="s3")].status.phase}')" = "Available Available" ]
+}
+
+# The stock Velero's server in a namespace of its own, `stock`, beside Xebec: for what both say of the same objects.
+stock_beside() { # bucket
+    kubectl create namespace stock >/dev/null && s3_credentials "$work/credentials" &&
+        kubectl -n stock create secret generic cloud-credentials --from-file=cloud="$work/credentials" >/dev/null &&
+        kubectl apply -f - >/dev/null <<Y || return 1
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: velero, namespace: stock}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: stock}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}
+subjects: [{kind: ServiceAccount, name: velero, namespace: stock}]
+---
+apiVersion: velero.io/v1
+kind: BackupStorageLocation
+metadata: {name: s3, namespace: stock}
+spec:
+  provider: aws
+  credential: {name: cloud-credentials, key: cloud}
+  objectStorage: {bucket: $1}
+  config: {region: "$s3_region", s3Url: "$s3_url", s3ForcePathStyle: "true"}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: velero, namespace: stock}
+spec:
+  selector: {matchLabels: {deploy: stock}}
+  template:
+    metadata: {labels: {component: velero, deploy: stock}}
+    spec:
+      serviceAccountName: velero
+      containers:
+        - name: velero
+          image: $STOCK_IMAGE
+          imagePullPolicy: Never
+          command: [/velero]
+          args: [server, --backup-sync-period=1h, --store-validation-frequency=5s, --default-backup-storage-location=s3]
+          env:
+            - {name: VELERO_SCRATCH_DIR, value: /scratch}
+            - {name: VELERO_NAMESPACE, value: stock}
+            - {name: AWS_SHARED_CREDENTIALS_FILE, value: /credentials/cloud}
+          volumeMounts: [{name: scratch, mountPath: /scratch}, {name: credentials, mountPath: /credentials}]
+      volumes: [{name: scratch, emptyDir: {}}, {name: credentials, secret: {secretName: cloud-credentials}}]
+Y
+    kubectl -n stock rollout status deploy/velero --timeout=90s >/dev/null
+}
