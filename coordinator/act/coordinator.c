@@ -200,6 +200,7 @@ int xb_coordinator_run(const struct xb_coordinator_options *options, struct xb_e
         xb_metrics_begin(&coordinator);
         xb_log_info("coordinator started", "namespace", options->namespace, "version", XB_VERSION);
         r = xb_loop_run(coordinator.loop, err);
+        xb_coordinator_leave(&coordinator);
     }
     stop(&coordinator);
     return r;

@@ -246,6 +246,9 @@ void xb_step_done(void *coordinator, const char *key, void *work, const struct x
 int xb_downloads_start(struct xb_coordinator *coordinator, struct xb_error *err) XB_MUST_CHECK;
 void xb_downloads_stop(struct xb_coordinator *coordinator);
 
+/* When the loop has ended: if the namespace is being deleted, nothing of ours may hold it. */
+void xb_coordinator_leave(struct xb_coordinator *coordinator);
+
 /* Meters, Events and who looks at changes; before anything is watched. */
 int xb_metrics_prepare(struct xb_coordinator *coordinator, struct xb_error *err) XB_MUST_CHECK;
 /* Serves metrics and health once everything else is made; works without. */

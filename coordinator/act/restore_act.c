@@ -341,6 +341,28 @@ static int remove_item(void *context, const struct xb_store_item *item, struct x
     return xb_store_delete(context, item->name, err);
 }
 
+static int release(struct xb_step_work *work, struct xb_error *err)
+{
+    xb_json *patch = json_object_new_object();
+    xb_json *metadata = json_object_new_object();
+    json_object_object_add(metadata, "finalizers", finalizers(work, false));
+    json_object_object_add(patch, "metadata", metadata);
+    int r = xb_act_patch(work->coordinator, &xb_velero_restores, work->object, patch, err);
+    return r < 0 && err->kind == XB_ERR_NOT_FOUND ? 0 : r;
+}
+
+static bool is_held(const struct xb_step_work *work)
+{
+    xb_json *list = xb_json_get(work->object, "metadata.finalizers");
+    return list && strstr(json_object_to_json_string(list), "external-resources-finalizer");
+}
+
+int xb_restore_release(struct xb_coordinator *coordinator, xb_json *restore, struct xb_error *err)
+{
+    struct xb_step_work work = {.coordinator = coordinator, .object = restore};
+    return is_held(&work) ? release(&work, err) : 0;
+}
+
 /* The restore's part of the store, then the finalizer. A store or backup that is gone holds nothing
  * back. */
 static int remove_record(struct xb_step_work *work, struct xb_error *err)
@@ -357,12 +379,7 @@ static int remove_record(struct xb_step_work *work, struct xb_error *err)
         *err = why;
         return r;
     }
-    xb_json *patch = json_object_new_object();
-    xb_json *metadata = json_object_new_object();
-    json_object_object_add(metadata, "finalizers", finalizers(work, false));
-    json_object_object_add(patch, "metadata", metadata);
-    r = xb_act_patch(work->coordinator, &xb_velero_restores, work->object, patch, err);
-    return r < 0 && err->kind == XB_ERR_NOT_FOUND ? 0 : r;
+    return release(work, err);
 }
 
 static int fail(struct xb_step_work *work, const char *reason, struct xb_error *err)
@@ -379,10 +396,7 @@ int xb_act_restore(void *context, const atomic_bool *cancel, struct xb_error *er
 {
     struct xb_step_work *work = context;
     if (work->step == XB_STEP_REMOVE) {
-        xb_json *list = xb_json_get(work->object, "metadata.finalizers");
-        return list && strstr(json_object_to_json_string(list), "external-resources-finalizer")
-                   ? remove_record(work, err)
-                   : 0;
+        return is_held(work) ? remove_record(work, err) : 0;
     }
     if (work->step == XB_STEP_START) {
         return start(work, err);

@@ -54,3 +54,7 @@ int xb_restore_order_pod(struct restoring *restoring, const char *namespace, xb_
                          struct xb_error *err) XB_MUST_CHECK;
 
 void xb_restore_progress(struct restoring *restoring);
+
+/* Takes our finalizer off a restore, if it has it; its record stays. */
+int xb_restore_release(struct xb_coordinator *coordinator, xb_json *restore,
+                       struct xb_error *err) XB_MUST_CHECK;
