@@ -3,10 +3,11 @@
  * cut.h - a device's bytes into an object, by several threads.
  *
  * What for:  backup.c. Whoever has his turn reads and cuts a batch of chunks; each hashes and
- * stores what he has cut while the next one cuts. Ownership: the caller's struct and everything in
- * it; xb_device_cut_end frees what was made here. Threads:   xb_device_cut_turn from any number of
- * them, each with a batch of its own. Errors:    the first failure stays in `err`; everyone's next
- * turn is then over. Memory:    blocks of the process's budget.
+ *            stores what he has cut while the next one cuts.
+ * Ownership: the caller's struct and everything in it; xb_device_cut_end frees what was made here.
+ * Threads:   xb_device_cut_turn from any number of them, each with a batch of its own.
+ * Errors:    the first failure stays in `err`; everyone's next turn is then over.
+ * Memory:    blocks of the process's budget.
  */
 #pragma once
 

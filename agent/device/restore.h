@@ -3,17 +3,19 @@
  * restore.h - an object onto a block device or into an image file.
  *
  * What for:  what backup.h, `kopia snapshot create FILE` and Velero's block uploads have stored,
- * and any other single file of a snapshot, written in place. Ownership: the caller owns everything
- * it passes; xb_device_restore_free frees the result. Threads:   one call per thread; it uses
- * workers of its own. The progress callback comes from any of them, one at a time. Blocking:  yes;
- * returns when the data is on the device (fsync). Errors:    before anything is written: CONFLICT,
- * INVALID and others of xb_device_open_target; NOT_FOUND, CORRUPT of the repository. Once something
- * may have been written, the text says that the target is half written: it is neither what it was
- * nor what it should be. Rules:     every byte of the object's length is right afterwards, also
- * where there are zeros: they are made by calls that promise zeros (punching a hole, BLKZEROOUT),
- * which also give the room back where the device can; discarding promises nothing and is not used.
- * What a larger device has behind them stays. A regular file is emptied first. Memory:    per
- * worker one range of a pack (agent/restore/plan.h), a chunk, and a buffer.
+ *            and any other single file of a snapshot, written in place.
+ * Ownership: the caller owns everything it passes; xb_device_restore_free frees the result.
+ * Threads:   one call per thread; it uses workers of its own. The progress callback comes from any
+ *            of them, one at a time.
+ * Blocking:  yes; returns when the data is on the device (fsync).
+ * Errors:    before anything is written: CONFLICT, INVALID and others of xb_device_open_target;
+ *            NOT_FOUND, CORRUPT of the repository. Once something may have been written, the text
+ *            says that the target is half written: it is neither what it was nor what it should be.
+ * Rules:     every byte of the object's length is right afterwards, also where there are zeros:
+ *            they are made by calls that promise zeros (punching a hole, BLKZEROOUT), which also
+ *            give the room back where the device can; discarding promises nothing and is not used.
+ *            What a larger device has behind them stays. A regular file is emptied first.
+ * Memory:    per worker one range of a pack (agent/restore/plan.h), a chunk, and a buffer.
  */
 #pragma once
 

@@ -2,9 +2,11 @@
  *
  * containers.h - which container of a runtime is meant; and the requests, packed.
  *
- * What for:  inside agent/hooks only. Ownership: caller's buffers. Threads: any. Blocking: never
- * (pure). Errors: CORRUPT: not a list of containers, or more of one than XB_CONTAINERS_BYTES_MAX in
- * memory; INVALID: what no container can be named.
+ * What for:  inside agent/hooks only.
+ * Ownership: caller's buffers.
+ * Threads:   any.    Blocking: never (pure).
+ * Errors:    CORRUPT: not a list of containers, or more of one than XB_CONTAINERS_BYTES_MAX in
+ *            memory; INVALID: what no container can be named.
  */
 #pragma once
 

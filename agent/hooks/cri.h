@@ -3,24 +3,27 @@
  * cri.h - runs a command in a container of this node, through its container runtime.
  *
  * What for:  hooks, right where the data is: no round trip to the API server, and no right to run
- * commands in every pod of the cluster. Ownership: as shared/base/exec.h. Nothing is kept between
- * calls: a runtime that restarts replaces its socket, so each call looks for it anew and uses a
- * connection of its own (on a kept one libcurl could send a request again, and run it twice).
+ *            commands in every pod of the cluster.
+ * Ownership: as shared/base/exec.h. Nothing is kept between calls: a runtime that restarts replaces
+ *            its socket, so each call looks for it anew and uses a connection of its own (on a kept
+ *            one libcurl could send a request again, and run it twice).
  * Threads:   any number at once.
  * Blocking:  the command's timeout, rounded up to whole seconds, plus XB_CRI_GRACE_MS; and up to
- * twice XB_CRI_ASK_TIMEOUT_MS per runtime for finding the container (a runtime that restarts is
- * waited for).
+ *            twice XB_CRI_ASK_TIMEOUT_MS per runtime for finding the container (a runtime that
+ *            restarts is waited for).
  * Shapes:    below `root` each runtime's folder is mounted under the name that it has below the
- * host's /run (never the socket alone: after a restart that would be the old one). The container
- * is the one whose labels name the pod's uid and the container, that is running, and whose attempt
- * is the highest: a container of another pod can never match. Where several runtimes have sockets,
- * each is asked. A timeout has the runtime kill the process; what that has started itself lives
- * on, and the output so far is lost, as the CRI hands none out. `cancel` closes the connection,
- * upon which the runtime kills the process, too.
+ *            host's /run (never the socket alone: after a restart that would be the old one). The
+ *            container is the one whose labels name the pod's uid and the container, that is
+ *            running, and whose attempt is the highest: a container of another pod can never match.
+ *            Where several runtimes have sockets, each is asked. A timeout has the runtime kill the
+ *            process; what that has started itself lives on, and the output so far is lost, as the
+ *            CRI hands none out. `cancel` closes the connection, upon which the runtime kills the
+ *            process, too.
  * Errors:    as shared/base/exec.h; NOT_FOUND with code -ENODEV: no runtime's socket is there.
- * FULL: the command ended, but said more than the runtime can hand out (containerd: 16 MiB).
- * Limits:    XB_CRI_*. Whatever comes from the socket is hostile until parsed. Source: Kubernetes
- * CRI v1 (runtime.v1.RuntimeService), gRPC over HTTP/2.
+ *            FULL: the command ended, but said more than the runtime can hand out (containerd: 16
+ *            MiB).
+ * Limits:    XB_CRI_*. Whatever comes from the socket is hostile until parsed.
+ * Source:    Kubernetes CRI v1 (runtime.v1.RuntimeService), gRPC over HTTP/2.
  */
 #pragma once
 

@@ -3,11 +3,14 @@
  * exec_answer.h - reads CRI's ExecSyncResponse as it comes.
  *
  * What for:  inside agent/hooks only. A runtime hands out what a command said in one message of up
- * to 16 MiB for each stream: unpacked at once it would be in memory twice. This keeps only what the
- * result has room for. Ownership: the result is the caller's. Threads: one. Blocking: never.
+ *            to 16 MiB for each stream: unpacked at once it would be in memory twice. This keeps
+ *            only what the result has room for.
+ * Ownership: the result is the caller's.
+ * Threads:   one.    Blocking: never.
  * Shapes:    fields of other numbers are skipped. A stream that comes in several fields is joined.
  * Errors:    CORRUPT: not a message of protobuf, or a known field of another type; whatever is
- * wrong once stays wrong. Limits: the result's.
+ *            wrong once stays wrong.
+ * Limits:    the result's.
  */
 #pragma once
 

@@ -3,13 +3,14 @@
  * grpc.h - one unary gRPC call over a Unix socket.
  *
  * What for:  inside agent/hooks only. gRPC without a library of its own: an HTTP/2 POST whose
- * bodies are messages with five bytes before each, and whose outcome is in the trailers.
- * Ownership: lent for the call. Threads: any number at once; every call connects anew.
- * Blocking:  up to timeout_ms.
+ *            bodies are messages with five bytes before each, and whose outcome is in the trailers.
+ * Ownership: lent for the call.
+ * Threads:   any number at once; every call connects anew.    Blocking: up to timeout_ms.
  * Errors:    RETRY with code -ECONNREFUSED: nothing was sent; RETRY with -ETIMEDOUT: timeout_ms is
- * over; other RETRY: the connection broke; CORRUPT: not gRPC; FULL: the answer is too large;
- * CANCELLED; what on_piece returned. A status other than OK is no error here.
- * Limits:    answer_bytes_max, XB_GRPC_*. Source: gRPC over HTTP/2.
+ *            over; other RETRY: the connection broke; CORRUPT: not gRPC; FULL: the answer is too
+ *            large; CANCELLED; what on_piece returned. A status other than OK is no error here.
+ * Limits:    answer_bytes_max, XB_GRPC_*.
+ * Source:    gRPC over HTTP/2.
  */
 #pragma once
 

@@ -5,10 +5,11 @@
  * What for:  walk.c goes through the snapshot's folders, frame.c makes the target's, extra.c tells
  *            what else is there, window.c collects what files need and has it fetched (fetch.c) or
  *            compared (compare.c), order.c says which comes first, queue.c who writes into a file,
- * file.c makes one, write.c links and special files, attributes.c sets owners, modes, times and
- * extended attributes, links.c remembers hard links, report.c what became of everything. Threads:
- * one thread walks. `lock` guards the result, the first failure, the counts of frames, files and
- * windows, and the budget.
+ *            file.c makes one, write.c links and special files, attributes.c sets owners, modes,
+ *            times and extended attributes, links.c remembers hard links, report.c what became of
+ *            everything.
+ * Threads:   one thread walks. `lock` guards the result, the first failure, the counts of frames,
+ *            files and windows, and the budget.
  */
 #pragma once
 

@@ -4,13 +4,15 @@
  *
  * What for:  a volume that is backed up must not push the applications' pages out of the node's
  *            memory, and what is not in the cache is read with less CPU time past it. What is in
- * the cache already is cheaper from there. How:       a second descriptor of the same file with
- * O_DIRECT, made from the first one, so that it cannot be another file. Only for regular files of
- * which the kernel says that and how they can be read that way (statx, STATX_DIOALIGN); cachestat
- * tells what is in memory. Neither is there on an old kernel: then everything is read through the
- * cache. Ownership: the caller closes what xb_direct_open returns. Threads:   any.    Blocking: as
- * opening a file. Errors:    none: whatever does not work is a reason for the cache. Limits:
- * XB_DIRECT_ALIGN_BYTES suffices as alignment of offsets, lengths and memory.
+ *            the cache already is cheaper from there.
+ * How:       a second descriptor of the same file with O_DIRECT, made from the first one, so that
+ *            it cannot be another file. Only for regular files of which the kernel says that and
+ *            how they can be read that way (statx, STATX_DIOALIGN); cachestat tells what is in
+ *            memory. Neither is there on an old kernel: then everything is read through the cache.
+ * Ownership: the caller closes what xb_direct_open returns.
+ * Threads:   any.    Blocking: as opening a file.
+ * Errors:    none: whatever does not work is a reason for the cache.
+ * Limits:    XB_DIRECT_ALIGN_BYTES suffices as alignment of offsets, lengths and memory.
  */
 #pragma once
 

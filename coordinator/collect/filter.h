@@ -5,7 +5,7 @@
  * What for:  one place that answers "is this namespace, this kind, this object in?" for collecting
  *            and for restoring.
  * Ownership: the filter keeps a reference on the spec.
- * Threads:   read-only after xb_filter_resolve. Blocking: never (pure).
+ * Threads:   read-only after xb_filter_resolve.    Blocking: never (pure).
  * Shapes:    namespace globs are Velero 1.18's: `*`, `?`, `[a-z]`. A resource's name is turned into
  *            one "plural.group" by xb_filter_resolve; what cannot be resolved is a glob on
  *            "plural.group", as with Velero.

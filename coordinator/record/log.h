@@ -4,12 +4,15 @@
  * errors counted and kept.
  *
  * What for:  contract section 2: `<b>-logs.gz` holds lines `time=... level=... msg=...`;
- * `<b>-results.gz` holds the warnings and errors by velero, cluster and namespace; every error line
- * makes the backup PartiallyFailed. Ownership: the caller owns the log; freeing it removes its
- * scratch file. Threads:   any.     Blocking: yes (scratch disk). Limits:    a line <=
- * XB_RECORD_LINE_BYTES_MAX, the file <= XB_RECORD_LOG_BYTES_MAX (then one line says that the rest
- * was dropped), results <= XB_RECORD_RESULTS_MAX each (all are counted). Errors:    writing a line
- * never fails its caller: a full scratch disk is remembered and reported by xb_record_log_finish.
+ *            `<b>-results.gz` holds the warnings and errors by velero, cluster and namespace; every
+ *            error line makes the backup PartiallyFailed.
+ * Ownership: the caller owns the log; freeing it removes its scratch file.
+ * Threads:   any.    Blocking: yes (scratch disk).
+ * Limits:    a line <= XB_RECORD_LINE_BYTES_MAX, the file <= XB_RECORD_LOG_BYTES_MAX (then one line
+ *            says that the rest was dropped), results <= XB_RECORD_RESULTS_MAX each (all are
+ *            counted).
+ * Errors:    writing a line never fails its caller: a full scratch disk is remembered and reported
+ *            by xb_record_log_finish.
  */
 #pragma once
 

@@ -3,10 +3,12 @@
  * spool.h - items on scratch disk, in groups, in the order in which they came.
  *
  * What for:  a restore needs items kind by kind, the tarball has them in another order, and a
- * cluster's worth of them does not fit in memory. One file per group; memory is proportional to the
- * number of groups (kinds), not of items. Ownership: the caller owns the spool; freeing it removes
- * its folder. Threads:   one at a time.      Blocking: yes. Errors:    FULL when the scratch disk
- * is full; IO. Limits:    groups <= XB_SPOOL_GROUPS_MAX.
+ *            cluster's worth of them does not fit in memory. One file per group; memory is
+ *            proportional to the number of groups (kinds), not of items.
+ * Ownership: the caller owns the spool; freeing it removes its folder.
+ * Threads:   one at a time.    Blocking: yes.
+ * Errors:    FULL when the scratch disk is full; IO.
+ * Limits:    groups <= XB_SPOOL_GROUPS_MAX.
  */
 #pragma once
 

@@ -3,15 +3,18 @@
  * tarball.h - a backup's item tarball: written item by item, read item by item.
  *
  * What for:  <backup>.tar.gz of the contract (section 2): every item twice, under
- * `resources/<plural.group>/...` and under
+ *            `resources/<plural.group>/...` and under
  *            `resources/<plural.group>/<version>-preferredversion/...`, and `metadata/version`. The
- * only user of libarchive. Ownership: the caller owns writer and reader; what a callback is shown
- * is valid only during it. Threads:   one at a time per writer or reader.     Blocking: yes
- * (scratch disk, gzip): on a worker. Shapes:    regular files only, mode 0755, compact JSON.
+ *            only user of libarchive.
+ * Ownership: the caller owns writer and reader; what a callback is shown is valid only during it.
+ * Threads:   one at a time per writer or reader.
+ * Blocking:  yes (scratch disk, gzip): on a worker.
+ * Shapes:    regular files only, mode 0755, compact JSON.
  * Errors:    FULL when the scratch disk is full; CORRUPT for an archive that is cut short, not
- * gzip, holds anything but files and folders, a path that leaves the archive, or more than the
- * limits. Limits:    an item <= XB_TARBALL_ITEM_BYTES_MAX, items <= XB_TARBALL_ITEMS_MAX, all
- * together <= XB_TARBALL_BYTES_MAX (a bomb's ceiling).
+ *            gzip, holds anything but files and folders, a path that leaves the archive, or more
+ *            than the limits.
+ * Limits:    an item <= XB_TARBALL_ITEM_BYTES_MAX, items <= XB_TARBALL_ITEMS_MAX, all together <=
+ *            XB_TARBALL_BYTES_MAX (a bomb's ceiling).
  */
 #pragma once
 

@@ -3,9 +3,11 @@
  * upload.h - files of a record on their way into the store and back.
  *
  * What for:  the record's small files are gzip (contract section 2); the tarball is one already.
- * Streams: memory does not depend on the size. Threads:   any.    Blocking: yes.    Ownership:
- * nothing is kept. Errors:    the store's; CORRUPT for a gzip stream that is cut or damaged; FULL
- * beyond the ceiling.
+ *            Streams: memory does not depend on the size.
+ * Threads:   any.    Blocking: yes.
+ * Ownership: nothing is kept.
+ * Errors:    the store's; CORRUPT for a gzip stream that is cut or damaged; FULL beyond the
+ *            ceiling.
  */
 #pragma once
 

@@ -3,10 +3,13 @@
  * order.h - which kinds are restored first, which last, and which never.
  *
  * What for:  a restore goes kind by kind, so that what others need is there before them: types
- * before their objects, volumes and accounts before pods, pods before the controllers that adopt
- * them. Names:     plural and group as the record's folders have them: "pods", "deployments.apps".
- * The bare plural of a kind that is in the table is known too ("customresourcedefinitions").
- * Ownership: none. Threads: any. Blocking: never (pure). Errors: none.
+ *            before their objects, volumes and accounts before pods, pods before the controllers
+ *            that adopt them. Names: plural and group as the record's folders have them: "pods",
+ *            "deployments.apps". The bare plural of a kind that is in the table is known too
+ *            ("customresourcedefinitions").
+ * Ownership: none.
+ * Threads:   any.    Blocking: never (pure).
+ * Errors:    none.
  * Source:    velero-contract section 4, "Order" and "Always excluded".
  */
 #pragma once

@@ -3,12 +3,12 @@
  * pod_volumes.h - makes a restored pod wait for the data of its volumes.
  *
  * What for:  the pod's first init container, `restore-wait`, keeps the application from starting
- * until the agent has written all volumes back; its being there and running is what tells an agent,
- * Velero's too, that the volumes are mounted and nobody uses them.
- * Ownership: the pod is changed in place and stays the caller's. Threads: one per pod.
- * Blocking:  never (pure).
+ *            until the agent has written all volumes back; its being there and running is what
+ *            tells an agent, Velero's too, that the volumes are mounted and nobody uses them.
+ * Ownership: the pod is changed in place and stays the caller's.
+ * Threads:   one per pod.    Blocking: never (pure).
  * Errors:    INVALID for a volume that the pod does not have, or no image or restore UID; CORRUPT
- * for a pod whose spec or initContainers are none; FULL. The pod is then as it was.
+ *            for a pod whose spec or initContainers are none; FULL. The pod is then as it was.
  * Source:    velero-contract section 4, "Pod volumes".
  */
 #pragma once

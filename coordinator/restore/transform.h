@@ -3,12 +3,15 @@
  * transform.h - turns an object of a backup into one that can be created.
  *
  * What for:  what a restore does to a single object before it is sent: what is left out, what is
- * taken off, what is put on; and how an object that is already there is compared and merged.
+ *            taken off, what is put on; and how an object that is already there is compared and
+ *            merged.
  * Ownership: objects are changed in place and stay the caller's. A context only lends. Results may
- * share parts with the arguments by reference counts. Threads: an object belongs to one thread.
+ *            share parts with the arguments by reference counts.
+ * Threads:   an object belongs to one thread.
  * Blocking:  never: no input, no output, nothing but the arguments.
  * Shapes:    objects come from a backup and so are hostile: any JSON is taken; what is not as
- * Kubernetes has it is left for the API server to refuse, unless it is in metadata: CORRUPT.
+ *            Kubernetes has it is left for the API server to refuse, unless it is in metadata:
+ *            CORRUPT.
  * Errors:    CORRUPT, FULL (no memory). The object is then changed in part: do not create it.
  * Source:    velero-contract section 4, "Per item", "Volumes", "Built-in item actions".
  *

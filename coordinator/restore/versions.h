@@ -7,10 +7,12 @@
  *            user put first; the version that this cluster prefers; the one that the backup's
  *            cluster preferred; the best of the others, as Kubernetes ranks versions. If there is
  *            none, the one that the backup's cluster preferred, and its objects fail by name.
- * Names:     plural and group as the record's folders have them: "pods", "deployments.apps".
+ *            Names: plural and group as the record's folders have them: "pods", "deployments.apps".
  * Ownership: the caller owns the choice; what it is asked with is lent for its life.
- * Threads:   one at a time. Blocking: never (pure, but for the caller's questions to discovery).
- * Limits:    XB_RESTORE_VERSIONS_MAX of a kind. Source: velero-contract, EnableAPIGroupVersions.
+ * Threads:   one at a time.
+ * Blocking:  never (pure, but for the caller's questions to discovery).
+ * Limits:    XB_RESTORE_VERSIONS_MAX of a kind.
+ * Source:    velero-contract, EnableAPIGroupVersions.
  */
 #pragma once
 

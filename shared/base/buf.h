@@ -3,11 +3,14 @@
  * buf.h - a growing byte buffer with a ceiling.
  *
  * What for:  every place that collects bytes whose number comes from outside. The ceiling is
- * mandatory, so no input can make the process grow without bound. Ownership: the caller owns the
- * struct; the bytes belong to the buffer until xb_buf_free or xb_buf_take. Threads:   one at a
- * time.       Blocking: never. Shapes:    `data` always has a NUL byte after `len` bytes (not
- * counted), so text can be used in place; data is NULL while empty. Errors:    FULL when the
- * ceiling or the memory is reached; the buffer then holds what it held before.
+ *            mandatory, so no input can make the process grow without bound.
+ * Ownership: the caller owns the struct; the bytes belong to the buffer until xb_buf_free or
+ *            xb_buf_take.
+ * Threads:   one at a time.    Blocking: never.
+ * Shapes:    `data` always has a NUL byte after `len` bytes (not counted), so text can be used in
+ *            place; data is NULL while empty.
+ * Errors:    FULL when the ceiling or the memory is reached; the buffer then holds what it held
+ *            before.
  */
 #pragma once
 

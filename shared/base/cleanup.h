@@ -3,9 +3,10 @@
  * cleanup.h - owned locals that free themselves.
  *
  * What for:  `XB_CLEANUP(xb_close) int fd = -1;` closes at the end of the scope, so that functions
- * read from top to bottom without goto. `XB_TAKE(p)` hands a pointer over: it yields p and leaves
- * NULL behind. Rules:     a cleanup function takes a pointer to the variable, accepts the empty
- * value, and never fails.
+ *            read from top to bottom without goto. `XB_TAKE(p)` hands a pointer over: it yields p
+ *            and leaves NULL behind.
+ * Rules:     a cleanup function takes a pointer to the variable, accepts the empty value, and never
+ *            fails.
  */
 #pragma once
 

@@ -3,8 +3,9 @@
  * clock.h - the two clocks.
  *
  * What for:  wall time for what is written down, monotonic time for how long something takes and
- * for leases. Shapes:    nanoseconds in int64_t; wall time since 1970-01-01 UTC. Threads:   any.
- * Blocking: never.
+ *            for leases.
+ * Shapes:    nanoseconds in int64_t; wall time since 1970-01-01 UTC.
+ * Threads:   any.    Blocking: never.
  */
 #pragma once
 

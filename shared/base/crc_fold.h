@@ -3,10 +3,12 @@
  * crc_fold.h - long input of a CRC of 32 bits, made short by carry-less multiplication.
  *
  * What for:  crc32c.h and S3's CRC-32: 10 times as fast as tables. What is left, 16 bytes and an
- * end, goes through the caller's tables, which do all of it where the processor has no such
- * multiplication. Ownership: everything is the caller's. Threads: any. Blocking: never (pure).
+ *            end, goes through the caller's tables, which do all of it where the processor has no
+ *            such multiplication.
+ * Ownership: everything is the caller's.
+ * Threads:   any.    Blocking: never (pure).
  * Shapes:    reflected polynomials, the highest power in the lowest bit; a state is a CRC without
- * the inversions at both ends.
+ *            the inversions at both ends.
  * Source:    Gopal et al., "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ" (2009).
  */
 #pragma once

@@ -3,11 +3,12 @@
  * error.h - the one way in which functions of this project fail.
  *
  * What for:  a function that can fail returns 0, or a negative errno and a filled `struct
- * xb_error`. The text tells an operator what was tried, on which thing, and what to do; `kind`
- * tells a caller how to go on. Ownership: a value on the caller's stack. Failing never allocates.
- * Threads:   none shared.        Blocking: never.
+ *            xb_error`. The text tells an operator what was tried, on which thing, and what to do;
+ *            `kind` tells a caller how to go on.
+ * Ownership: a value on the caller's stack. Failing never allocates.
+ * Threads:   none shared.    Blocking: never.
  * Rules:     `err` is the last parameter, never NULL, untouched on success. Control flow branches
- * on `kind`, never on text. The function that ends an error logs it, once.
+ *            on `kind`, never on text. The function that ends an error logs it, once.
  */
 #pragma once
 

@@ -3,18 +3,21 @@
  * exec.h - a command that is to be run in a container, and what came of it.
  *
  * What for:  the one shape in which hooks run commands, whoever runs them: the node's container
- * runtime (agent/hooks/cri.h) or the API server (shared/kube/exec.h). Ownership: a command lends
- * everything for the call. The caller owns a result (xb_exec_result_free).
- * Threads:   none shared.        Blocking: never (pure).
+ *            runtime (agent/hooks/cri.h) or the API server (shared/kube/exec.h).
+ * Ownership: a command lends everything for the call. The caller owns a result
+ *            (xb_exec_result_free).
+ * Threads:   none shared.    Blocking: never (pure).
  * Shapes:    both ways return 0 when the command ran: then it ended by itself with exit_code, or
- * timed_out is true and exit_code is -1. Errors: of both ways, by what is known about the command:
- *   NOT_FOUND  no such pod or container, or no running one; or no runtime. Nothing was started.
- *   INVALID, DENIED  it will never be started like this. Nothing was started.
- *   RETRY      could not be asked right now. Nothing was started: try again, or another way.
- *   IO, CORRUPT, FULL  it was asked for, and how it ended is not known: it may have run, or run
- * still. That includes a program that does not exist, which a runtime tells only in words. Trying
- * again may run it twice.
- *   CANCELLED  the flag was set; a command under way was let go as after a timeout.
+ *            timed_out is true and exit_code is -1.
+ * Errors:    of both ways, by what is known about the command:
+ *            NOT_FOUND: no such pod or container, or no running one; or no runtime. Nothing was
+ *            started.
+ *            INVALID, DENIED: it will never be started like this. Nothing was started.
+ *            RETRY: could not be asked right now. Nothing was started: try again, or another way.
+ *            IO, CORRUPT, FULL: it was asked for, and how it ended is not known: it may have run,
+ *            or run still. That includes a program that does not exist, which a runtime tells only
+ *            in words. Trying again may run it twice.
+ *            CANCELLED: the flag was set; a command under way was let go as after a timeout.
  * Limits:    XB_EXEC_*. Output beyond output_bytes_max is read and dropped, and marked.
  */
 #pragma once

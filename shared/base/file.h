@@ -2,8 +2,9 @@
  *
  * file.h - small whole files, safely, and opening beneath a folder.
  *
- * Threads: any.   Blocking: yes.   Ownership: descriptors returned belong to the caller, all are
- * close-on-exec. Errors:  the text names the path. FULL when a file is larger than the ceiling.
+ * Threads:   any.    Blocking: yes.
+ * Ownership: descriptors returned belong to the caller, all are close-on-exec.
+ * Errors:    the text names the path. FULL when a file is larger than the ceiling.
  */
 #pragma once
 

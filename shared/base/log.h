@@ -3,10 +3,12 @@
  * log.h - one line per event on stderr.
  *
  * What for:  daemons log JSON lines (time, level, component, msg and the pairs given); command-line
- * programs log plain text. Shapes:    pairs are alternating keys and string values, ended by NULL;
- * values are escaped, so hostile bytes cannot forge a line. Lines longer than XB_LOG_LINE_BYTES are
- * cut. Threads:   any; one write(2) per line.   Blocking: as stderr does. Rules:     shared/ logs
- * at debug only; the function that ends an error logs it, once; secrets are never passed.
+ *            programs log plain text.
+ * Shapes:    pairs are alternating keys and string values, ended by NULL; values are escaped, so
+ *            hostile bytes cannot forge a line. Lines longer than XB_LOG_LINE_BYTES are cut.
+ * Threads:   any; one write(2) per line.    Blocking: as stderr does.
+ * Rules:     shared/ logs at debug only; the function that ends an error logs it, once; secrets are
+ *            never passed.
  */
 #pragma once
 

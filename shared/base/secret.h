@@ -3,9 +3,10 @@
  * secret.h - bytes that must not outlive their use: passwords, keys, tokens.
  *
  * What for:  a holder that is zeroed when freed, is kept out of core dumps where the kernel allows
- * it, and has no print function. Ownership: the caller owns the pointer; free with xb_secret_free
- * (NULL is fine). Threads:   read-only after creation.    Blocking: reading a file blocks. Limits:
- * XB_SECRET_BYTES_MAX bytes.
+ *            it, and has no print function.
+ * Ownership: the caller owns the pointer; free with xb_secret_free (NULL is fine).
+ * Threads:   read-only after creation.    Blocking: reading a file blocks.
+ * Limits:    XB_SECRET_BYTES_MAX bytes.
  */
 #pragma once
 

@@ -3,11 +3,13 @@
  * json.h - typed access to JSON by json-c, and Go's way of writing it.
  *
  * What for:  everything from outside is looked at through these accessors, which check types and
- * name the path of what is wrong. Ownership: xb_json_parse hands out a reference (xb_json_put, or
- * XB_CLEANUP(xb_json_putp)). Accessors lend: what they return lives as long as the object. Threads:
- * an object belongs to one thread at a time.     Blocking: never. Errors:    CORRUPT: "field x.y:
- * want a string". Absent optional fields are not errors; null counts as absent. Limits:    nesting
- * <= XB_JSON_DEPTH_MAX. Size is bounded by the caller's buffer.
+ *            name the path of what is wrong.
+ * Ownership: xb_json_parse hands out a reference (xb_json_put, or XB_CLEANUP(xb_json_putp)).
+ *            Accessors lend: what they return lives as long as the object.
+ * Threads:   an object belongs to one thread at a time.    Blocking: never.
+ * Errors:    CORRUPT: "field x.y: want a string". Absent optional fields are not errors; null
+ *            counts as absent.
+ * Limits:    nesting <= XB_JSON_DEPTH_MAX. Size is bounded by the caller's buffer.
  */
 #pragma once
 

@@ -3,12 +3,14 @@
  * json_reader.h - JSON of any length, token by token.
  *
  * What for:  directory objects and objects' indexes, which may be larger than the memory. Texts
- * that are small and looked at in any order are json.h's. Ownership: the caller owns the struct and
- * ends with xb_json_reader_done; its fields are the reader's own. A token's text lives until the
- * next call. Threads:   one at a time.     Blocking: as the source does. Shapes:    RFC 8259,
- * nothing more lenient: one value, white space around it allowed; strings are UTF-8, a lone
- * surrogate becomes U+FFFD. Keys may come several times. Errors:    CORRUPT with the byte at which
- * the text is wrong; the source's own as they are. After an error the reader is of no use any more.
+ *            that are small and looked at in any order are json.h's.
+ * Ownership: the caller owns the struct and ends with xb_json_reader_done; its fields are the
+ *            reader's own. A token's text lives until the next call.
+ * Threads:   one at a time.    Blocking: as the source does.
+ * Shapes:    RFC 8259, nothing more lenient: one value, white space around it allowed; strings are
+ *            UTF-8, a lone surrogate becomes U+FFFD. Keys may come several times.
+ * Errors:    CORRUPT with the byte at which the text is wrong; the source's own as they are. After
+ *            an error the reader is of no use any more.
  * Limits:    nesting <= XB_JSON_NESTING_MAX; a token, and what is between mark and place, <=
  *            XB_JSON_SPAN_BYTES_MAX.
  */

@@ -2,10 +2,11 @@
  *
  * text.h - hex, base64 and times as text.
  *
- * What for:  the encodings that the Velero contract and kopia's format use. Ownership: caller's
- * buffers. Threads: none shared. Blocking: never. Errors:    CORRUPT with what was wrong (never the
- * whole input: it may be a secret). Source:    RFC 4648 (base64, padded), RFC 3339 (times), Go's
- * duration syntax.
+ * What for:  the encodings that the Velero contract and kopia's format use.
+ * Ownership: caller's buffers.
+ * Threads:   none shared.    Blocking: never.
+ * Errors:    CORRUPT with what was wrong (never the whole input: it may be a secret).
+ * Source:    RFC 4648 (base64, padded), RFC 3339 (times), Go's duration syntax.
  */
 #pragma once
 

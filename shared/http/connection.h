@@ -3,10 +3,12 @@
  * connection.h - bytes both ways, over the connection that a request would have had.
  *
  * What for:  inside shared/http only: protocols that begin as an HTTP request and go on as another
- * (websocket.h). libcurl connects, through proxies and with TLS as the client's settings say.
- * Ownership: the client outlives its connections. Threads: one at a time.
- * Blocking:  until the deadline. Errors: RETRY with -ETIMEDOUT: the deadline is over; RETRY
- * otherwise: not connected, or broken; DENIED: TLS said no; CANCELLED; INVALID: no URL.
+ *            (websocket.h). libcurl connects, through proxies and with TLS as the client's settings
+ *            say.
+ * Ownership: the client outlives its connections.
+ * Threads:   one at a time.    Blocking: until the deadline.
+ * Errors:    RETRY with -ETIMEDOUT: the deadline is over; RETRY otherwise: not connected, or
+ *            broken; DENIED: TLS said no; CANCELLED; INVALID: no URL.
  */
 #pragma once
 

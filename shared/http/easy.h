@@ -2,9 +2,10 @@
  *
  * easy.h - what http.c and stream.c share: from our request to a curl handle and back.
  *
- * What for:  inside shared/http only. Ownership: struct xb_http_call is embedded by the caller and
- * must stay where it is while the transfer runs. Threads: one transfer, one thread.
- * Blocking:  never.
+ * What for:  inside shared/http only.
+ * Ownership: struct xb_http_call is embedded by the caller and must stay where it is while the
+ *            transfer runs.
+ * Threads:   one transfer, one thread.    Blocking: never.
  */
 #pragma once
 

@@ -2,12 +2,14 @@
  *
  * frames.h - WebSocket frames: bytes from a server in, pieces of messages out.
  *
- * What for:  inside shared/http only; the only user of libwslay. Ownership: the caller's.
- * Threads:   one at a time.
- * Blocking:  never (pure). Shapes: no message is ever held whole, so it may be of any length.
- * Pings are answered, and so is the server's close: the answers are appended to `replies`.
+ * What for:  inside shared/http only; the only user of libwslay.
+ * Ownership: the caller's.
+ * Threads:   one at a time.    Blocking: never (pure).
+ * Shapes:    no message is ever held whole, so it may be of any length. Pings are answered, and so
+ *            is the server's close: the answers are appended to `replies`.
  * Errors:    CORRUPT: not WebSocket; FULL: a server that wants more replies at once than
- * XB_HTTP_FRAMES_REPLY_BYTES_MAX; what on_piece returned. After an error the frames are of no use.
+ *            XB_HTTP_FRAMES_REPLY_BYTES_MAX; what on_piece returned. After an error the frames are
+ *            of no use.
  * Source:    RFC 6455 sections 5 and 7.
  */
 #pragma once

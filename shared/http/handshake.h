@@ -2,9 +2,12 @@
  *
  * handshake.h - how an HTTP/1.1 connection becomes a WebSocket: the request, and its answer read.
  *
- * What for:  inside shared/http only. Ownership: caller's buffers. Threads: any. Blocking: never
- * (pure). Errors: CORRUPT: the answer is not HTTP/1.1, or not what this request must be answered.
- * Limits: XB_HTTP_HANDSHAKE_*. Source: RFC 6455 section 4, RFC 9112.
+ * What for:  inside shared/http only.
+ * Ownership: caller's buffers.
+ * Threads:   any.    Blocking: never (pure).
+ * Errors:    CORRUPT: the answer is not HTTP/1.1, or not what this request must be answered.
+ * Limits:    XB_HTTP_HANDSHAKE_*.
+ * Source:    RFC 6455 section 4, RFC 9112.
  */
 #pragma once
 

@@ -2,17 +2,20 @@
  *
  * http.h - one HTTP request and its whole answer, blocking.
  *
- * What for:  every plain request of both programs (API server, object store, container runtime).
- * It runs on worker threads; streams that stay open belong to stream.h. Ownership: the client
- * copies its options (the key too, zeroed when freed: the caller zeroes its own copy). A request
- * lends everything it points to until xb_http_perform returns. The caller owns the response's
- * body (xb_http_response_free). Threads: any number at once; at most connections_max requests run,
- * more wait for their turn within their own timeout. A client outlives its requests.
- * Blocking:  up to the timeout. Shapes: no redirect is followed: a 3xx answer is an answer. Errors:
- * an HTTP status is not an error here. RETRY: no answer (refused, reset, timed out, name not
- * resolved); DENIED: TLS said no, with advice; INVALID: not a URL; FULL: the answer is larger than
- * response_bytes_max; CANCELLED: the flag was set; what on_data returned. Limits: the XB_HTTP_*
- * below. Source: RFC 9110 (status, Retry-After), libcurl.
+ * What for:  every plain request of both programs (API server, object store, container runtime). It
+ *            runs on worker threads; streams that stay open belong to stream.h.
+ * Ownership: the client copies its options (the key too, zeroed when freed: the caller zeroes its
+ *            own copy). A request lends everything it points to until xb_http_perform returns. The
+ *            caller owns the response's body (xb_http_response_free).
+ * Threads:   any number at once; at most connections_max requests run, more wait for their turn
+ *            within their own timeout. A client outlives its requests.
+ * Blocking:  up to the timeout.
+ * Shapes:    no redirect is followed: a 3xx answer is an answer.
+ * Errors:    an HTTP status is not an error here. RETRY: no answer (refused, reset, timed out, name
+ *            not resolved); DENIED: TLS said no, with advice; INVALID: not a URL; FULL: the answer
+ *            is larger than response_bytes_max; CANCELLED: the flag was set; what on_data returned.
+ * Limits:    the XB_HTTP_* below.
+ * Source:    RFC 9110 (status, Retry-After), libcurl.
  */
 #pragma once
 

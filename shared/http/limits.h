@@ -3,13 +3,13 @@
  * limits.h - how many bytes per second a process may send and receive.
  *
  * What for:  a node's share of a thin link. All clients of the process that were given the same
- * limits share them, however many transfers run at once. Ownership: the caller owns the limits,
- * which outlive the clients that use them. Threads: any.
- * Blocking:  xb_http_limits_wait sleeps as long as the bytes cost.
+ *            limits share them, however many transfers run at once.
+ * Ownership: the caller owns the limits, which outlive the clients that use them.
+ * Threads:   any.    Blocking: xb_http_limits_wait sleeps as long as the bytes cost.
  * Shapes:    a token bucket per direction: what was not used may be used later, up to
- * XB_HTTP_LIMITS_BURST_MS worth. Bytes are taken first and waited for afterwards, so that a piece
- * larger than the bucket passes and several transfers share by their turns. Limits: a rate is at
- * most XB_HTTP_LIMITS_RATE_MAX.
+ *            XB_HTTP_LIMITS_BURST_MS worth. Bytes are taken first and waited for afterwards, so
+ *            that a piece larger than the bucket passes and several transfers share by their turns.
+ * Limits:    a rate is at most XB_HTTP_LIMITS_RATE_MAX.
  */
 #pragma once
 

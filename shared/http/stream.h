@@ -3,14 +3,17 @@
  * stream.h - GET requests that stay open, driven by somebody else's event loop.
  *
  * What for:  watches. The loop is abstract (struct xb_http_reactor), so that this module knows
- * none; shared/runtime glues it to libuv. Ownership: the caller owns the multi; it outlives its
- * streams. A stream belongs to the multi: its handle is valid until on_end begins or cancel
- * returns. The client must outlive the stream; the request is copied by curl except the headers,
- * the token and the body, of which the stream keeps copies of its own. Threads: everything on the
- * loop's thread. Blocking:  never. Shapes:    on_head once, then on_data any number of times (2xx
- * only), then on_end exactly once, unless cancelled: after xb_http_stream_cancel nothing is called
- * any more. Callbacks may start and cancel streams, their own too. Errors: as http.h, in on_end.
- * Limits: the body of another answer than 2xx is cut at XB_HTTP_ERROR_BODY_BYTES_MAX.
+ *            none; shared/runtime glues it to libuv.
+ * Ownership: the caller owns the multi; it outlives its streams. A stream belongs to the multi: its
+ *            handle is valid until on_end begins or cancel returns. The client must outlive the
+ *            stream; the request is copied by curl except the headers, the token and the body, of
+ *            which the stream keeps copies of its own.
+ * Threads:   everything on the loop's thread.    Blocking: never.
+ * Shapes:    on_head once, then on_data any number of times (2xx only), then on_end exactly once,
+ *            unless cancelled: after xb_http_stream_cancel nothing is called any more. Callbacks
+ *            may start and cancel streams, their own too.
+ * Errors:    as http.h, in on_end.
+ * Limits:    the body of another answer than 2xx is cut at XB_HTTP_ERROR_BODY_BYTES_MAX.
  */
 #pragma once
 

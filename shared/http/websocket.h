@@ -3,13 +3,16 @@
  * websocket.h - a WebSocket to a server that a client of http.h knows.
  *
  * What for:  commands run through the API server (shared/kube/exec.h). Only reading: what is sent
- * are answers to pings. Ownership: the client outlives the socket; options are lent for the call.
- * Threads:   one at a time.       Blocking: until the given deadline.
- * Shapes:    messages come in pieces as they arrive, so they may be of any length. Errors: of open:
- * RETRY, DENIED, INVALID: as http.h, nothing was asked for; IO: the request was sent, and no whole
- * answer came; CORRUPT: the answer is no WebSocket's; CANCELLED. Of read: RETRY with -ETIMEDOUT:
- * the deadline is over; IO: the connection broke; CORRUPT; CANCELLED; what on_piece returned.
- * Limits: as http.h. Source: RFC 6455.
+ *            are answers to pings.
+ * Ownership: the client outlives the socket; options are lent for the call.
+ * Threads:   one at a time.    Blocking: until the given deadline.
+ * Shapes:    messages come in pieces as they arrive, so they may be of any length.
+ * Errors:    of open: RETRY, DENIED, INVALID: as http.h, nothing was asked for; IO: the request was
+ *            sent, and no whole answer came; CORRUPT: the answer is no WebSocket's; CANCELLED. Of
+ *            read: RETRY with -ETIMEDOUT: the deadline is over; IO: the connection broke; CORRUPT;
+ *            CANCELLED; what on_piece returned.
+ * Limits:    as http.h.
+ * Source:    RFC 6455.
  */
 #pragma once
 

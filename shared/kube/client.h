@@ -4,14 +4,17 @@
  *
  * What for:  the blocking verbs that actions use on worker threads. Watching is informer.h.
  * Ownership: the client copies what it needs of the config. Objects handed out belong to the caller
- * (json_object_put). A ref lends its strings for the call. Threads: any number at once.
+ *            (json_object_put). A ref lends its strings for the call.
+ * Threads:   any number at once.
  * Blocking:  up to XB_KUBE_TIMEOUT_MS per attempt, and XB_KUBE_ATTEMPTS_MAX attempts.
  * Errors:    NOT_FOUND 404; CONFLICT 409 (xb_kube_reason tells AlreadyExists and Conflict apart);
- * DENIED 401, 403 with verb and resource; INVALID 400, 405, 406, 413, 415, 422 with the server's
- * message; RETRY 410 (code -EIDRM: the version asked for is gone), 429, 5xx and no answer;
- * CORRUPT: the answer is not JSON; CANCELLED. Reads are tried again after RETRY, 429 after its
- * Retry-After for every verb; a write whose answer was lost is not: the caller looks anew.
- * Limits:    XB_KUBE_* below. Source: Kubernetes API conventions.
+ *            DENIED 401, 403 with verb and resource; INVALID 400, 405, 406, 413, 415, 422 with the
+ *            server's message; RETRY 410 (code -EIDRM: the version asked for is gone), 429, 5xx and
+ *            no answer; CORRUPT: the answer is not JSON; CANCELLED. Reads are tried again after
+ *            RETRY, 429 after its Retry-After for every verb; a write whose answer was lost is not:
+ *            the caller looks anew.
+ * Limits:    XB_KUBE_* below.
+ * Source:    Kubernetes API conventions.
  */
 #pragma once
 

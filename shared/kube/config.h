@@ -4,13 +4,16 @@
  *
  * What for:  the pod's own service account, or a kubeconfig file as kubectl reads it.
  * Ownership: the caller owns the config (xb_kube_config_free zeroes keys and tokens).
- * Threads:   read-only after creation; the token source locks by itself. Blocking: reads files.
+ * Threads:   read-only after creation; the token source locks by itself.
+ * Blocking:  reads files.
  * Shapes:    KUBECONFIG may name several files, joined by colons: the first that says something
- * wins, as with kubectl; relative paths are relative to their file. Errors: NOT_FOUND: no
- * configuration there; CORRUPT: not readable; INVALID: what is asked for is missing, or names a way
- * to log in that this client refuses: exec and auth-provider plugins (they run programs),
- * user name and password, impersonation, tls-server-name, proxy-url.
- * Limits:    XB_KUBE_CONFIG_*. Source: client-go's kubeconfig v1 schema.
+ *            wins, as with kubectl; relative paths are relative to their file.
+ * Errors:    NOT_FOUND: no configuration there; CORRUPT: not readable; INVALID: what is asked for
+ *            is missing, or names a way to log in that this client refuses: exec and auth-provider
+ *            plugins (they run programs), user name and password, impersonation, tls-server-name,
+ *            proxy-url.
+ * Limits:    XB_KUBE_CONFIG_*.
+ * Source:    client-go's kubeconfig v1 schema.
  */
 #pragma once
 

@@ -3,13 +3,15 @@
  * discovery.h - what the API server serves.
  *
  * What for:  backing up "everything", and turning what a user writes ("deploy", "pods",
- * "volumes.example.com") into a resource. Ownership: the caller owns the discovery; what lookups
- * return belongs to it. Threads: read-only after creation, so any. Blocking: xb_kube_discover: two
- * requests, or on old servers one per group and version.
- * Shapes:    the server's order: core group first, versions by the group's preference. Errors: as
- * client.h. A group whose own server does not answer is not an error but is told by
- * xb_kube_discovery_failed, so that nothing is left out in silence.
- * Limits:    XB_KUBE_DISCOVERY_*. Source: apidiscovery.k8s.io/v2, and APIGroupList.
+ *            "volumes.example.com") into a resource.
+ * Ownership: the caller owns the discovery; what lookups return belongs to it.
+ * Threads:   read-only after creation, so any.
+ * Blocking:  xb_kube_discover: two requests, or on old servers one per group and version.
+ * Shapes:    the server's order: core group first, versions by the group's preference.
+ * Errors:    as client.h. A group whose own server does not answer is not an error but is told by
+ *            xb_kube_discovery_failed, so that nothing is left out in silence.
+ * Limits:    XB_KUBE_DISCOVERY_*.
+ * Source:    apidiscovery.k8s.io/v2, and APIGroupList.
  */
 #pragma once
 

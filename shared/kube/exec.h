@@ -2,18 +2,22 @@
  *
  * exec.h - runs a command in a container, through the API server.
  *
- * What for:  hooks where no agent can run them by the node's runtime (agent/hooks/cri.h), and
- * after a restore. Ownership: as shared/base/exec.h. Threads: any number at once; each call has a
- * connection of its own, with the client's server, TLS and token.
+ * What for:  hooks where no agent can run them by the node's runtime (agent/hooks/cri.h), and after
+ *            a restore.
+ * Ownership: as shared/base/exec.h.
+ * Threads:   any number at once; each call has a connection of its own, with the client's server,
+ *            TLS and token.
  * Blocking:  up to XB_KUBE_EXEC_CONNECT_TIMEOUT_MS until the command is started, then up to its
- * timeout.
+ *            timeout.
  * Shapes:    a WebSocket with subprotocol v5.channel.k8s.io or v4.channel.k8s.io; standard output,
- * standard error and the error channel, whose Status holds the exit code. No standard input, no
- * terminal. A timeout or `cancel` closes the connection and ends the wait. The process itself
- * is not killed by that (no API of Kubernetes does): it goes on, or blocks for good once nobody
- * takes its output. What it said before is in the result. Errors: as shared/base/exec.h; DENIED
- * names the right that is missing (get, and create, on pods/exec). Limits:    XB_KUBE_EXEC_*.
- * Source: Kubernetes API conventions, remotecommand subprotocols; RFC 6455.
+ *            standard error and the error channel, whose Status holds the exit code. No standard
+ *            input, no terminal. A timeout or `cancel` closes the connection and ends the wait. The
+ *            process itself is not killed by that (no API of Kubernetes does): it goes on, or
+ *            blocks for good once nobody takes its output. What it said before is in the result.
+ * Errors:    as shared/base/exec.h; DENIED names the right that is missing (get, and create, on
+ *            pods/exec).
+ * Limits:    XB_KUBE_EXEC_*.
+ * Source:    Kubernetes API conventions, remotecommand subprotocols; RFC 6455.
  */
 #pragma once
 

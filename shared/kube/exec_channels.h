@@ -2,10 +2,14 @@
  *
  * exec_channels.h - the messages of an exec's WebSocket, and how the command ended.
  *
- * What for:  inside shared/kube only. Ownership: the result is the caller's. Threads: one.
- * Blocking:  never (pure). Shapes: the first byte of a message is its channel; channels that nobody
- * asked for are skipped. Errors: FULL: a Status larger than XB_KUBE_EXEC_STATUS_BYTES_MAX; of end:
- * as shared/base/exec.h. Source: Kubernetes remotecommand, versions 4 and 5.
+ * What for:  inside shared/kube only.
+ * Ownership: the result is the caller's.
+ * Threads:   one.    Blocking: never (pure).
+ * Shapes:    the first byte of a message is its channel; channels that nobody asked for are
+ *            skipped.
+ * Errors:    FULL: a Status larger than XB_KUBE_EXEC_STATUS_BYTES_MAX; of end: as
+ *            shared/base/exec.h.
+ * Source:    Kubernetes remotecommand, versions 4 and 5.
  */
 #pragma once
 

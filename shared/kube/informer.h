@@ -3,14 +3,17 @@
  * informer.h - a local copy of some objects that follows the API server.
  *
  * What for:  the cached world that planners look at. A named machine: LIST (in pages) fills it,
- * WATCH follows changes, BACKOFF waits after failures. 410 or a line that makes no sense leads to
- * LIST; everything else resumes the WATCH where it was. Ownership: the caller owns the informer and
- * frees it before client and loop, not from within its callbacks. Objects are lent: they are
- * the informer's, and change only by being replaced; json_object_get keeps one. Threads:   all on
- * the loop's thread. Blocking: never (but see xb_kube_bearer: a token file of a few hundred bytes
- * is read once a minute).
+ *            WATCH follows changes, BACKOFF waits after failures. 410 or a line that makes no sense
+ *            leads to LIST; everything else resumes the WATCH where it was.
+ * Ownership: the caller owns the informer and frees it before client and loop, not from within its
+ *            callbacks. Objects are lent: they are the informer's, and change only by being
+ *            replaced; json_object_get keeps one.
+ * Threads:   all on the loop's thread.
+ * Blocking:  never (but see xb_kube_bearer: a token file of a few hundred bytes is read once a
+ *            minute).
  * Shapes:    keys are "namespace/name", or "name" for cluster-scoped objects. on_change comes for
- * each object of the first LIST too, before on_synced. A later LIST reports only what differs.
+ *            each object of the first LIST too, before on_synced. A later LIST reports only what
+ *            differs.
  * Errors:    are logged here and lead to BACKOFF; the copy then stays as it was.
  * Limits:    XB_KUBE_INFORMER_*, pages as in client.h, lines as in lines.h.
  * Source:    Kubernetes API concepts: efficient detection of changes.

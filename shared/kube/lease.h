@@ -3,14 +3,16 @@
  * lease.h - one leader at a time, by a Lease object.
  *
  * What for:  several coordinators may run, one acts. The object's fields are those that client-go
- * writes, so either side can take over from the other. Ownership: the caller owns the lease and
- * frees it before client and loop. Threads: loop thread, except xb_kube_lease_held (any). Requests
- * run on a thread of the lease's own, so that busy workers never delay a renewal.
+ *            writes, so either side can take over from the other.
+ * Ownership: the caller owns the lease and frees it before client and loop.
+ * Threads:   loop thread, except xb_kube_lease_held (any). Requests run on a thread of the lease's
+ *            own, so that busy workers never delay a renewal.
  * Blocking:  xb_kube_lease_free waits for a request under way (about a second: it is cancelled).
  * Errors:    failed attempts are logged and repeated. Losing is told by on_lost.
  * Rules:     trust in no clock but one's own: another's lease has run out when nothing changed in
- * it for its whole duration as seen from here; one's own ends for this process renew_ms after the
- * last renewal that worked was *sent*, which is before anybody else may take it.
+ *            it for its whole duration as seen from here; one's own ends for this process renew_ms
+ *            after the last renewal that worked was *sent*, which is before anybody else may take
+ *            it.
  * Source:    coordination.k8s.io/v1, the leader election of client-go.
  */
 #pragma once

@@ -3,10 +3,12 @@
  * lines.h - cuts a watch's bytes into lines as they come.
  *
  * What for:  a watch is one JSON object per line, and a line may come in many pieces.
- * Ownership: the caller owns the struct; a line is lent for the call. Threads: none shared.
- * Blocking:  never. Shapes: lines end with \n, a \r before it is dropped, empty lines are passed
- * over. Errors: CORRUPT when a line grows beyond XB_KUBE_LINE_BYTES_MAX, or holds a NUL byte; what
- * the callback returned. After a failure the struct only takes xb_kube_lines_reset and _done.
+ * Ownership: the caller owns the struct; a line is lent for the call.
+ * Threads:   none shared.    Blocking: never.
+ * Shapes:    lines end with \n, a \r before it is dropped, empty lines are passed over.
+ * Errors:    CORRUPT when a line grows beyond XB_KUBE_LINE_BYTES_MAX, or holds a NUL byte; what the
+ *            callback returned. After a failure the struct only takes xb_kube_lines_reset and
+ *            _done.
  */
 #pragma once
 

@@ -2,8 +2,10 @@
  *
  * objects.h - objects by key, for the informer.
  *
- * What for:  lookups, and telling which objects a complete list did not name. Ownership: holds a
- * reference to each object. Threads: one. Blocking: never. Limits: `max` objects.
+ * What for:  lookups, and telling which objects a complete list did not name.
+ * Ownership: holds a reference to each object.
+ * Threads:   one.    Blocking: never.
+ * Limits:    `max` objects.
  */
 #pragma once
 

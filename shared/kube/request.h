@@ -2,8 +2,9 @@
  *
  * request.h - paths, tokens and failures of API requests, for client.c, discovery.c, informer.c.
  *
- * What for:  inside shared/kube only. Threads: any. Blocking: xb_kube_bearer reads a small file
- * once a minute; the rest never.
+ * What for:  inside shared/kube only.
+ * Threads:   any.
+ * Blocking:  xb_kube_bearer reads a small file once a minute; the rest never.
  */
 #pragma once
 

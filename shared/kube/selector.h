@@ -3,7 +3,9 @@
  * selector.h - label selectors.
  *
  * What for:  "does this object have those labels?", wherever a selector is a part of another
- *            object. Ownership: lends. Threads: any. Blocking: never (pure).
+ *            object.
+ * Ownership: lends.
+ * Threads:   any.    Blocking: never (pure).
  * Errors:    an expression with an operator that does not exist matches nothing.
  * Source:    Kubernetes API, meta/v1 LabelSelector.
  */

@@ -3,13 +3,16 @@
  * yaml.h - one YAML document as JSON.
  *
  * What for:  kubeconfig files and the policies that users keep in ConfigMaps; after this, only JSON
- * accessors are needed. Ownership: the caller owns *ret (xb_json_put). Threads: none shared.
- * Blocking:  never.
- * Shapes:    block and flow collections; plain scalars become null, booleans, integers (decimal,
- * no leading zero) or floats where they look like it, quoted ones strings. Errors: CORRUPT with
- * line and column. Refused, because nothing here needs them and they are ways to blow up:
- * anchors, aliases, tags, a second document, keys that are not scalars, duplicate keys.
- * Limits:    XB_KUBE_YAML_*. Source: YAML 1.1 by libyaml.
+ *            accessors are needed.
+ * Ownership: the caller owns *ret (xb_json_put).
+ * Threads:   none shared.    Blocking: never.
+ * Shapes:    block and flow collections; plain scalars become null, booleans, integers (decimal, no
+ *            leading zero) or floats where they look like it, quoted ones strings.
+ * Errors:    CORRUPT with line and column. Refused, because nothing here needs them and they are
+ *            ways to blow up: anchors, aliases, tags, a second document, keys that are not scalars,
+ *            duplicate keys.
+ * Limits:    XB_KUBE_YAML_*.
+ * Source:    YAML 1.1 by libyaml.
  */
 #pragma once
 

@@ -6,13 +6,14 @@
  * What for:  write a stream of any length and get an object id; read any range of an object.
  * Ownership: writer and reader belong to the caller; the repository must outlive them.
  * Threads:   one thread at a time per writer or reader (but for xb_object_writer_checkpoint and
- * xb_object_writer_store); many of them at once.
+ *            xb_object_writer_store); many of them at once.
  * Blocking:  yes.
  * Shapes:    object id text: `I`* [`Z`|`D`] content id. Zero bytes make one empty content
- * (kopia-format section 9). Limits:    nesting of indirect objects <= XB_OBJECT_DEPTH_MAX. Indexes
- * are read and written as streams: a level of a reader keeps a chunk of its index and some places
- * in it, a writer a part of its index; the rest is in a scratch file. Errors:    CORRUPT names the
- * object; others from the repository.
+ *            (kopia-format section 9).
+ * Limits:    nesting of indirect objects <= XB_OBJECT_DEPTH_MAX. Indexes are read and written as
+ *            streams: a level of a reader keeps a chunk of its index and some places in it, a
+ *            writer a part of its index; the rest is in a scratch file.
+ * Errors:    CORRUPT names the object; others from the repository.
  */
 #pragma once
 

@@ -4,16 +4,21 @@
  * sealed chunks).
  *
  * What for:  the base of everything that is stored for a volume. Objects (object.h), directories
- * (directory.h), manifests (manifest.h) and snapshots (snapshot.h) are built from contents.
+ *            (directory.h), manifests (manifest.h) and snapshots (snapshot.h) are built from
+ *            contents.
  * Ownership: the caller frees the repository. It owns the store given to create/open, also on
- * failure. Threads:   every function may be called from any thread at the same time, except open,
- * create and free. Blocking:  yes (store, scrypt: 0.2 s and 64 MiB once per open or create).
- * Durability: contents written are durable and visible to others only after xb_repository_flush
- * returns 0. A content written and not yet flushed can be read back only once its pack is closed:
- * do not rely on reading before flush. Errors:    DENIED (wrong password; read-only), NOT_FOUND (no
- * repository here), CORRUPT (names blob or content), INVALID (unsupported format, hash or
- * encryption, named), CONFLICT (create where one exists), FULL. Limits:    content <=
- * XB_CONTENT_BYTES_MAX. Source:    kopia-format sections 2 to 8, 13, 14.
+ *            failure.
+ * Threads:   every function may be called from any thread at the same time, except open, create and
+ *            free.
+ * Blocking:  yes (store, scrypt: 0.2 s and 64 MiB once per open or create). Durability: contents
+ *            written are durable and visible to others only after xb_repository_flush returns 0. A
+ *            content written and not yet flushed can be read back only once its pack is closed: do
+ *            not rely on reading before flush.
+ * Errors:    DENIED (wrong password; read-only), NOT_FOUND (no repository here), CORRUPT (names
+ *            blob or content), INVALID (unsupported format, hash or encryption, named), CONFLICT
+ *            (create where one exists), FULL.
+ * Limits:    content <= XB_CONTENT_BYTES_MAX.
+ * Source:    kopia-format sections 2 to 8, 13, 14.
  */
 #pragma once
 

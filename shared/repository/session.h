@@ -9,9 +9,10 @@
  *            tolerates: ages of blobs decide what is deleted. CONFLICT when a session is so old
  *            that its packs may have been deleted by others.
  * Limits:    a session is used for XB_SESSION_HOURS_MAX: its marker protects packs for 96 hours.
- * The marker of one that took longer than XB_SESSION_HOURS_SHORT is left where it is: maintenance
- * may have looked at the index before the commit, and looks for the marker after it; only packs of
- * the last 24 hours are safe without one. Source:    kopia-format sections 7, 13.1 and 13.7.
+ *            The marker of one that took longer than XB_SESSION_HOURS_SHORT is left where it is:
+ *            maintenance may have looked at the index before the commit, and looks for the marker
+ *            after it; only packs of the last 24 hours are safe without one.
+ * Source:    kopia-format sections 7, 13.1 and 13.7.
  */
 #pragma once
 

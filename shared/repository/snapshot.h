@@ -3,11 +3,13 @@
  * snapshot.h - snapshot manifests: the records that make a tree findable, and manifests in general.
  *
  * What for:  publish, list, load and delete snapshots; put and find other manifests (maintenance,
- * policy). Ownership: returned records are freed by the caller. Threads:   any.    Blocking: yes.
+ *            policy).
+ * Ownership: returned records are freed by the caller.
+ * Threads:   any.    Blocking: yes.
  * Rules:     kopia-format sections 10 and 11. A snapshot's JSON is parsed again, and its root is
- * looked up, before it is published: kopia's content collection deletes the data of a manifest that
- * it cannot parse. A manifest that we cannot parse is an error that names it, never skipped in
- * silence: listing reports it in `unreadable`.
+ *            looked up, before it is published: kopia's content collection deletes the data of a
+ *            manifest that it cannot parse. A manifest that we cannot parse is an error that names
+ *            it, never skipped in silence: listing reports it in `unreadable`.
  */
 #pragma once
 

@@ -3,17 +3,18 @@
  * control.h - the level-triggered frame: dirty keys, a pure planner, one action at a time per key.
  *
  * What for:  every control loop has this shape (design decision 4). Events only mark a key dirty;
- * the planner looks at the cached world and returns one next action; the action is carried out on
- * the worker pool; its end marks the key dirty again. Progress is in the world, so a crash resumes
- * by planning again. Ownership: the caller owns the control, the workers and the loop, which
- * outlive it. An action's `work` belongs to the frame, which frees it on the loop thread.
+ *            the planner looks at the cached world and returns one next action; the action is
+ *            carried out on the worker pool; its end marks the key dirty again. Progress is in the
+ *            world, so a crash resumes by planning again.
+ * Ownership: the caller owns the control, the workers and the loop, which outlive it. An action's
+ *            `work` belongs to the frame, which frees it on the loop thread.
  * Threads:   loop thread, except xb_control_dirty (any). plan, done and free run on the loop
- * thread, run on a worker. Blocking: xb_control_drain and xb_control_free wait for actions that
- * run; nothing else.
+ *            thread, run on a worker.
+ * Blocking:  xb_control_drain and xb_control_free wait for actions that run; nothing else.
  * Errors:    a failed action is logged here, and its key planned again after a pause that doubles
- * from XB_CONTROL_BACKOFF_FIRST_MS to XB_CONTROL_BACKOFF_MAX_MS; CONFLICT at once, for
- * XB_CONTROL_CONFLICTS_MAX times in a row; DENIED, INVALID, CORRUPT and BUG start at
- * XB_CONTROL_BACKOFF_SLOW_MS. Marking dirty does not shorten a pause.
+ *            from XB_CONTROL_BACKOFF_FIRST_MS to XB_CONTROL_BACKOFF_MAX_MS; CONFLICT at once, for
+ *            XB_CONTROL_CONFLICTS_MAX times in a row; DENIED, INVALID, CORRUPT and BUG start at
+ *            XB_CONTROL_BACKOFF_SLOW_MS. Marking dirty does not shorten a pause.
  * Limits:    XB_CONTROL_*.
  */
 #pragma once

@@ -3,12 +3,15 @@
  * loop.h - the one thread that decides.
  *
  * What for:  both programs run one loop: timers, signals, watches and whatever other threads hand
- * over. Nothing on it may block; what blocks runs on a worker pool and posts its end back.
+ *            over. Nothing on it may block; what blocks runs on a worker pool and posts its end
+ *            back.
  * Ownership: the caller owns the loop, and frees timers, streams and everything else that uses it
- * before it. Threads: everything on the thread that runs the loop (or before it runs, after it
- * ended), except xb_loop_post, xb_loop_task_post, xb_loop_stop and xb_loop_lag_ms: any thread.
+ *            before it.
+ * Threads:   everything on the thread that runs the loop (or before it runs, after it ended),
+ *            except xb_loop_post, xb_loop_task_post, xb_loop_stop and xb_loop_lag_ms: any thread.
  * Blocking:  xb_loop_run only.
- * Limits:    XB_LOOP_POSTS_MAX posts wait at most. Source: libuv (this is its only user).
+ * Limits:    XB_LOOP_POSTS_MAX posts wait at most.
+ * Source:    libuv (this is its only user).
  */
 #pragma once
 

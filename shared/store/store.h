@@ -3,21 +3,26 @@
  * store.h - whole objects under names: the one interface to every place where backups are kept.
  *
  * What for:  a bucket or a folder, seen as immutable objects that appear whole or not at all.
- * Drivers: fs/ (a folder), s3/ (a bucket), mem/ (tests); decorators: prefix (a folder within),
- * sharded (kopia's file layout), fault/ (tests). Ownership: the caller owns a
- * store and frees it; a decorator owns its inner store. Threads:   every call may be made from any
- * thread at the same time. Blocking:  yes; run it on a worker. Shapes:    a name is 1 to
- * XB_STORE_NAME_BYTES_MAX bytes, at most XB_STORE_NAME_PARTS_MAX parts separated by '/', no empty
- * part, no "." or "..", no NUL, and is checked by every driver; sizes in bytes; times in ns since
- * 1970. Errors:    NOT_FOUND (get, stat; delete of a missing object succeeds), CONFLICT (exclusive
- * put of an existing name), FULL (no space), DENIED (read-only, permission), RETRY (passing),
- * CORRUPT (a short object). The text names the store and the object. Retries: live in the drivers,
- * which alone know what may be sent again and have the bytes for it: s3/ repeats requests with
- * growing pauses, fs/ repeats calls that a signal interrupted, and a full disk is final. A RETRY
- * that comes out of here has been tried as often as makes sense; who can do the whole again, may,
- * and nobody repeats single calls on top. Durability: when put or commit returns 0 the object
- * survives a power cut (fs: file and folders are fsynced). Source: kopia-format section 1 (required
- * operations); listing and read-after-write are strongly consistent.
+ * Drivers:   fs/ (a folder), s3/ (a bucket), mem/ (tests); decorators: prefix (a folder within),
+ *            sharded (kopia's file layout), fault/ (tests).
+ * Ownership: the caller owns a store and frees it; a decorator owns its inner store.
+ * Threads:   every call may be made from any thread at the same time.
+ * Blocking:  yes; run it on a worker.
+ * Shapes:    a name is 1 to XB_STORE_NAME_BYTES_MAX bytes, at most XB_STORE_NAME_PARTS_MAX parts
+ *            separated by '/', no empty part, no "." or "..", no NUL, and is checked by every
+ *            driver; sizes in bytes; times in ns since 1970.
+ * Errors:    NOT_FOUND (get, stat; delete of a missing object succeeds), CONFLICT (exclusive put of
+ *            an existing name), FULL (no space), DENIED (read-only, permission), RETRY (passing),
+ *            CORRUPT (a short object). The text names the store and the object.
+ * Retries:   live in the drivers, which alone know what may be sent again and have the bytes for
+ *            it: s3/ repeats requests with growing pauses, fs/ repeats calls that a signal
+ *            interrupted, and a full disk is final. A RETRY that comes out of here has been tried
+ *            as often as makes sense; who can do the whole again, may, and nobody repeats single
+ *            calls on top.
+ * Durability: when put or commit returns 0 the object survives a power cut (fs: file and folders
+ *            are fsynced).
+ * Source:    kopia-format section 1 (required operations); listing and read-after-write are
+ *            strongly consistent.
  */
 #pragma once
 

@@ -4,7 +4,8 @@
  *
  * What for:  tests of what must be done before what.
  * Ownership: the log is the test's: `struct hooks hooks = {.after = event_record, .context =
- * &log}`. Threads:   as hook_store: one call at a time. Look at it when nothing is under way.
+ *            &log}`.
+ * Threads:   as hook_store: one call at a time. Look at it when nothing is under way.
  * Limits:    EVENTS_MAX; a test that makes more fails.
  */
 #pragma once

@@ -3,7 +3,8 @@
  * json_tokens.h - what a JSON reader hands out, put together again as json-c's objects.
  *
  * What for:  comparing the reader with json-c, in the property test and in the fuzz target. The
- * text comes in pieces of changing length. Limits:    nesting as the reader's.
+ *            text comes in pieces of changing length.
+ * Limits:    nesting as the reader's.
  */
 #pragma once
 

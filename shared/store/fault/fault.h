@@ -3,9 +3,11 @@
  * fault.h - a store that fails when told to; for tests.
  *
  * What for:  wraps any store and breaks the n-th call of a kind: an error, a lost answer, a short
- * or altered read, an old listing, a delay. Ownership: the fault store owns its inner store; the
- * `xb_fault` handle lives as long as the store. Threads: any. Blocking: as the inner store, and the
- * delays asked for. Limits: XB_FAULT_RULES_MAX rules.
+ *            or altered read, an old listing, a delay.
+ * Ownership: the fault store owns its inner store; the `xb_fault` handle lives as long as the
+ *            store.
+ * Threads:   any.    Blocking: as the inner store, and the delays asked for.
+ * Limits:    XB_FAULT_RULES_MAX rules.
  */
 #pragma once
 

@@ -3,8 +3,9 @@
  * fs.h - what the files of the folder driver share; for them only.
  *
  * What for:  an object is a regular file below the root descriptor, under its own name. Everything
- * is opened beneath that descriptor and no symbolic link is followed, so that nothing planted in
- * the folder can lead out of it. Threads: any (the descriptor is only ever used with *at calls).
+ *            is opened beneath that descriptor and no symbolic link is followed, so that nothing
+ *            planted in the folder can lead out of it.
+ * Threads:   any (the descriptor is only ever used with *at calls).
  */
 #pragma once
 

@@ -2,12 +2,15 @@
  *
  * call.h - one S3 request: signed, sent, judged, and sent again while that may help.
  *
- * What for:  what the driver's files share; for them only. Ownership: the caller owns the call
- * struct and what it points to; xb_s3_call_done frees the answer. Threads: any number of calls at
- * once. Blocking: yes. Shapes:    `name` is an object's, relative to the store; the bucket itself
- * is NULL. Header names are small. Errors: 0 for a 2xx answer that `check` likes; else the mapped
- * error (fault.h), and `status` says what came. RETRY failures have been tried again; a RETRY that
- * is handed on has used up its attempts.
+ * What for:  what the driver's files share; for them only.
+ * Ownership: the caller owns the call struct and what it points to; xb_s3_call_done frees the
+ *            answer.
+ * Threads:   any number of calls at once.    Blocking: yes.
+ * Shapes:    `name` is an object's, relative to the store; the bucket itself is NULL. Header names
+ *            are small.
+ * Errors:    0 for a 2xx answer that `check` likes; else the mapped error (fault.h), and `status`
+ *            says what came. RETRY failures have been tried again; a RETRY that is handed on has
+ *            used up its attempts.
  */
 #pragma once
 

@@ -3,10 +3,12 @@
  * checksum.h - the checksums that S3 knows, computed piece by piece.
  *
  * What for:  Content-MD5, x-amz-checksum-* and the SHA-256 of signed payloads, in one pass over the
- * bytes. Ownership: the caller owns the struct; begin makes OpenSSL's contexts, done frees them,
- * and a zeroed struct may be done. Threads: one at a time per struct. Blocking: never; CPU only.
- * Shapes:    digests are raw bytes, CRCs big-endian, as S3 sends them in base64. Source: S3's
- * "Checking object integrity"; CRC-32 (ISO-HDLC) and CRC-32C (Castagnoli).
+ *            bytes.
+ * Ownership: the caller owns the struct; begin makes OpenSSL's contexts, done frees them, and a
+ *            zeroed struct may be done.
+ * Threads:   one at a time per struct.    Blocking: never; CPU only.
+ * Shapes:    digests are raw bytes, CRCs big-endian, as S3 sends them in base64.
+ * Source:    S3's "Checking object integrity"; CRC-32 (ISO-HDLC) and CRC-32C (Castagnoli).
  */
 #pragma once
 

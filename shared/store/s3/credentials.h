@@ -2,14 +2,15 @@
  *
  * credentials.h - who we are to an S3 server, from AWS's files and environment.
  *
- * What for:  the places where AWS's own tools look, in their order. Ownership: the caller frees
- * with xb_s3_credentials_done; a zeroed struct may be done. Threads: read-only after creation;
- * loading reads the environment. Blocking: reads files. Shapes: INI files: "[default]", in the
- * config file
- * "[profile x]"; keys in small letters. Errors: DENIED: no credentials, with where they were looked
- * for; INVALID: a profile that is not there, or half of a pair. No text ever holds a key. Limits:
- * files of XB_SECRET_BYTES_MAX bytes. Source: "Configuration and credential file settings" of the
- * AWS CLI's manual.
+ * What for:  the places where AWS's own tools look, in their order.
+ * Ownership: the caller frees with xb_s3_credentials_done; a zeroed struct may be done.
+ * Threads:   read-only after creation; loading reads the environment.
+ * Blocking:  reads files.
+ * Shapes:    INI files: "[default]", in the config file "[profile x]"; keys in small letters.
+ * Errors:    DENIED: no credentials, with where they were looked for; INVALID: a profile that is
+ *            not there, or half of a pair. No text ever holds a key.
+ * Limits:    files of XB_SECRET_BYTES_MAX bytes.
+ * Source:    "Configuration and credential file settings" of the AWS CLI's manual.
  */
 #pragma once
 

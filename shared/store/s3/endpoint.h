@@ -3,9 +3,12 @@
  * endpoint.h - where a bucket is: from the options to the host and path of each request.
  *
  * What for:  AWS's own hosts, servers at any address with path style or virtual hosts, IPv6
- * literals, gateways below a path. Ownership: the caller frees with xb_s3_place_done. Threads:
- * read-only after creation. Blocking: never. Shapes: `host` is exactly what curl sends in the Host
- * header, since it is signed: small letters, no default port. Errors: INVALID, naming the option.
+ *            literals, gateways below a path.
+ * Ownership: the caller frees with xb_s3_place_done.
+ * Threads:   read-only after creation.    Blocking: never.
+ * Shapes:    `host` is exactly what curl sends in the Host header, since it is signed: small
+ *            letters, no default port.
+ * Errors:    INVALID, naming the option.
  */
 #pragma once
 

@@ -2,10 +2,13 @@
  *
  * fault.h - what an S3 server's refusal means, and what to do about it.
  *
- * What for:  the one place that knows S3's error codes. Pure. Ownership: borrowed during the call.
- * Threads: any. Blocking: never. Shapes:    the server's own words are shown bounded and without
- * control bytes: they are hostile until cleaned. Errors: sets one, by design. Source: S3's "Error
- * responses".
+ * What for:  the one place that knows S3's error codes. Pure.
+ * Ownership: borrowed during the call.
+ * Threads:   any.    Blocking: never.
+ * Shapes:    the server's own words are shown bounded and without control bytes: they are hostile
+ *            until cleaned.
+ * Errors:    sets one, by design.
+ * Source:    S3's "Error responses".
  */
 #pragma once
 

@@ -2,11 +2,13 @@
  *
  * listing.h - one page of ListObjectsV2.
  *
- * What for:  from a server's XML to keys, strictly. Pure. Ownership: xb_s3_page_done frees what the
- * page holds. Threads: one at a time per page. Blocking: never. Shapes:    keys are decoded and as
- * the server sent them, the prefix included. Errors: CORRUPT: not such a page. Limits: the page's
- * bytes are bounded by whoever fetched it; a key is at most XB_STORE_NAME_BYTES_MAX, longer ones
- * are no names of ours and are left out.
+ * What for:  from a server's XML to keys, strictly. Pure.
+ * Ownership: xb_s3_page_done frees what the page holds.
+ * Threads:   one at a time per page.    Blocking: never.
+ * Shapes:    keys are decoded and as the server sent them, the prefix included.
+ * Errors:    CORRUPT: not such a page.
+ * Limits:    the page's bytes are bounded by whoever fetched it; a key is at most
+ *            XB_STORE_NAME_BYTES_MAX, longer ones are no names of ours and are left out.
  */
 #pragma once
 

@@ -3,7 +3,8 @@
  * number.h - decimal numbers out of what a server says.
  *
  * What for:  lengths, sizes and ranges: digits only, no sign, no blanks, no overflow. Pure.
- * Ownership: none. Threads: any. Blocking: never.
+ * Ownership: none.
+ * Threads:   any.    Blocking: never.
  */
 #pragma once
 

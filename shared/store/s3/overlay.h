@@ -3,10 +3,12 @@
  * overlay.h - what this process wrote lately, for listings that do not show it yet.
  *
  * What for:  some servers' listings lag behind. Where a listing and the overlay differ, the driver
- * asks for the object itself, which servers answer from fresher knowledge. Ownership: the caller
- * frees it. Threads: any; one lock, held briefly. Blocking: never. Shapes:    names are relative to
- * the store. Limits: XB_S3_OVERLAY_NAMES_MAX names, the oldest give way; XB_S3_OVERLAY_S seconds.
- * Source: kopia-format section 1 (listings).
+ *            asks for the object itself, which servers answer from fresher knowledge.
+ * Ownership: the caller frees it.
+ * Threads:   any; one lock, held briefly.    Blocking: never.
+ * Shapes:    names are relative to the store.
+ * Limits:    XB_S3_OVERLAY_NAMES_MAX names, the oldest give way; XB_S3_OVERLAY_S seconds.
+ * Source:    kopia-format section 1 (listings).
  */
 #pragma once
 

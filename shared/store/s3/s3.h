@@ -3,18 +3,20 @@
  * s3.h - a bucket of an S3 server as a store.
  *
  * What for:  the driver for AWS's S3 and the many servers that speak its protocol. xb_store_open
- * takes "s3://bucket/prefix?..." (store.h) and fills these options from it and the environment;
- * Velero's BackupStorageLocation fills them itself. Ownership: everything here is borrowed during
- * the call, `limits` while the store lives. Threads: any; transfers run at once on at most
- * connections_max connections, which are kept and used again. Blocking: yes. Opening reads files
- * and the environment, and asks the server nothing. Shapes: an object's key is the prefix, a '/'
- * and its name. Whole objects are one PutObject up to 4 parts' size (256 MiB), a multipart upload
- * above; uploads are staged, in memory up to XB_S3_STAGED_MEMORY_MAX for the whole process, beyond
- * that in an unlinked file of scratch_dir, so that they can be sent again. Errors: as store.h;
- * INVALID for options that make no sense, a bucket that does not exist or is elsewhere; DENIED
- * names what the server said and what to do. Passing failures are tried again here, with a bounded
- * number of attempts. Source: the S3 REST API (2006-03-01), AWS Signature Version 4, kopia-format
- * section 1.
+ *            takes "s3://bucket/prefix?..." (store.h) and fills these options from it and the
+ *            environment; Velero's BackupStorageLocation fills them itself.
+ * Ownership: everything here is borrowed during the call, `limits` while the store lives.
+ * Threads:   any; transfers run at once on at most connections_max connections, which are kept and
+ *            used again.
+ * Blocking:  yes. Opening reads files and the environment, and asks the server nothing.
+ * Shapes:    an object's key is the prefix, a '/' and its name. Whole objects are one PutObject up
+ *            to 4 parts' size (256 MiB), a multipart upload above; uploads are staged, in memory up
+ *            to XB_S3_STAGED_MEMORY_MAX for the whole process, beyond that in an unlinked file of
+ *            scratch_dir, so that they can be sent again.
+ * Errors:    as store.h; INVALID for options that make no sense, a bucket that does not exist or is
+ *            elsewhere; DENIED names what the server said and what to do. Passing failures are
+ *            tried again here, with a bounded number of attempts.
+ * Source:    the S3 REST API (2006-03-01), AWS Signature Version 4, kopia-format section 1.
  */
 #pragma once
 

@@ -3,11 +3,14 @@
  * sigv4.h - AWS Signature Version 4: who sent a request, and that nobody changed it.
  *
  * What for:  every request of the driver, and links that work without one. Pure: no clock, no
- * network. Ownership: everything is borrowed during the call. Threads: any. Blocking: never.
+ *            network.
+ * Ownership: everything is borrowed during the call.
+ * Threads:   any.    Blocking: never.
  * Shapes:    `path` is already encoded (xb_sigv4_path), and is not normalised: S3 takes keys as
- * they are. `query` is what xb_sigv4_query made: encoded and sorted. Header names are lower case;
- * every header given is signed, in any order, "host" among them. Errors: FULL when a ceiling is
- * reached. Source:    "Authenticating Requests (AWS Signature Version 4)" in the S3 API reference.
+ *            they are. `query` is what xb_sigv4_query made: encoded and sorted. Header names are
+ *            lower case; every header given is signed, in any order, "host" among them.
+ * Errors:    FULL when a ceiling is reached.
+ * Source:    "Authenticating Requests (AWS Signature Version 4)" in the S3 API reference.
  */
 #pragma once
 

@@ -2,8 +2,9 @@
  *
  * url.h - opening "s3://bucket/prefix?key=value&...": for store.c.
  *
- * Ownership: all is borrowed during the call, the limits while the store lives. Threads: any; reads
- * the environment. Blocking: reads files. Errors: INVALID names the parameter; as s3.h.
+ * Ownership: all is borrowed during the call, the limits while the store lives.
+ * Threads:   any; reads the environment.    Blocking: reads files.
+ * Errors:    INVALID names the parameter; as s3.h.
  */
 #pragma once
 

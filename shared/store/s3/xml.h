@@ -3,12 +3,14 @@
  * xml.h - a strict little pull parser for the XML that S3 servers send.
  *
  * What for:  listings, errors and multipart answers: elements with text, no mixed content that
- * matters. Attributes and comments are skipped, a DOCTYPE is refused, so there is nothing to
- * expand. Ownership: borrows the bytes while it is used; xb_xml_done frees what it collected.
- * Threads: one at a time. Blocking: never. Shapes:    names are local ones, without a namespace's
- * prefix; the text of an element is what stood directly in it, with entities and CDATA decoded; a
- * NUL never occurs in it. Errors: CORRUPT: not well-formed (a cut-off document too); FULL: a
- * ceiling. Limits:    XB_XML_DEPTH_MAX, XB_XML_NAME_BYTES_MAX, XB_XML_TEXT_BYTES_MAX.
+ *            matters. Attributes and comments are skipped, a DOCTYPE is refused, so there is
+ *            nothing to expand.
+ * Ownership: borrows the bytes while it is used; xb_xml_done frees what it collected.
+ * Threads:   one at a time.    Blocking: never.
+ * Shapes:    names are local ones, without a namespace's prefix; the text of an element is what
+ *            stood directly in it, with entities and CDATA decoded; a NUL never occurs in it.
+ * Errors:    CORRUPT: not well-formed (a cut-off document too); FULL: a ceiling.
+ * Limits:    XB_XML_DEPTH_MAX, XB_XML_NAME_BYTES_MAX, XB_XML_TEXT_BYTES_MAX.
  */
 #pragma once
 

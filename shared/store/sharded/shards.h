@@ -3,8 +3,10 @@
  * shards.h - kopia's rule from blob names to paths, as `.shards` states it.
  *
  * What for:  the sharded decorator; apart from it so that the rule and the parser are pure.
- * Ownership: free with xb_shards_free. Threads: read-only after parsing. Blocking: never.
- * Errors:    CORRUPT: .shards is not what kopia writes. Limits: named below.
+ * Ownership: free with xb_shards_free.
+ * Threads:   read-only after parsing.    Blocking: never.
+ * Errors:    CORRUPT: .shards is not what kopia writes.
+ * Limits:    named below.
  * Source:    kopia-format section 1, "Filesystem".
  */
 #pragma once

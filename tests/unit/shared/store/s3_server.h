@@ -5,7 +5,8 @@
  * What for:  what real S3 servers do not do on demand: cut answers, lie about ranges, repeat pages,
  *            fail between two parts. It checks what the driver says of its bodies (length, MD5,
  *            SHA-256, CRC-32 if it checks that) by itself. A header: only tests of the driver have
- * it. Threads:   a thread per connection; one lock around the objects.
+ *            it.
+ * Threads:   a thread per connection; one lock around the objects.
  */
 #pragma once
 
