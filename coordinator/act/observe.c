@@ -127,8 +127,8 @@ static void note_last_status(struct xb_observer *observer, xb_json *backup, cons
     }
     int64_t ended_ns = 0;
     if (is(phase, "Completed") && time_of(backup, "status.completionTimestamp", &ended_ns)) {
-        xb_meters_raise(observer->meters, XB_METER_BACKUP_LAST_SUCCESS, &schedule,
-                        (double)(ended_ns / XB_NS_PER_S));
+        const int64_t ended_s = ended_ns / XB_NS_PER_S;
+        xb_meters_raise(observer->meters, XB_METER_BACKUP_LAST_SUCCESS, &schedule, (double)ended_s);
     }
 }
 

@@ -143,9 +143,9 @@ KERNEL void add_block(struct xb_gcm *gcm, __m128i block)
 /* ---- 16 blocks at once ---- */
 
 struct batch {
-    const __m512i *keys;
     __m512i counter; /* of the next four blocks */
     __m128i sum;
+    const __m512i *keys;
 };
 
 KERNEL __m512i turned_four(__m512i blocks)
