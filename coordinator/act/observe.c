@@ -113,6 +113,33 @@ static void sum_up(xb_json *object, const char *command, char out[MESSAGE_BYTES]
     }
 }
 
+/* How a backup or restore ends: what is counted, and the event, but for its message. */
+struct ending {
+    const char *phase;
+    unsigned meter;
+    struct xb_kube_event event;
+};
+
+static const struct ending *ending_of(const struct ending *ends, size_t count, const char *phase)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (is(phase, ends[i].phase)) {
+            return &ends[i];
+        }
+    }
+    return NULL;
+}
+
+static void tell_end(struct xb_observer *observer, const struct xb_sight *sight,
+                     const struct xb_kube_event *end, const char *command)
+{
+    char message[MESSAGE_BYTES];
+    struct xb_kube_event event = *end;
+    sum_up(sight->object, command, message);
+    event.message = message;
+    tell(observer, sight, &event);
+}
+
 /* ---- backups ---- */
 
 /* Of the schedule's last backup only: a first list comes in any order. */
@@ -156,11 +183,7 @@ static void measure_backup(struct xb_observer *observer, const struct xb_sight *
 static void seen_backup(struct xb_observer *observer, const struct xb_sight *sight,
                         const char *phase)
 {
-    static const struct {
-        const char *phase;
-        unsigned meter;
-        struct xb_kube_event event;
-    } ends[] = {
+    static const struct ending ends[] = {
         {"Completed", XB_METER_BACKUP_SUCCESSES, {false, "BackupCompleted", NULL}},
         {"PartiallyFailed",
          XB_METER_BACKUP_PARTIAL_FAILURES,
@@ -178,16 +201,12 @@ static void seen_backup(struct xb_observer *observer, const struct xb_sight *sig
         count(observer, sight, XB_METER_BACKUP_ATTEMPTS, schedule);
         tell(observer, sight, &(struct xb_kube_event){false, "BackupStarted", message});
     }
-    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
-        if (is(phase, ends[i].phase)) {
-            struct xb_kube_event event = ends[i].event;
-            sum_up(sight->object, "backup", message);
-            event.message = message;
-            count(observer, sight, ends[i].meter, schedule);
-            note_last_status(observer, sight->object, phase);
-            measure_backup(observer, sight);
-            tell(observer, sight, &event);
-        }
+    const struct ending *end = ending_of(ends, sizeof ends / sizeof ends[0], phase);
+    if (end) {
+        count(observer, sight, end->meter, schedule);
+        note_last_status(observer, sight->object, phase);
+        measure_backup(observer, sight);
+        tell_end(observer, sight, &end->event, "backup");
     }
 }
 
@@ -206,11 +225,7 @@ static const char *schedule_of_restore(struct xb_observer *observer, xb_json *re
 static void seen_restore(struct xb_observer *observer, const struct xb_sight *sight,
                          const char *phase)
 {
-    static const struct {
-        const char *phase;
-        unsigned meter;
-        struct xb_kube_event event;
-    } ends[] = {
+    static const struct ending ends[] = {
         {"Completed", XB_METER_RESTORE_SUCCESSES, {false, "RestoreCompleted", NULL}},
         {"PartiallyFailed",
          XB_METER_RESTORE_PARTIAL_FAILURES,
@@ -228,14 +243,10 @@ static void seen_restore(struct xb_observer *observer, const struct xb_sight *si
         count(observer, sight, XB_METER_RESTORE_ATTEMPTS, schedule);
         tell(observer, sight, &(struct xb_kube_event){false, "RestoreStarted", message});
     }
-    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
-        if (is(phase, ends[i].phase)) {
-            struct xb_kube_event event = ends[i].event;
-            sum_up(sight->object, "restore", message);
-            event.message = message;
-            count(observer, sight, ends[i].meter, schedule);
-            tell(observer, sight, &event);
-        }
+    const struct ending *end = ending_of(ends, sizeof ends / sizeof ends[0], phase);
+    if (end) {
+        count(observer, sight, end->meter, schedule);
+        tell_end(observer, sight, &end->event, "restore");
     }
 }
 
