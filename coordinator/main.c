@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * xebec-coordinator: accepts the flags of `velero server`. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,8 @@
 #include "shared/velero/flags.h"
 
 enum { BURST = 100 };
+
+#define GROUP_LABEL "velero.io/volume-group"
 
 static int64_t duration(const char *name, const char *text, int64_t fallback_ns)
 {
@@ -27,6 +30,17 @@ static int64_t duration(const char *name, const char *text, int64_t fallback_ns)
     return value_ns;
 }
 
+/* Also "0s": off, which is no period. */
+static bool is_off(const char *text)
+{
+    return text && text[0] && strspn(text, "0smh") == strlen(text);
+}
+
+static int64_t duration_or_off(const char *name, const char *text, int64_t fallback_ns)
+{
+    return is_off(text) ? 0 : duration(name, text, fallback_ns);
+}
+
 static long number(const char *text, long fallback, long max)
 {
     char *end = NULL;
@@ -34,73 +48,127 @@ static long number(const char *text, long fallback, long max)
     return text && (end == text || *end || value < 1 || value > max) ? fallback : value;
 }
 
+/* Flags as they are written; NULL: not there. */
+struct words {
+    const char *level, *format, *scratch, *uploader, *features;
+    const char *volumes, *validation, *ttl, *sync, *collect, *terminating;
+    const char *item_operation, *resource, *maintain;
+    const char *restore_only, *fs_backup, *skip, *move_data;
+    const char *backups, *port, *metrics, *qps, *burst;
+};
+
+static void take_times(const struct words *words, struct xb_coordinator_options *options)
+{
+    const int64_t second = XB_NS_PER_S, minute = 60 * second, hour = 60 * minute;
+    options->volumes_timeout_ns = duration("fs-backup-timeout", words->volumes, 4 * hour);
+    options->validation_ns =
+        duration_or_off("store-validation-frequency", words->validation, minute);
+    options->default_ttl_ns = duration("default-backup-ttl", words->ttl, 720 * hour);
+    options->terminating_ns =
+        duration("terminating-resource-timeout", words->terminating, 10 * minute);
+    options->collect_ns = duration("garbage-collection-frequency", words->collect, hour);
+    options->sync_ns = duration_or_off("backup-sync-period", words->sync, minute);
+    options->resource_timeout_ns = duration("resource-timeout", words->resource, 10 * minute);
+    options->maintain_ns = is_off(words->maintain)
+                               ? hour
+                               : duration("default-repo-maintain-frequency", words->maintain, hour);
+    options->backup_defaults.item_operation_ns =
+        duration("default-item-operation-timeout", words->item_operation, 4 * hour);
+}
+
+static bool is_set(const char *text)
+{
+    return text && strcmp(text, "false") != 0;
+}
+
+static void take_rest(const struct words *words, struct xb_coordinator_options *options)
+{
+    const char *colon = words->metrics ? strrchr(words->metrics, ':') : NULL;
+    options->namespace =
+        options->namespace && options->namespace[0] ? options->namespace : "velero";
+    options->scratch = words->scratch && words->scratch[0] ? words->scratch : "/scratch";
+    options->restore_only = is_set(words->restore_only);
+    options->backups_max = (unsigned)number(words->backups, 1, 64);
+    options->downloads_port = (uint16_t)number(words->port, 8443, 65535);
+    options->metrics_port = (uint16_t)number(colon ? colon + 1 : words->metrics, 8085, 65535);
+    options->client_qps = (double)number(words->qps, 0, 1000000);
+    options->client_burst = (unsigned)number(words->burst, BURST, 1000000);
+    options->schedule_skip_immediately = is_set(words->skip);
+    options->all_versions =
+        words->features && strstr(words->features, "EnableAPIGroupVersions") != NULL;
+    options->backup_defaults.fs_backup = is_set(words->fs_backup);
+    options->backup_defaults.snapshot_move_data = is_set(words->move_data);
+}
+
+/* What is asked for and cannot be had must be known before anything is backed up. */
+static int check(const struct words *words, struct xb_error *err)
+{
+    if (words->features && strstr(words->features, "EnableCSI")) {
+        xb_log_warning("the feature EnableCSI has no effect: no CSI snapshots are made; volumes "
+                       "are backed up from their file systems where a backup says so");
+    }
+    return strcmp(words->uploader, "kopia") == 0
+               ? 0
+               : xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                              "--uploader-type is '%.60s': only kopia is written", words->uploader);
+}
+
 int main(int argc, char **argv)
 {
-    const char *level = "info", *volumes = NULL, *validation = NULL, *ttl = NULL;
-    const char *backups = NULL, *port = NULL, *fs_backup = NULL, *metrics = NULL, *skip = NULL;
-    const char *sync = NULL, *collect = NULL, *restore_only = NULL;
-    const char *terminating = NULL, *features = NULL;
-    const char *qps = NULL, *burst = NULL, *format = "json";
-    const char *scratch = getenv("VELERO_SCRATCH_DIR"), *pod = getenv("POD_NAME");
+    struct words words = {.level = "info",
+                          .format = "json",
+                          .uploader = "kopia",
+                          .scratch = getenv("VELERO_SCRATCH_DIR")};
+    const char *pod = getenv("POD_NAME");
     struct xb_coordinator_options options = {.namespace = getenv("VELERO_NAMESPACE"),
                                              .pod_name = pod ? pod : getenv("HOSTNAME"),
                                              .node = getenv("NODE_NAME"),
                                              .pod_ip = getenv("POD_IP"),
-                                             .default_location = "default"};
-    const struct xb_flag flags[] = {{"namespace", &options.namespace},
-                                    {"kubeconfig", &options.kubeconfig},
-                                    {"log-level", &level},
-                                    {"fs-backup-timeout", &volumes},
-                                    {"store-validation-frequency", &validation},
-                                    {"default-backup-ttl", &ttl},
-                                    {"default-backup-storage-location", &options.default_location},
-                                    {"backup-sync-period", &sync},
-                                    {"garbage-collection-frequency", &collect},
-                                    {"disable-controllers", &options.disabled},
-                                    {"restore-only", &restore_only},
-                                    {"concurrent-backups", &backups},
-                                    {"default-volumes-to-fs-backup", &fs_backup},
-                                    {"schedule-skip-immediately", &skip},
-                                    {"helper-image", &options.helper_image},
-                                    {"terminating-resource-timeout", &terminating},
-                                    {"downloads-port", &port},
-                                    {"metrics-address", &metrics},
-                                    {"client-qps", &qps},
-                                    {"client-burst", &burst},
-                                    {"log-format", &format},
-                                    {"scratch", &scratch},
-                                    {"features", &features},
-                                    {NULL, NULL}};
+                                             .default_location = "default",
+                                             .backup_defaults.group_label = GROUP_LABEL};
+    const struct xb_flag flags[] = {
+        {"namespace", &options.namespace},
+        {"kubeconfig", &options.kubeconfig},
+        {"log-level", &words.level},
+        {"log-format", &words.format},
+        {"scratch", &words.scratch},
+        {"helper-image", &options.helper_image},
+        {"features", &words.features},
+        {"uploader-type", &words.uploader},
+        {"fs-backup-timeout", &words.volumes},
+        {"store-validation-frequency", &words.validation},
+        {"default-backup-ttl", &words.ttl},
+        {"backup-sync-period", &words.sync},
+        {"garbage-collection-frequency", &words.collect},
+        {"terminating-resource-timeout", &words.terminating},
+        {"default-item-operation-timeout", &words.item_operation},
+        {"resource-timeout", &words.resource},
+        {"default-repo-maintain-frequency", &words.maintain},
+        {"default-backup-storage-location", &options.default_location},
+        {"default-volume-snapshot-locations", &options.snapshot_locations},
+        {"volume-group-snapshot-label-key", &options.backup_defaults.group_label},
+        {"disable-controllers", &options.disabled},
+        {"restore-only", &words.restore_only},
+        {"default-volumes-to-fs-backup", &words.fs_backup},
+        {"default-snapshot-move-data", &words.move_data},
+        {"schedule-skip-immediately", &words.skip},
+        {"concurrent-backups", &words.backups},
+        {"downloads-port", &words.port},
+        {"metrics-address", &words.metrics},
+        {"client-qps", &words.qps},
+        {"client-burst", &words.burst},
+        {NULL, NULL}};
     enum xb_log_level log_level = XB_LOG_INFO;
     struct xb_error err = XB_ERROR_INIT;
     xb_flags_parse(flags, argc - 1, argv + 1);
-    (void)xb_log_level_parse(level, &log_level);
-    xb_log_setup("coordinator", log_level, strcmp(format, "text") == 0 ? XB_LOG_TEXT : XB_LOG_JSON);
-    xb_flags_report(flags, argc - 1, argv + 1);
+    (void)xb_log_level_parse(words.level, &log_level);
+    xb_log_setup("coordinator", log_level,
+                 strcmp(words.format, "text") == 0 ? XB_LOG_TEXT : XB_LOG_JSON);
+    xb_flags_report(flags, xb_flags_idle_server, argc - 1, argv + 1);
     (void)signal(SIGPIPE, SIG_IGN);
-    options.namespace = options.namespace && options.namespace[0] ? options.namespace : "velero";
-    options.scratch = scratch && scratch[0] ? scratch : "/scratch";
-    options.volumes_timeout_ns = duration("fs-backup-timeout", volumes, 4 * 3600 * XB_NS_PER_S);
-    options.validation_ns = duration("store-validation-frequency", validation, 60 * XB_NS_PER_S);
-    options.default_ttl_ns = duration("default-backup-ttl", ttl, 720 * 3600 * XB_NS_PER_S);
-    options.terminating_ns =
-        duration("terminating-resource-timeout", terminating, 600 * XB_NS_PER_S);
-    options.collect_ns = duration("garbage-collection-frequency", collect, 3600 * XB_NS_PER_S);
-    /* Also "0s": off, which is no period. */
-    options.sync_ns = sync && strspn(sync, "0smh") == strlen(sync)
-                          ? 0
-                          : duration("backup-sync-period", sync, 60 * XB_NS_PER_S);
-    options.restore_only = restore_only && strcmp(restore_only, "false") != 0;
-    options.backups_max = (unsigned)number(backups, 1, 64);
-    options.downloads_port = (uint16_t)number(port, 8443, 65535);
-    const char *colon = metrics ? strrchr(metrics, ':') : NULL;
-    options.metrics_port = (uint16_t)number(colon ? colon + 1 : metrics, 8085, 65535);
-    options.client_qps = (double)number(qps, 0, 1000000);
-    options.client_burst = (unsigned)number(burst, BURST, 1000000);
-    options.schedule_skip_immediately = skip && strcmp(skip, "false") != 0;
-    options.all_versions = features && strstr(features, "EnableAPIGroupVersions");
-    options.default_fs_backup = fs_backup && strcmp(fs_backup, "false") != 0;
-    if (xb_coordinator_run(&options, &err) < 0) {
+    take_times(&words, &options);
+    take_rest(&words, &options);
+    if (check(&words, &err) < 0 || xb_coordinator_run(&options, &err) < 0) {
         xb_log_error(&err, "the coordinator cannot go on");
         return EXIT_FAILURE;
     }

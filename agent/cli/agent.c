@@ -80,7 +80,7 @@ int xb_cli_agent(int argc, char **argv)
     xb_flags_parse(flags, argc, argv);
     (void)xb_log_level_parse(level, &log_level);
     xb_log_setup("agent", log_level, strcmp(format, "text") == 0 ? XB_LOG_TEXT : XB_LOG_JSON);
-    xb_flags_report(flags, argc, argv);
+    xb_flags_report(flags, xb_flags_idle_agent, argc, argv);
     if (!options.node || !options.node[0]) {
         fprintf(stderr, "xebec agent: which node? set NODE_NAME or use --node\n");
         return XB_EXIT_USAGE;

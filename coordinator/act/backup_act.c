@@ -34,15 +34,20 @@ static void add_problem(xb_json *problems, const char *what)
 }
 
 /* What this version cannot do must be said, not left out. */
-static void check_supported(xb_json *backup, xb_json *problems)
+static void check_supported(struct xb_step_work *work, xb_json *problems)
 {
     struct xb_error wrong = XB_ERROR_INIT;
-    if (xb_hooks_check(backup, &wrong) < 0) {
+    xb_json *spec = xb_json_get(work->object, "spec");
+    if (xb_hooks_check(work->object, &wrong) < 0) {
         add_problem(problems, wrong.text);
     }
-    if (xb_json_bool(backup, "spec.snapshotMoveData", false)) {
-        add_problem(problems, "CSI snapshot data movement is not supported by this version of "
-                              "Xebec");
+    if (xb_json_bool(spec, "snapshotMoveData", false)) {
+        add_problem(problems, "spec.snapshotMoveData: CSI snapshot data movement is not supported "
+                              "by this version of Xebec");
+    } else if (xb_backup_moves_data(spec, &work->coordinator->options->backup_defaults)) {
+        add_problem(problems, "the server's flag --default-snapshot-move-data asks for CSI "
+                              "snapshot data movement, which this version of Xebec does not "
+                              "support: take the flag away, or set spec.snapshotMoveData to false");
     }
 }
 
@@ -60,8 +65,40 @@ static int check_spec(struct xb_step_work *work, xb_json *problems, struct xb_er
     if (xb_json_int(work->object, "spec.uploaderConfig.parallelFilesUpload", 0) < 0) {
         add_problem(problems, "spec.uploaderConfig.parallelFilesUpload must not be negative");
     }
-    check_supported(work->object, problems);
+    check_supported(work, problems);
     return r;
+}
+
+static int take_location(void *context, xb_json *location, struct xb_error *err)
+{
+    xb_json *there = context;
+    if (json_object_array_length(there) == XB_SNAPSHOT_LOCATIONS_MAX) {
+        return xb_error_set(err, XB_ERR_INVALID, -E2BIG,
+                            "there are more than %d VolumeSnapshotLocations",
+                            XB_SNAPSHOT_LOCATIONS_MAX);
+    }
+    json_object_array_add(there, json_object_get(location));
+    return 0;
+}
+
+static int choose_snapshot_locations(struct xb_step_work *work, xb_json *problems, xb_json **ret,
+                                     struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *there = json_object_new_array();
+    struct xb_error why = XB_ERROR_INIT;
+    const struct xb_kube_list list = {.resource = &xb_velero_snapshot_locations,
+                                      .namespace = text(work, "metadata.namespace")};
+    int r = xb_kube_list_pages(work->coordinator->client, &list, take_location, there, &why);
+    if (r < 0 && why.kind != XB_ERR_NOT_FOUND) { /* not even the kind: there are none */
+        *err = why;
+        return r;
+    }
+    const struct xb_snapshot_locations facts = {
+        .named = xb_json_get(work->object, "spec.volumeSnapshotLocations"),
+        .there = there,
+        .defaults = work->coordinator->options->snapshot_locations};
+    *ret = xb_backup_snapshot_locations(&facts, problems);
+    return 0;
 }
 
 static int take_default(void *context, xb_json *location, struct xb_error *err)
@@ -187,8 +224,19 @@ static void put_versions(struct xb_step_work *work, xb_json *annotations)
                      xb_json_str(version, "minor", ""));
 }
 
-static int begin(struct xb_step_work *work, const char *location, struct xb_error *err)
+/* Nothing here waits by it: for plugins of a Velero that reads the backup. */
+static void put_resource_timeout(struct xb_step_work *work, xb_json *annotations)
 {
+    char text[XB_TIME_TEXT_BYTES];
+    xb_duration_format(work->coordinator->options->resource_timeout_ns, text);
+    xb_json_put_text(annotations, "velero.io/resource-timeout", text);
+}
+
+/* `snapshot_locations` is taken over. */
+static int begin(struct xb_step_work *work, const char *location, xb_json *snapshot_locations,
+                 struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *snapshots = snapshot_locations;
     char label[XB_VELERO_LABEL_BYTES];
     int r = xb_velero_label(location, label, err);
     if (r < 0) {
@@ -198,21 +246,19 @@ static int begin(struct xb_step_work *work, const char *location, struct xb_erro
     xb_json *metadata = json_object_new_object();
     xb_json *labels = json_object_new_object();
     xb_json *annotations = json_object_new_object();
-    xb_json *spec = json_object_new_object();
+    xb_json *spec = xb_backup_spec_defaults(xb_json_get(work->object, "spec"),
+                                            &work->coordinator->options->backup_defaults);
     xb_json *status = json_object_new_object();
     xb_json_put_text(labels, "velero.io/storage-location", label);
     put_versions(work, annotations);
+    put_resource_timeout(work, annotations);
     json_object_object_add(metadata, "labels", labels);
     json_object_object_add(metadata, "annotations", annotations);
     xb_json_put_text(spec, "storageLocation", location);
     json_object_object_add(spec, "excludedNamespaces",
                            json_object_get(xb_json_get(work->object, "spec.excludedNamespaces")));
+    json_object_object_add(spec, "volumeSnapshotLocations", XB_TAKE(snapshots));
     put_expiration(work, spec, status);
-    if (!xb_json_get(work->object, "spec.defaultVolumesToFsBackup")) {
-        json_object_object_add(
-            spec, "defaultVolumesToFsBackup",
-            json_object_new_boolean(work->coordinator->options->default_fs_backup));
-    }
     xb_json_put_text(status, "phase", "InProgress");
     json_object_object_add(status, "version", json_object_new_int64(1));
     xb_json_put_text(status, "formatVersion", "1.1.0");
@@ -226,10 +272,12 @@ static int begin(struct xb_step_work *work, const char *location, struct xb_erro
 static int start(struct xb_step_work *work, struct xb_error *err)
 {
     XB_CLEANUP(xb_json_putp) xb_json *problems = json_object_new_array();
+    XB_CLEANUP(xb_json_putp) xb_json *snapshots = NULL;
     char location[XB_VELERO_NAME_BYTES];
     bool taken = false;
     int r = location_name(work, location, err);
     if (r < 0 || (r = check_spec(work, problems, err)) < 0 ||
+        (r = choose_snapshot_locations(work, problems, &snapshots, err)) < 0 ||
         (r = check_location(work, location, problems, &taken, err)) < 0) {
         return r;
     }
@@ -237,7 +285,7 @@ static int start(struct xb_step_work *work, struct xb_error *err)
         return refuse_name(work, location, err);
     }
     return json_object_array_length(problems) > 0 ? refuse(work, location, problems, err)
-                                                  : begin(work, location, err);
+                                                  : begin(work, location, XB_TAKE(snapshots), err);
 }
 
 /* ---- work: items, then orders ---- */

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "coordinator/plan/backup_spec.h"
 #include "shared/base/error.h"
 
 struct xb_coordinator_options {
@@ -26,7 +27,8 @@ struct xb_coordinator_options {
     const char *scratch;      /* VELERO_SCRATCH_DIR */
     const char *helper_image; /* NULL: the coordinator's own image */
     const char *default_location;
-    int64_t volumes_timeout_ns, validation_ns, default_ttl_ns;
+    int64_t volumes_timeout_ns, default_ttl_ns;
+    int64_t validation_ns;       /* 0: only locations that are new or say so are validated again */
     int64_t terminating_ns;      /* how long a restore waits for what is being deleted */
     int64_t collect_ns, sync_ns; /* sync_ns 0: only locations that say so are synced */
     const char *disabled;        /* control loops that do not run, by Velero's names of them,
@@ -36,9 +38,12 @@ struct xb_coordinator_options {
     unsigned backups_max;
     double client_qps; /* requests to the API server per second, after a burst; 0: no limit */
     unsigned client_burst;
-    bool schedule_skip_immediately; /* of schedules that say nothing */
-    bool all_versions;              /* feature EnableAPIGroupVersions */
-    bool default_fs_backup;         /* volumes are backed up unless a Backup says otherwise */
+    bool schedule_skip_immediately;            /* of schedules that say nothing */
+    bool all_versions;                         /* feature EnableAPIGroupVersions */
+    struct xb_backup_defaults backup_defaults; /* of what a Backup leaves open */
+    const char *snapshot_locations;            /* "provider:name,..."; NULL: none */
+    int64_t resource_timeout_ns; /* written down for whoever reads backups of Velero's */
+    int64_t maintain_ns;         /* the same, in BackupRepositories */
 };
 
 int xb_coordinator_run(const struct xb_coordinator_options *options,

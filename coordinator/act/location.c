@@ -356,29 +356,25 @@ enum xb_plan xb_plan_locations(void *context, const char *key, int64_t now_ns,
 {
     struct xb_coordinator *coordinator = context;
     xb_json *location = xb_kube_informer_get(coordinator->watched[XB_WATCH_LOCATIONS], key);
-    struct xb_error err = XB_ERROR_INIT;
     char judged[XB_VELERO_NAME_BYTES];
-    int64_t last_ns = 0;
-    int64_t every_ns = coordinator->options->validation_ns;
     if (!location) {
         return XB_PLAN_NONE;
     }
-    const char *frequency = xb_json_str(location, "spec.validationFrequency", NULL);
-    if (frequency &&
-        (xb_duration_parse(frequency, &every_ns, &err) < 0 || every_ns < XB_NS_PER_S)) {
-        every_ns = coordinator->options->validation_ns;
-    }
     struct xb_run *run = xb_run_of(&coordinator->location_runs, key, location);
     fingerprint(location, judged);
-    bool validated =
-        xb_time_parse(xb_json_str(location, "status.lastValidationTime", ""), &last_ns, &err) == 0;
     enum xb_due_default change = default_change(coordinator, location);
     bool same = change == XB_DUE_DEFAULT_KEEP && run && run->worked &&
                 run->generation == coordinator->stores_generation &&
                 strcmp(run->acted_on, judged) == 0;
-    if (validated && same && now_ns < last_ns + every_ns && last_ns <= now_ns + every_ns) {
-        ret->at_ns = last_ns + every_ns;
-        return XB_PLAN_AT;
+    const struct xb_due_validation facts = {
+        .frequency = xb_json_str(location, "spec.validationFrequency", NULL),
+        .validated = xb_json_str(location, "status.lastValidationTime", NULL),
+        .frequency_ns = coordinator->options->validation_ns,
+        .now_ns = now_ns};
+    const int64_t due_ns = xb_due_validation(&facts);
+    if (same && due_ns > now_ns) {
+        ret->at_ns = due_ns;
+        return due_ns == XB_DUE_NEVER ? XB_PLAN_NONE : XB_PLAN_AT;
     }
     struct xb_step_work *work = run ? xb_step_work_new(coordinator, location) : NULL;
     if (!work) {

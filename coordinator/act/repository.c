@@ -7,6 +7,7 @@
 
 #include "coordinator/act/internal.h"
 #include "shared/base/log.h"
+#include "shared/codec/text.h"
 #include "shared/repository/choice.h"
 #include "shared/repository/repository.h"
 
@@ -140,7 +141,7 @@ static int make_repository(const struct xb_repository_place *place,
 static int put_object(struct xb_coordinator *coordinator, const struct xb_repository_place *place,
                       const char *problem, struct xb_error *err)
 {
-    char name[2 * XB_VELERO_NAME_BYTES], label[XB_VELERO_LABEL_BYTES];
+    char name[2 * XB_VELERO_NAME_BYTES], label[XB_VELERO_LABEL_BYTES], every[XB_TIME_TEXT_BYTES];
     int r = xb_velero_label(place->location, label, err);
     if (r < 0) {
         return r;
@@ -159,7 +160,8 @@ static int put_object(struct xb_coordinator *coordinator, const struct xb_reposi
     xb_json_put_text(spec, "volumeNamespace", place->namespace);
     xb_json_put_text(spec, "backupStorageLocation", place->location);
     xb_json_put_text(spec, "repositoryType", "kopia");
-    xb_json_put_text(spec, "maintenanceFrequency", "1h0m0s");
+    xb_duration_format(coordinator->options->maintain_ns, every);
+    xb_json_put_text(spec, "maintenanceFrequency", every);
     xb_json_put_text(spec, "resticIdentifier", "");
     xb_json_put_text(status, "phase", problem ? "NotReady" : "Ready");
     xb_json_put_text(status, "message", problem ? problem : "");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/retention/due.h"
 
+#include "shared/base/clock.h"
 #include "shared/base/error.h"
 #include "shared/codec/text.h"
 
@@ -41,6 +42,25 @@ int64_t xb_due_sync(const struct xb_due_sync *facts)
     int64_t last_ns = facts->last_ns > facts->now_ns ? 0 : facts->last_ns;
     last_ns = synced_ns > last_ns ? synced_ns : last_ns;
     return last_ns ? later(last_ns, period_ns) : facts->now_ns;
+}
+
+int64_t xb_due_validation(const struct xb_due_validation *facts)
+{
+    struct xb_error ignored = XB_ERROR_INIT;
+    int64_t every_ns = facts->frequency_ns;
+    int64_t said_ns = 0;
+    int64_t last_ns = 0;
+    if (facts->frequency && xb_duration_parse(facts->frequency, &said_ns, &ignored) == 0 &&
+        (said_ns == 0 || said_ns >= XB_NS_PER_S)) {
+        every_ns = said_ns;
+    }
+    if (!facts->validated || xb_time_parse(facts->validated, &last_ns, &ignored) < 0) {
+        return facts->now_ns;
+    }
+    if (every_ns <= 0) {
+        return XB_DUE_NEVER;
+    }
+    return last_ns > later(facts->now_ns, every_ns) ? facts->now_ns : later(last_ns, every_ns);
 }
 
 enum xb_due_default xb_due_default(const struct xb_due_default_facts *facts)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * due.h - when a backup is collected and a location is synced, and which location is the default.
+ * due.h - when a backup is collected, when a location is synced and validated, and which one is the
+ *         default.
  *
  * What for:  decisions by the clock and by what stands in objects, without any I/O.
  * Ownership: facts lend.    Threads: any.    Blocking: never (pure).
@@ -28,6 +29,16 @@ struct xb_due_sync {
     int64_t period_ns, last_ns, now_ns;
 };
 int64_t xb_due_sync(const struct xb_due_sync *facts);
+
+/* When a location that has not changed is validated next. `frequency` is spec.validationFrequency
+ * (NULL: `frequency_ns` counts; 0 is off; what is no time, or less than a second, counts as
+ * unsaid), `validated` is status.lastValidationTime: without one it is due whatever they say, and
+ * with one that lies in the future by more than the frequency. */
+struct xb_due_validation {
+    const char *frequency, *validated;
+    int64_t frequency_ns, now_ns;
+};
+int64_t xb_due_validation(const struct xb_due_validation *facts);
 
 /* What is to be done about a location's spec.default. */
 enum xb_due_default { XB_DUE_DEFAULT_KEEP, XB_DUE_DEFAULT_SET, XB_DUE_DEFAULT_UNSET };

@@ -29,6 +29,8 @@ const struct xb_kube_resource xb_velero_repositories =
     VELERO("backuprepositories", "BackupRepository");
 const struct xb_kube_resource xb_velero_deletions =
     VELERO("deletebackuprequests", "DeleteBackupRequest");
+const struct xb_kube_resource xb_velero_snapshot_locations =
+    VELERO("volumesnapshotlocations", "VolumeSnapshotLocation");
 const struct xb_kube_resource xb_core_pods = {"", "v1", "pods", "Pod", true};
 const struct xb_kube_resource xb_core_pvcs = {"", "v1", "persistentvolumeclaims",
                                               "PersistentVolumeClaim", true};

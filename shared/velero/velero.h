@@ -18,7 +18,8 @@
 
 extern const struct xb_kube_resource xb_velero_backups, xb_velero_restores, xb_velero_schedules,
     xb_velero_locations, xb_velero_pvbs, xb_velero_pvrs, xb_velero_downloads,
-    xb_velero_status_requests, xb_velero_repositories, xb_velero_deletions;
+    xb_velero_status_requests, xb_velero_repositories, xb_velero_deletions,
+    xb_velero_snapshot_locations;
 extern const struct xb_kube_resource xb_core_pods, xb_core_pvcs, xb_core_pvs, xb_core_secrets,
     xb_core_configmaps, xb_core_namespaces, xb_core_nodes, xb_coordination_leases,
     xb_storage_csidrivers;

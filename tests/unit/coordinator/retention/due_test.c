@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * When a backup is collected and a location is synced, and which location is the default.
+ * When a backup is collected, a location is synced and validated, and which one is the default.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -75,6 +75,39 @@ static void odd_periods_and_clocks(void **state)
     assert_int_equal(xb_due_sync(&facts), NOON);
 }
 
+static void validated_by_frequency(void **state)
+{
+    (void)state;
+    struct xb_due_validation facts = {.frequency_ns = HOUR, .now_ns = NOON};
+    assert_int_equal(xb_due_validation(&facts), NOON); /* never yet */
+    facts.validated = "2026-09-21T14:13:10Z";
+    assert_int_equal(xb_due_validation(&facts), NOON - 10 * XB_NS_PER_S + HOUR);
+    facts.frequency = "1s";
+    assert_int_equal(xb_due_validation(&facts), NOON - 9 * XB_NS_PER_S);
+    static const char *const odd[] = {"-1s", "often", "", "1ms"};
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        facts.frequency = odd[i];
+        assert_int_equal(xb_due_validation(&facts), NOON - 10 * XB_NS_PER_S + HOUR);
+    }
+    facts.validated = "2031-01-01T00:00:00Z"; /* the clock was set back */
+    assert_int_equal(xb_due_validation(&facts), NOON);
+}
+
+/* Off, but for the first time. */
+static void frequency_zero_is_off(void **state)
+{
+    (void)state;
+    struct xb_due_validation facts = {.frequency = "0s", .frequency_ns = HOUR, .now_ns = NOON};
+    assert_int_equal(xb_due_validation(&facts), NOON);
+    facts.validated = "2026-09-21T14:13:10Z";
+    assert_int_equal(xb_due_validation(&facts), XB_DUE_NEVER);
+    facts.frequency = NULL;
+    facts.frequency_ns = 0;
+    assert_int_equal(xb_due_validation(&facts), XB_DUE_NEVER);
+    facts.frequency = "1s"; /* a location that says so is validated all the same */
+    assert_int_equal(xb_due_validation(&facts), NOON - 9 * XB_NS_PER_S);
+}
+
 static void one_default(void **state)
 {
     (void)state;
@@ -97,7 +130,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(collected_at_expiration), cmocka_unit_test(nothing_expires_by_mistake),
         cmocka_unit_test(synced_by_period),        cmocka_unit_test(period_zero_is_off),
-        cmocka_unit_test(odd_periods_and_clocks),  cmocka_unit_test(one_default),
+        cmocka_unit_test(odd_periods_and_clocks),  cmocka_unit_test(validated_by_frequency),
+        cmocka_unit_test(frequency_zero_is_off),   cmocka_unit_test(one_default),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,7 +22,7 @@ static void parse(struct values *values, const char *const *words, int count)
         assert_non_null(argv[i]);
     }
     xb_flags_parse(flags, count, argv);
-    xb_flags_report(flags, count, argv);
+    xb_flags_report(flags, xb_flags_idle_server, count, argv);
     values->level = values->level ? strdup(values->level) : NULL;
     values->only = values->only ? strdup(values->only) : NULL;
     values->qps = values->qps ? strdup(values->qps) : NULL;
