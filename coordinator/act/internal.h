@@ -204,10 +204,6 @@ int xb_ensure_repository(struct xb_coordinator *coordinator,
                          const struct xb_repository_place *place,
                          struct xb_error *err) XB_MUST_CHECK;
 
-/* An order's owner reference. */
-xb_json *xb_owner_reference(xb_json *owner, const char *kind);
-/* metadata for an order: name, namespace, owner, labels of backup or restore. */
-xb_json *xb_order_metadata(xb_json *owner, const char *kind, const char *name);
 void xb_json_put_text(xb_json *object, const char *key, const char *value);
 
 /* Whether this process may still write: asked right before something is published. */

@@ -58,7 +58,7 @@ static xb_json *make_order(const struct xb_ordering *orders,
     xb_json *pod = json_object_new_object();
     xb_json *tags = json_object_new_object();
     xb_json *annotations = json_object_new_object();
-    xb_json *metadata = xb_order_metadata(work->object, "Backup", name);
+    xb_json *metadata = xb_velero_order_metadata(work->object, "Backup", name);
     if (volume->claim) {
         json_object_object_add(xb_json_get(metadata, "labels"), "velero.io/pvc-uid",
                                json_object_new_string(volume->claim_uid ? volume->claim_uid : ""));

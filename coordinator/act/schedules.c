@@ -234,7 +234,7 @@ static xb_json *make_metadata(xb_json *schedule, const struct look *look, int64_
     json_object_object_add(metadata, "annotations", annotations);
     if (xb_json_bool(schedule, "spec.useOwnerReferencesInBackup", false)) {
         xb_json *owners = json_object_new_array();
-        json_object_array_add(owners, xb_owner_reference(schedule, "Schedule"));
+        json_object_array_add(owners, xb_velero_owner_reference(schedule, "Schedule"));
         json_object_object_add(metadata, "ownerReferences", owners);
     }
     return metadata;

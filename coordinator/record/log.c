@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -128,6 +129,20 @@ static void format_line(enum xb_record_level level, const char *namespace, const
     (void)r; /* the buffer holds six times the longest texts */
 }
 
+/* With the lock held. */
+static void add_line(struct xb_record_log *log, enum xb_record_level level, const char *namespace,
+                     const char *text)
+{
+    struct xb_buf line = XB_BUF_INIT(6 * (XB_RECORD_LINE_BYTES_MAX + NAMESPACE_BYTES_MAX) + 1024);
+    format_line(level, namespace, text, &line);
+    log->counts[level]++;
+    keep_result(log, level, namespace, text);
+    if (line.len > 0) {
+        write_line(log, line.data, line.len);
+    }
+    xb_buf_free(&line);
+}
+
 void xb_record_log_line(struct xb_record_log *log, enum xb_record_level level,
                         const char *namespace, const char *format, ...)
 {
@@ -136,17 +151,73 @@ void xb_record_log_line(struct xb_record_log *log, enum xb_record_level level,
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    struct xb_buf line = XB_BUF_INIT(6 * (XB_RECORD_LINE_BYTES_MAX + NAMESPACE_BYTES_MAX) + 1024);
-    format_line(level, namespace, text, &line);
     pthread_mutex_lock(&log->lock);
-    log->counts[level]++;
-    keep_result(log, level, namespace, text);
-    if (line.len > 0) {
-        write_line(log, line.data, line.len);
+    add_line(log, level, namespace, text);
+    pthread_mutex_unlock(&log->lock);
+}
+
+/* ---- lines that stay together ---- */
+
+struct xb_record_kept {
+    struct xb_record_kept *next;
+    enum xb_record_level level;
+    const char *namespace; /* after the text; NULL: none */
+    char text[];
+};
+
+void xb_record_lines_add(struct xb_record_lines *lines, enum xb_record_level level,
+                         const char *namespace, const char *format, ...)
+{
+    char text[XB_RECORD_LINE_BYTES_MAX];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (lines->count >= XB_RECORD_KEPT_MAX) {
+        return;
+    }
+    if (lines->count == XB_RECORD_KEPT_MAX - 1) {
+        level = XB_RECORD_WARNING;
+        snprintf(text, sizeof text, "there is more to say than %d lines; the rest is left out",
+                 XB_RECORD_KEPT_MAX - 1);
+    }
+    size_t len = strlen(text) + 1;
+    size_t extra = namespace ? strlen(namespace) + 1 : 0;
+    struct xb_record_kept *kept = malloc(sizeof *kept + len + extra);
+    if (!kept) {
+        return;
+    }
+    *kept = (struct xb_record_kept){.level = level};
+    memcpy(kept->text, text, len);
+    if (namespace) {
+        kept->namespace = memcpy(kept->text + len, namespace, extra);
+    }
+    *(lines->end ? lines->end : &lines->first) = kept;
+    lines->end = &kept->next;
+    lines->count++;
+}
+
+void xb_record_lines_put(struct xb_record_lines *lines, struct xb_record_log *log)
+{
+    pthread_mutex_lock(&log->lock);
+    for (const struct xb_record_kept *kept = lines->first; kept; kept = kept->next) {
+        add_line(log, kept->level, kept->namespace, kept->text);
     }
     pthread_mutex_unlock(&log->lock);
-    xb_buf_free(&line);
+    xb_record_lines_free(lines);
 }
+
+void xb_record_lines_free(struct xb_record_lines *lines)
+{
+    for (struct xb_record_kept *kept = lines->first; kept;) {
+        struct xb_record_kept *next = kept->next;
+        free(kept);
+        kept = next;
+    }
+    *lines = (struct xb_record_lines){.first = NULL};
+}
+
+/* ---- what is known of it ---- */
 
 uint64_t xb_record_log_warnings(struct xb_record_log *log)
 {

@@ -25,7 +25,8 @@
 enum {
     XB_RECORD_LINE_BYTES_MAX = 4096,
     XB_RECORD_LOG_BYTES_MAX = 256 * 1024 * 1024,
-    XB_RECORD_RESULTS_MAX = 10000
+    XB_RECORD_RESULTS_MAX = 10000,
+    XB_RECORD_KEPT_MAX = 256
 };
 
 enum xb_record_level { XB_RECORD_INFO, XB_RECORD_WARNING, XB_RECORD_ERROR };
@@ -40,6 +41,20 @@ int xb_record_log_new(const char *path, struct xb_record_log **ret,
 void xb_record_log_line(struct xb_record_log *log, enum xb_record_level level,
                         const char *namespace, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* Lines that stay together in the log although others write to it at the same time: kept until they
+ * are put into it in one go. All zeros is empty. */
+struct xb_record_lines {
+    struct xb_record_kept *first, **end;
+    size_t count;
+};
+/* Beyond XB_RECORD_KEPT_MAX lines the last one says that the rest was left out. */
+void xb_record_lines_add(struct xb_record_lines *lines, enum xb_record_level level,
+                         const char *namespace, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* Writes and forgets them. */
+void xb_record_lines_put(struct xb_record_lines *lines, struct xb_record_log *log);
+void xb_record_lines_free(struct xb_record_lines *lines);
 
 uint64_t xb_record_log_warnings(struct xb_record_log *log);
 uint64_t xb_record_log_errors(struct xb_record_log *log);

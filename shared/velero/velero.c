@@ -225,3 +225,39 @@ xb_json *xb_velero_owner(xb_json *object, const char *kind)
     }
     return NULL;
 }
+
+static void put_text(xb_json *object, const char *key, const char *value)
+{
+    json_object_object_add(object, key, json_object_new_string(value));
+}
+
+xb_json *xb_velero_owner_reference(xb_json *owner, const char *kind)
+{
+    xb_json *reference = json_object_new_object();
+    put_text(reference, "apiVersion", "velero.io/v1");
+    put_text(reference, "kind", kind);
+    put_text(reference, "name", xb_json_str(owner, "metadata.name", ""));
+    put_text(reference, "uid", xb_json_str(owner, "metadata.uid", ""));
+    json_object_object_add(reference, "controller", json_object_new_boolean(true));
+    return reference;
+}
+
+xb_json *xb_velero_order_metadata(xb_json *owner, const char *kind, const char *name)
+{
+    bool backup = strcmp(kind, "Backup") == 0;
+    char label[XB_VELERO_LABEL_BYTES] = "";
+    struct xb_error err = XB_ERROR_INIT;
+    xb_json *metadata = json_object_new_object();
+    xb_json *labels = json_object_new_object();
+    xb_json *owners = json_object_new_array();
+    (void)!xb_velero_label(xb_json_str(owner, "metadata.name", ""), label, &err);
+    put_text(labels, backup ? "velero.io/backup-name" : "velero.io/restore-name", label);
+    put_text(labels, backup ? "velero.io/backup-uid" : "velero.io/restore-uid",
+             xb_json_str(owner, "metadata.uid", ""));
+    json_object_array_add(owners, xb_velero_owner_reference(owner, kind));
+    put_text(metadata, "name", name);
+    put_text(metadata, "namespace", xb_json_str(owner, "metadata.namespace", ""));
+    json_object_object_add(metadata, "labels", labels);
+    json_object_object_add(metadata, "ownerReferences", owners);
+    return metadata;
+}

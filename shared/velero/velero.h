@@ -70,3 +70,7 @@ xb_json *xb_velero_now(void);
 
 /* The owner of a kind in metadata.ownerReferences, or NULL. */
 xb_json *xb_velero_owner(xb_json *object, const char *kind);
+/* What an order's metadata.ownerReferences has; NULL: no memory. */
+xb_json *xb_velero_owner_reference(xb_json *owner, const char *kind);
+/* metadata for an order of a Backup or Restore: name, namespace, owner, labels; NULL: no memory. */
+xb_json *xb_velero_order_metadata(xb_json *owner, const char *kind, const char *name);

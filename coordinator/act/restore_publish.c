@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A restore's end: what it did is written down, then its phase says so. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "coordinator/act/restore_internal.h"
+#include "coordinator/record/upload.h"
+#include "shared/base/log.h"
+
+static const char *text(const struct xb_step_work *work, const char *path)
+{
+    return xb_json_str(work->object, path, "");
+}
+
+static void note_order(struct xb_step_work *work, xb_json *order)
+{
+    const char *phase = xb_json_str(order, "status.phase", "New");
+    const char *namespace = xb_json_str(order, "spec.pod.namespace", "");
+    const char *pod = xb_json_str(order, "spec.pod.name", "");
+    const char *volume = xb_json_str(order, "spec.volume", "");
+    if (strcmp(phase, "Completed") == 0) {
+        xb_record_log_line(work->run->log, XB_RECORD_INFO, namespace,
+                           "volume %s of pod %s is restored (%lld bytes)%s%s", volume, pod,
+                           (long long)xb_json_int(order, "status.progress.totalBytes", 0),
+                           xb_json_str(order, "status.message", "")[0] ? "; " : "",
+                           xb_json_str(order, "status.message", ""));
+        return;
+    }
+    xb_record_log_line(work->run->log, XB_RECORD_ERROR, namespace,
+                       "volume %s of pod %s: pod volume restore %s: %s%s", volume, pod, phase,
+                       work->timed_out ? "timed out; " : "",
+                       xb_json_str(order, "status.message", "no reason was given"));
+}
+
+static xb_json *volume_info(xb_json *order)
+{
+    xb_json *info = json_object_new_object();
+    xb_json *pvr = json_object_new_object();
+    xb_json_put_text(info, "restoreMethod", "PodVolumeRestore");
+    json_object_object_add(info, "snapshotDataMoved", json_object_new_boolean(false));
+    xb_json_put_text(pvr, "snapshotHandle", xb_json_str(order, "spec.snapshotID", ""));
+    json_object_object_add(
+        pvr, "size", json_object_new_int64(xb_json_int(order, "status.progress.totalBytes", 0)));
+    xb_json_put_text(pvr, "uploaderType", "kopia");
+    xb_json_put_text(pvr, "volumeName", xb_json_str(order, "spec.volume", ""));
+    xb_json_put_text(pvr, "podName", xb_json_str(order, "spec.pod.name", ""));
+    xb_json_put_text(pvr, "podNamespace", xb_json_str(order, "spec.pod.namespace", ""));
+    json_object_object_add(info, "pvrInfo", pvr);
+    return info;
+}
+
+static int put_json(struct xb_step_work *work, struct xb_store *store, const char *suffix,
+                    xb_json *json, struct xb_error *err)
+{
+    char key[XB_VELERO_KEY_BYTES];
+    int r = xb_velero_restore_key(text(work, "metadata.name"), suffix, key, err);
+    if (r == 0) {
+        r = xb_upload_json_gz(store, key, json, err);
+    }
+    json_object_put(json);
+    return r;
+}
+
+static int put_files(struct xb_step_work *work, struct xb_store *store, struct xb_error *err)
+{
+    struct xb_run *run = work->run;
+    char key[XB_VELERO_KEY_BYTES];
+    xb_json *list = NULL;
+    xb_json *infos = json_object_new_array();
+    for (size_t i = 0; i < json_object_array_length(work->extra); i++) {
+        xb_json *order = json_object_array_get_idx(work->extra, i);
+        note_order(work, order);
+        json_object_array_add(infos, volume_info(order));
+    }
+    if (json_object_array_length(work->extra) < json_object_array_length(run->orders)) {
+        xb_record_log_line(run->log, XB_RECORD_ERROR, NULL,
+                           "%zu pod volume restores were deleted before they had ended",
+                           json_object_array_length(run->orders) -
+                               json_object_array_length(work->extra));
+    }
+    int r = put_json(work, store, "-volumeinfo.json.gz", infos, err);
+    if (r < 0 || (r = xb_resource_list_json(&run->list, &list, err)) < 0 ||
+        (r = put_json(work, store, "-resource-list.json.gz", list, err)) < 0 ||
+        (r = put_json(work, store, "-itemoperations.json.gz", json_object_new_array(), err)) < 0 ||
+        (r = put_json(work, store, "-results.gz", xb_record_log_results(run->log), err)) < 0 ||
+        (r = xb_record_log_finish(run->log, err)) < 0 ||
+        (r = xb_velero_restore_key(text(work, "metadata.name"), "-logs.gz", key, err)) < 0) {
+        return r;
+    }
+    return xb_upload_file(store, key, xb_record_log_path(run->log), true, err);
+}
+
+int xb_restore_store(struct xb_step_work *work, struct xb_store **ret, struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *backup = NULL;
+    const struct xb_kube_ref ref = {.resource = &xb_velero_backups,
+                                    .namespace = text(work, "metadata.namespace"),
+                                    .name = text(work, "spec.backupName")};
+    int r = xb_kube_get(work->coordinator->client, &ref, &backup, err);
+    return r < 0 ? r
+                 : xb_open_location_for_restore(work->coordinator,
+                                                xb_json_str(backup, "spec.storageLocation", ""),
+                                                ret, err);
+}
+
+/* A store that cannot be written to keeps no record of a restore; the restore is done all the same,
+ * and its end stands in its object. */
+static int write_down(struct xb_step_work *work, struct xb_error *err)
+{
+    XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
+    struct xb_error why = XB_ERROR_INIT;
+    int r = xb_restore_store(work, &store, &why);
+    if (r == 0) {
+        r = put_files(work, store, &why);
+    }
+    if (r < 0 && store && (why.kind == XB_ERR_DENIED || why.code == -EROFS)) {
+        xb_log_warning("the location takes no record of the restore: there will be no logs of it",
+                       "restore", text(work, "metadata.name"), "why", why.text);
+        return 0;
+    }
+    if (r < 0) {
+        *err = why;
+    }
+    return r;
+}
+
+xb_json *xb_restore_progress(uint64_t items, uint64_t items_total)
+{
+    xb_json *progress = json_object_new_object();
+    json_object_object_add(progress, "itemsRestored", json_object_new_int64((int64_t)items));
+    json_object_object_add(progress, "totalItems", json_object_new_int64((int64_t)items_total));
+    return progress;
+}
+
+int xb_restore_publish(struct xb_step_work *work, struct xb_error *err)
+{
+    struct xb_run *run = work->run;
+    int r = xb_check_leading(work->coordinator, err);
+    if (r < 0 || (r = write_down(work, err)) < 0) {
+        return r;
+    }
+    uint64_t errors = xb_record_log_errors(run->log);
+    uint64_t warnings = xb_record_log_warnings(run->log);
+    xb_json *status = json_object_new_object();
+    json_object_object_add(status, "progress", xb_restore_progress(run->items, run->items));
+    xb_json_put_text(status, "phase", errors ? "PartiallyFailed" : "Completed");
+    json_object_object_add(status, "completionTimestamp", xb_velero_now());
+    if (errors) {
+        json_object_object_add(status, "errors", json_object_new_int64((int64_t)errors));
+    }
+    if (warnings) {
+        json_object_object_add(status, "warnings", json_object_new_int64((int64_t)warnings));
+    }
+    xb_log_info("restore ended", "restore", text(work, "metadata.name"), "phase",
+                errors ? "PartiallyFailed" : "Completed");
+    return xb_act_patch_status(work->coordinator, &xb_velero_restores, work->object, status, err);
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A restore's work from beginning to end. */
+#include "coordinator/bring/bring.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "coordinator/bring/internal.h"
+#include "coordinator/collect/kinds.h"
+#include "shared/http/retry.h"
+
+/* ---- what steps ask ---- */
+
+bool xb_bring_goes_on(struct xb_bring *bring)
+{
+    pthread_mutex_lock(&bring->lock);
+    bool failed = bring->failed;
+    pthread_mutex_unlock(&bring->lock);
+    return !failed && !atomic_load(bring->options->cancel);
+}
+
+int xb_bring_may_write(const struct xb_bring *bring, struct xb_error *err)
+{
+    if (atomic_load(bring->options->cancel)) {
+        return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "the coordinator ends");
+    }
+    return bring->options->may_write(bring->options->context)
+               ? 0
+               : xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED,
+                              "another coordinator leads now; the restore is left to it");
+}
+
+bool xb_bring_pause(const struct xb_bring *bring, int64_t ms)
+{
+    return xb_http_retry_sleep(ms, bring->options->cancel);
+}
+
+void xb_bring_progress(struct xb_bring *bring, uint64_t items)
+{
+    pthread_mutex_lock(&bring->lock);
+    bring->brought->items += items;
+    bring->options->progress(bring->options->context, bring->brought->items,
+                             bring->brought->items_total);
+    pthread_mutex_unlock(&bring->lock);
+}
+
+/* ---- what the cluster serves ---- */
+
+const struct xb_kube_api *xb_bring_api(const struct xb_bring *bring, const char *resource,
+                                       const char *version)
+{
+    char plural[256];
+    size_t len = strcspn(resource, ".");
+    if (len >= sizeof plural) {
+        return NULL;
+    }
+    memcpy(plural, resource, len);
+    plural[len] = '\0';
+    const char *group = resource[len] ? resource + len + 1 : "";
+    return xb_kube_discovery_find_plural(bring->discovery, group, version[0] ? version : NULL,
+                                         plural);
+}
+
+int xb_bring_discover(struct xb_bring *bring, struct xb_error *err)
+{
+    struct xb_kube_discovery *fresh = NULL;
+    int r = xb_kube_discover(bring->options->client, &fresh, err);
+    if (r == 0) {
+        xb_kube_discovery_free(bring->discovery);
+        bring->discovery = fresh;
+        r = xb_filter_resolve(bring->filter, xb_kind_resolve, fresh, err);
+    }
+    return r;
+}
+
+/* ---- begin and end ---- */
+
+static int fill_context(struct xb_bring *bring, struct xb_error *err)
+{
+    xb_json *restore = bring->restore;
+    const char *backup = xb_json_str(restore, "spec.backupName", "");
+    const char *name = xb_json_str(restore, "metadata.name", "");
+    int r = xb_velero_label(backup, bring->backup_label, err);
+    if (r == 0) {
+        r = xb_velero_label(name, bring->restore_label, err);
+    }
+    bring->context = (struct xb_restore_context){
+        .backup_name = backup,
+        .restore_name = name,
+        .backup_label = bring->backup_label,
+        .restore_label = bring->restore_label,
+        .restore_uid = xb_json_str(restore, "metadata.uid", ""),
+        .namespace_mapping = xb_json_get(restore, "spec.namespaceMapping"),
+        .preserve_node_ports = xb_json_bool(restore, "spec.preserveNodePorts", false),
+        .keep_token_secrets = true,
+        .helper_image = bring->options->helper_image};
+    return r;
+}
+
+static int begin(struct xb_bring *bring, struct xb_error *err)
+{
+    pthread_condattr_t attr;
+    pthread_mutex_init(&bring->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&bring->settled, &attr);
+    pthread_condattr_destroy(&attr);
+    bring->data = json_object_new_object();
+    bring->namespaces = json_object_new_object();
+    bring->settling = json_object_new_object();
+    bring->left_out = json_object_new_object();
+    bring->definitions = json_object_new_array();
+    bring->brought->orders = json_object_new_array();
+    if (!bring->data || !bring->namespaces || !bring->settling || !bring->left_out ||
+        !bring->definitions || !bring->brought->orders ||
+        json_object_deep_copy(bring->options->restore, &bring->restore, NULL) < 0) {
+        return xb_error_no_memory(err, "a restore");
+    }
+    int r = fill_context(bring, err);
+    return r < 0 ? r : xb_filter_new(xb_json_get(bring->restore, "spec"), &bring->filter, err);
+}
+
+static void end(struct xb_bring *bring)
+{
+    xb_json *const own[] = {bring->data,     bring->infos,    bring->namespaces,
+                            bring->settling, bring->left_out, bring->definitions};
+    xb_spool_free(bring->spool);
+    xb_filter_free(bring->filter);
+    xb_kube_discovery_free(bring->discovery);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        json_object_put(own[i]);
+    }
+    json_object_put(bring->restore);
+    pthread_cond_destroy(&bring->settled);
+    pthread_mutex_destroy(&bring->lock);
+}
+
+int xb_bring(const struct xb_bring_options *options, struct xb_brought *ret, struct xb_error *err)
+{
+    struct xb_bring bring = {.options = options, .brought = ret};
+    *ret = (struct xb_brought){.items = 0};
+    int r = begin(&bring, err);
+    if (r == 0) {
+        xb_record_log_line(options->log, XB_RECORD_INFO, NULL,
+                           "restore of backup %s begins (Xebec %s)", bring.context.backup_name,
+                           XB_VERSION);
+        r = xb_bring_discover(&bring, err);
+    }
+    if (r == 0 && (r = xb_bring_load(&bring, err)) == 0 &&
+        (r = xb_bring_namespaces(&bring, err)) == 0 && (r = xb_bring_groups(&bring, err)) == 0) {
+        xb_record_log_line(options->log, XB_RECORD_INFO, NULL, "%llu items, %zu volumes ordered",
+                           (unsigned long long)ret->items, json_object_array_length(ret->orders));
+    }
+    end(&bring);
+    return r;
+}
+
+void xb_brought_free(struct xb_brought *brought)
+{
+    xb_resource_list_free(&brought->list);
+    json_object_put(brought->orders);
+    brought->orders = NULL;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * bring.h - brings the items of a backup into the cluster: the work of a restore.
+ *
+ * What for:  the record comes down, its items go onto scratch disk by kind, and into the cluster
+ *            kind by kind in the order in which they need one another; the items of one kind by
+ *            several threads at once. Whatever happens to one item is a series of steps, in a
+ *            table in item.c.
+ * Ownership: options lend for the call. The caller owns the result (xb_brought_free), also after a
+ *            failure.
+ * Threads:   one call per thread; it starts threads of its own and ends them. The callbacks come
+ *            from any of them, `progress` from one at a time.
+ * Blocking:  yes (store, scratch disk, API): on a worker.
+ * Errors:    those that end the restore: RETRY and CANCELLED for a call that may be made again, all
+ *            others for good. What is wrong with one item is an error line in the log, and the
+ *            restore PartiallyFailed.
+ * Memory:    XB_BRING_QUEUE_MAX items; the names of namespaces; per item its name for the resource
+ *            list; the backup's orders for volumes.
+ * Source:    velero-contract section 4.
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "coordinator/collect/resource_list.h"
+#include "coordinator/record/log.h"
+#include "shared/kube/client.h"
+#include "shared/store/store.h"
+
+enum {
+    XB_BRING_THREADS = 16,   /* items of one restore under way */
+    XB_BRING_QUEUE_MAX = 64, /* items that wait for them */
+    XB_BRING_TRIES_MAX = 6   /* of one item's creation, where it may do better later */
+};
+
+struct xb_bring_options {
+    struct xb_kube_client *client;
+    xb_json *restore, *backup; /* the objects */
+    struct xb_store *store;    /* the backup's location */
+    const char *identity;      /* of that store */
+    const char *folder;        /* on scratch; exists, and is nobody else's */
+    struct xb_record_log *log;
+    const char *helper_image; /* in which pods wait for their volumes */
+    int64_t terminating_ns;   /* how long the end of a namespace is waited for */
+    const atomic_bool *cancel;
+    bool (*may_write)(void *context); /* false: another coordinator leads; asked before a write */
+    void (*progress)(void *context, uint64_t items, uint64_t items_total);
+    void *context;
+};
+
+struct xb_brought {
+    struct xb_resource_list list;
+    xb_json *orders; /* array: names of the PodVolumeRestores */
+    uint64_t items, items_total;
+};
+
+int xb_bring(const struct xb_bring_options *options, struct xb_brought *ret,
+             struct xb_error *err) XB_MUST_CHECK;
+void xb_brought_free(struct xb_brought *brought); /* what it owns */

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The object is made: one request, and another one only where something is there already. */
+#include <errno.h>
+#include <string.h>
+
+#include "coordinator/bring/internal.h"
+#include "shared/http/retry.h"
+
+enum { PAUSE_FIRST_MS = 1000 };
+
+static struct xb_kube_ref ref_of(const struct xb_bring_item *item)
+{
+    const struct xb_kube_resource *resource = &item->api->resource;
+    return (struct xb_kube_ref){
+        .resource = resource,
+        .namespace =
+            resource->namespaced ? xb_json_str(item->object, "metadata.namespace", NULL) : NULL,
+        .name = xb_json_str(item->object, "metadata.name", "")};
+}
+
+/* ---- what is there already ---- */
+
+static bool made_by_us(const struct xb_bring *bring, xb_json *existing)
+{
+    xb_json *labels = xb_json_get(existing, "metadata.labels");
+    xb_json *label = NULL;
+    return labels && json_object_object_get_ex(labels, "velero.io/restore-name", &label) &&
+           strcmp(json_object_get_string(label), bring->restore_label) == 0;
+}
+
+static int merge_account(struct xb_bring *bring, struct xb_bring_item *item, xb_json *existing,
+                         struct xb_error *err)
+{
+    const struct xb_kube_ref ref = ref_of(item);
+    XB_CLEANUP(xb_json_putp)
+    xb_json *patch = xb_restore_merge_service_account(existing, item->object);
+    item->outcome = XB_BRING_UPDATED;
+    return patch ? xb_kube_merge_patch(bring->options->client, &ref, patch, NULL, err) : 0;
+}
+
+static void update_existing(struct xb_bring *bring, struct xb_bring_item *item)
+{
+    const struct xb_kube_ref ref = ref_of(item);
+    struct xb_error why = XB_ERROR_INIT;
+    int r = xb_kube_merge_patch(bring->options->client, &ref, item->object, NULL, &why);
+    if (r < 0) {
+        xb_bring_say(item, XB_RECORD_WARNING, "%s", why.text);
+    }
+    item->outcome = r < 0 ? XB_BRING_FAILED : XB_BRING_UPDATED;
+}
+
+static int meet_existing(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
+{
+    const struct xb_kube_ref ref = ref_of(item);
+    XB_CLEANUP(xb_json_putp) xb_json *existing = NULL;
+    int r = xb_kube_get(bring->options->client, &ref, &existing, err);
+    if (r < 0) {
+        return r;
+    }
+    if (made_by_us(bring, existing)) { /* before this coordinator began */
+        item->live = XB_TAKE(existing);
+        item->outcome = XB_BRING_CREATED;
+        return 0;
+    }
+    if (xb_bring_is(item, "serviceaccounts")) {
+        return merge_account(bring, item, existing, err);
+    }
+    if (strcmp(xb_json_str(bring->restore, "spec.existingResourcePolicy", ""), "update") == 0) {
+        update_existing(bring, item);
+        return 0;
+    }
+    if (!xb_restore_equal(existing, item->object)) {
+        xb_bring_say(item, XB_RECORD_WARNING,
+                     "is there already, and differs from the backup; it was left as it is");
+    }
+    item->outcome = XB_BRING_SKIPPED;
+    return 0;
+}
+
+/* ---- creation ---- */
+
+/* Whether the API server answers at all: then a failure is the item's, not the restore's. */
+static bool server_answers(struct xb_bring *bring)
+{
+    struct xb_buf answer = XB_BUF_INIT(XB_KUBE_OBJECT_BYTES_MAX);
+    struct xb_error err = XB_ERROR_INIT;
+    bool answers = xb_kube_raw_get(bring->options->client, "/version", &answer, &err) == 0;
+    xb_buf_free(&answer);
+    return answers;
+}
+
+/* What may do better later (a webhook that does not answer yet) is tried again; an answer that was
+ * lost is no harm, since the object is then found to be our own. */
+static int try_create(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
+{
+    const struct xb_kube_ref ref = ref_of(item);
+    for (unsigned try = 1;; try++) {
+        int r = xb_bring_may_write(bring, err);
+        r = r ? r
+              : xb_kube_create(bring->options->client, &ref, item->object,
+                               item->watched ? &item->live : NULL, err);
+        if (r == 0 || err->kind != XB_ERR_RETRY) {
+            return r;
+        }
+        if (try == XB_BRING_TRIES_MAX) {
+            err->kind = server_answers(bring) ? XB_ERR_INVALID : XB_ERR_RETRY;
+            return r;
+        }
+        if (!xb_bring_pause(bring, xb_http_retry_delay_ms(try, PAUSE_FIRST_MS, -1))) {
+            return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "the coordinator ends");
+        }
+        *err = (struct xb_error)XB_ERROR_INIT;
+    }
+}
+
+int xb_bring_create(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
+{
+    item->watched = item->watched || xb_bring_is(item, "pods");
+    int r = try_create(bring, item, err);
+    if (r < 0 && err->kind == XB_ERR_CONFLICT && err->code == -EEXIST) {
+        *err = (struct xb_error)XB_ERROR_INIT;
+        r = meet_existing(bring, item, err);
+    } else if (r == 0) {
+        item->outcome = XB_BRING_CREATED;
+    }
+    if (r == 0 && item->outcome == XB_BRING_CREATED && xb_bring_is(item, XB_BRING_DEFINITIONS)) {
+        pthread_mutex_lock(&bring->lock);
+        json_object_array_add(bring->definitions, json_object_new_string(item->from->name));
+        pthread_mutex_unlock(&bring->lock);
+    }
+    return r;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Kind by kind, and the items of one kind by several threads. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/bring/internal.h"
+#include "coordinator/restore/order.h"
+#include "shared/base/workers.h"
+
+/* An item with what it lends, in one piece. */
+struct job {
+    struct xb_bring *bring;
+    struct xb_tarball_item from;
+    size_t len;
+    char text[]; /* JSON, version, namespace, name: each with its NUL */
+};
+
+static void keep_failure(struct xb_bring *bring, const struct xb_error *err)
+{
+    pthread_mutex_lock(&bring->lock);
+    if (!bring->failed) {
+        bring->failed = true;
+        bring->failure = *err;
+    }
+    pthread_mutex_unlock(&bring->lock);
+}
+
+static void run_job(void *context)
+{
+    struct job *job = context;
+    struct xb_error err = XB_ERROR_INIT;
+    if (xb_bring_goes_on(job->bring)) {
+        if (xb_bring_item(job->bring, &job->from, job->text, job->len, &err) < 0) {
+            keep_failure(job->bring, &err);
+        } else {
+            xb_bring_progress(job->bring, 1);
+        }
+    }
+    free(job);
+}
+
+static const char *put_text(char **at, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    const char *start = memcpy(*at, text, size);
+    *at += size;
+    return start;
+}
+
+struct feeding {
+    struct xb_bring *bring;
+    struct xb_workers *workers;
+};
+
+static int feed(void *context, const struct xb_tarball_item *item, const char *json, size_t len,
+                struct xb_error *err)
+{
+    struct feeding *feeding = context;
+    if (!xb_bring_goes_on(feeding->bring)) {
+        return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "the coordinator ends");
+    }
+    struct job *job = malloc(sizeof *job + len + 1 + strlen(item->version) +
+                             strlen(item->namespace) + strlen(item->name) + 3);
+    if (!job) {
+        return xb_error_no_memory(err, "an item");
+    }
+    *job = (struct job){.bring = feeding->bring, .from = *item, .len = len};
+    memcpy(job->text, json, len);
+    job->text[len] = '\0';
+    char *at = job->text + len + 1;
+    job->from.version = put_text(&at, item->version);
+    job->from.namespace = put_text(&at, item->namespace);
+    job->from.name = put_text(&at, item->name);
+    xb_workers_submit(feeding->workers, run_job, job);
+    return 0;
+}
+
+/* ---- their order ---- */
+
+struct group {
+    const char *name; /* first: compared through it */
+    size_t index;
+};
+
+static int compare_groups(const void *left, const void *right)
+{
+    const struct group *a = left;
+    const struct group *b = right;
+    return xb_restore_order_compare(&a->name, &b->name);
+}
+
+static int bring_group(struct feeding *feeding, const struct group *group, struct xb_error *err)
+{
+    struct xb_bring *bring = feeding->bring;
+    int r = xb_spool_read(bring->spool, group->index, feed, feeding, err);
+    xb_workers_drain(feeding->workers);
+    if (bring->failed) { /* no thread is at it any more */
+        *err = bring->failure;
+        return err->code;
+    }
+    if (r == 0 && strcmp(group->name, XB_BRING_DEFINITIONS) == 0) {
+        xb_bring_await_definitions(bring);
+        r = xb_bring_discover(bring, err);
+    }
+    return r;
+}
+
+int xb_bring_groups(struct xb_bring *bring, struct xb_error *err)
+{
+    XB_CLEANUP(xb_workers_freep) struct xb_workers *workers = NULL;
+    size_t count = xb_spool_group_count(bring->spool);
+    XB_CLEANUP(xb_freep) struct group *groups = calloc(count + 1, sizeof *groups);
+    if (!groups) {
+        return xb_error_no_memory(err, "the kinds");
+    }
+    for (size_t i = 0; i < count; i++) {
+        groups[i] = (struct group){xb_spool_group_name(bring->spool, i), i};
+    }
+    qsort(groups, count, sizeof *groups, compare_groups);
+    int r = xb_workers_new(XB_BRING_THREADS, XB_BRING_QUEUE_MAX, &workers, err);
+    struct feeding feeding = {bring, workers};
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        r = bring_group(&feeding, &groups[i], err);
+    }
+    return r;
+}

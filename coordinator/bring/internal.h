@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * internal.h - one restore under way, and one item of it; for the files of this folder only.
+ *
+ * What for:  bring.c begins and ends; load.c takes the record apart; groups.c goes kind by kind and
+ *            hands items to threads; item.c takes one item through its steps, each in a file of its
+ *            own.
+ * Threads:   an item belongs to the thread that has it. What struct xb_bring has is only read while
+ *            items are under way, but for the part below its lock.
+ * Rules:     shared JSON is looked at with the accessors of codec/json.h, and never gets or loses
+ *            a reference: json-c counts them without atomic operations. What an item is to keep of
+ *            it is copied (json_object_deep_copy).
+ */
+#pragma once
+
+#include <pthread.h>
+#include <string.h>
+
+#include "coordinator/bring/bring.h"
+#include "coordinator/collect/filter.h"
+#include "coordinator/record/spool.h"
+#include "coordinator/restore/transform.h"
+#include "shared/kube/discovery.h"
+#include "shared/velero/velero.h"
+
+#define XB_BRING_DEFINITIONS "customresourcedefinitions.apiextensions.k8s.io"
+
+struct xb_bring {
+    const struct xb_bring_options *options;
+    xb_json *restore;    /* a copy of our own */
+    xb_json *data;       /* "namespace/pod/volume" and "namespace//claim": its PodVolumeBackup */
+    xb_json *infos;      /* array of volume infos, may be empty */
+    xb_json *namespaces; /* name: its object in the backup */
+    struct xb_filter *filter;
+    struct xb_kube_discovery *discovery; /* made anew between two kinds */
+    struct xb_spool *spool;
+    struct xb_restore_context context;
+    char backup_label[XB_VELERO_LABEL_BYTES], restore_label[XB_VELERO_LABEL_BYTES];
+
+    pthread_mutex_t lock;       /* of all below */
+    pthread_cond_t settled;     /* some namespace is made or refused */
+    struct xb_brought *brought; /* the result */
+    xb_json *settling;          /* namespace: 0 (being made), true (is there), text (why not) */
+    xb_json *left_out;          /* name: true, for volumes of the backup that are not made again */
+    xb_json *definitions;       /* array: names of those that must be established */
+    bool failed;                /* `failure` ends the restore; no item begins any more */
+    struct xb_error failure;
+};
+
+enum xb_bring_outcome {
+    XB_BRING_OPEN,     /* the next step goes on with it */
+    XB_BRING_LEFT_OUT, /* not in the restore: no trace but the log's */
+    XB_BRING_CREATED,
+    XB_BRING_UPDATED,
+    XB_BRING_SKIPPED, /* is there already, and stays as it is */
+    XB_BRING_FAILED
+};
+
+/* One item on its way. */
+struct xb_bring_item {
+    const struct xb_tarball_item *from; /* its place in the backup: names before the mapping */
+    const char *text;                   /* its JSON as the backup has it */
+    size_t len;
+    const struct xb_kube_api *api; /* the kind here */
+    xb_json *object;               /* as the backup has it, and step by step as it is to be */
+    xb_json *live; /* what this restore has made of it, as the server says; only where `watched` */
+    bool watched;  /* a later step needs `live` */
+    enum xb_bring_outcome outcome;
+    struct xb_record_lines lines; /* written when it has come to its end */
+};
+
+static inline bool xb_bring_is(const struct xb_bring_item *item, const char *resource)
+{
+    return strcmp(item->from->resource, resource) == 0;
+}
+
+/* ---- the whole ---- */
+
+int xb_bring_load(struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
+int xb_bring_groups(struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
+/* Asks the API server anew what it serves. */
+int xb_bring_discover(struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
+/* NULL: not served. `version` "": the preferred one. */
+const struct xb_kube_api *xb_bring_api(const struct xb_bring *bring, const char *resource,
+                                       const char *version);
+/* Whether to go on: a cancelled restore and one that has failed do not. */
+bool xb_bring_goes_on(struct xb_bring *bring);
+/* Asked before a write: CANCELLED when the restore is not ours any more. */
+int xb_bring_may_write(const struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
+/* Sleeps; false when the restore was cancelled meanwhile. */
+bool xb_bring_pause(const struct xb_bring *bring, int64_t ms);
+/* Some more items have come to their end. */
+void xb_bring_progress(struct xb_bring *bring, uint64_t items);
+
+/* ---- items ---- */
+
+/* Takes an item through its steps to its end. Only what ends the restore is an error. */
+int xb_bring_item(struct xb_bring *bring, const struct xb_tarball_item *from, const char *text,
+                  size_t len, struct xb_error *err) XB_MUST_CHECK;
+/* A line of the restore's log: "configmaps web/settings: ...". */
+void xb_bring_say(struct xb_bring_item *item, enum xb_record_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* A step. It may change item->object, and end the way by another outcome than OPEN; an error is the
+ * item's, which has FAILED then, unless it ends the restore (RETRY, CANCELLED, FULL). */
+typedef int xb_bring_step(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err);
+
+/* choose.c: whether the restore's filters take it. */
+xb_bring_step xb_bring_choose_kind, xb_bring_choose_object;
+/* volumes.c: how persistent volumes and claims come back; the pod waits for its volumes; orders. */
+xb_bring_step xb_bring_decide_volume, xb_bring_wait_for_volumes, xb_bring_order_volumes;
+/* namespaces.c: the namespace that it goes into is there. */
+xb_bring_step xb_bring_enter_namespace;
+/* create.c: made, or met as it is there. */
+xb_bring_step xb_bring_create;
+
+/* ---- namespaces ---- */
+
+/* Makes the namespace that objects of `source` go into, if it is not there. */
+int xb_bring_namespace(struct xb_bring *bring, const char *source,
+                       struct xb_error *err) XB_MUST_CHECK;
+/* All that the filters take, also empty ones. */
+int xb_bring_namespaces(struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
+
+/* ---- definitions ---- */
+
+/* Waits until the definitions made so far are served. */
+void xb_bring_await_definitions(struct xb_bring *bring);
+
+/* ---- volumes ---- */
+
+/* Sorts the backup's PodVolumeBackups into bring->data. */
+int xb_bring_index_data(struct xb_bring *bring, xb_json *pvbs, struct xb_error *err) XB_MUST_CHECK;

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One item of a backup on its way into the cluster, step by step. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "coordinator/bring/internal.h"
+
+void xb_bring_say(struct xb_bring_item *item, enum xb_record_level level, const char *format, ...)
+{
+    char text[XB_RECORD_LINE_BYTES_MAX];
+    const struct xb_tarball_item *from = item->from;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    xb_record_lines_add(&item->lines, level, from->namespace, "%s %s%s%s: %s", from->resource,
+                        from->namespace, from->namespace[0] ? "/" : "", from->name, text);
+}
+
+/* ---- steps that need no file of their own ---- */
+
+static int read_json(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
+{
+    (void)bring;
+    return xb_json_parse(item->text, item->len, &item->object, err);
+}
+
+static int transform(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
+{
+    enum xb_restore_decision decision = XB_RESTORE_SKIP;
+    char reason[XB_RESTORE_REASON_BYTES] = "";
+    int r = xb_restore_transform(&bring->context, item->from->resource, item->object, &decision,
+                                 reason, err);
+    if (r == 0 && decision == XB_RESTORE_SKIP) {
+        xb_bring_say(item, XB_RECORD_INFO, "%s", reason);
+        item->outcome = XB_BRING_LEFT_OUT;
+    }
+    return r;
+}
+
+/* ---- the way of an item ---- */
+
+/* From the backup into the cluster. Volumes are decided before the names are mapped: data is known
+ * by the names of the backup. Whatever changes a pod's containers stands after the transformation,
+ * and the waiting container after all of those, because it goes before them. Modifiers see the
+ * object as it would be made, as with Velero. */
+static xb_bring_step *const steps[] = {
+    xb_bring_choose_kind, read_json, xb_bring_choose_object, xb_bring_decide_volume, transform,
+    /* hooks: init containers */
+    xb_bring_wait_for_volumes,
+    /* resource modifiers */
+    xb_bring_enter_namespace, xb_bring_create, xb_bring_order_volumes,
+    /* hooks: commands to run in it */
+};
+
+static const char *const words[] = {[XB_BRING_CREATED] = "created",
+                                    [XB_BRING_UPDATED] = "updated",
+                                    [XB_BRING_SKIPPED] = "skipped",
+                                    [XB_BRING_FAILED] = "failed"};
+
+static int add_to_list(struct xb_bring *bring, const struct xb_bring_item *item,
+                       struct xb_error *err)
+{
+    const char *word = words[item->outcome];
+    if (!word || !item->object) {
+        return 0;
+    }
+    pthread_mutex_lock(&bring->lock);
+    int r = xb_resource_list_add(&bring->brought->list, item->object, word, err);
+    pthread_mutex_unlock(&bring->lock);
+    return r;
+}
+
+static bool ends_restore(const struct xb_error *err)
+{
+    return err->kind == XB_ERR_CANCELLED || err->kind == XB_ERR_RETRY || err->kind == XB_ERR_FULL;
+}
+
+/* An order that cannot be made fails an item that is made already: its outcome stays. */
+static int take_steps(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
+{
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        struct xb_error why = XB_ERROR_INIT;
+        int r = steps[i](bring, item, &why);
+        if (r < 0 && ends_restore(&why)) {
+            *err = why;
+            return r;
+        }
+        if (r < 0) {
+            xb_bring_say(item, XB_RECORD_ERROR, "%s", why.text);
+            item->outcome = item->outcome == XB_BRING_OPEN ? XB_BRING_FAILED : item->outcome;
+            return 0;
+        }
+        if (item->outcome != XB_BRING_OPEN && !item->live) {
+            return 0; /* what follows is for what was made */
+        }
+    }
+    return 0;
+}
+
+int xb_bring_item(struct xb_bring *bring, const struct xb_tarball_item *from, const char *text,
+                  size_t len, struct xb_error *err)
+{
+    struct xb_bring_item item = {.from = from, .text = text, .len = len};
+    int r = take_steps(bring, &item, err);
+    xb_record_lines_put(&item.lines, bring->options->log);
+    r = r < 0 ? r : add_to_list(bring, &item, err);
+    json_object_put(item.object);
+    json_object_put(item.live);
+    return r;
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Volumes and claims, pods that wait for their volumes, and the orders to bring the data back. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/bring/internal.h"
+#include "coordinator/restore/pod_volumes.h"
+#include "shared/velero/location.h"
+
+enum { POD_VOLUMES_MAX = 256, DATA_KEY_BYTES = 3 * XB_VELERO_NAME_BYTES };
+
+/* ---- which volumes have data ---- */
+
+static void data_key(char out[DATA_KEY_BYTES], const char *namespace, const char *pod,
+                     const char *name)
+{
+    snprintf(out, DATA_KEY_BYTES, "%.253s/%.253s/%.253s", namespace, pod, name);
+}
+
+/* By pod and volume: the one whose data is whole. By claim: any. No pod has the name "". */
+int xb_bring_index_data(struct xb_bring *bring, xb_json *pvbs, struct xb_error *err)
+{
+    char key[DATA_KEY_BYTES];
+    for (size_t i = 0; i < json_object_array_length(pvbs); i++) {
+        xb_json *pvb = json_object_array_get_idx(pvbs, i);
+        const char *namespace = xb_json_str(pvb, "spec.pod.namespace", "");
+        const char *claim = xb_json_str(pvb, "metadata.annotations.velero\\.io/pvc-name", "");
+        if (claim[0]) {
+            data_key(key, namespace, "", claim);
+            json_object_object_add(bring->data, key, json_object_get(pvb));
+        }
+        if (strcmp(xb_json_str(pvb, "status.phase", ""), "Completed") == 0 &&
+            xb_json_str(pvb, "status.snapshotID", "")[0]) {
+            data_key(key, namespace, xb_json_str(pvb, "spec.pod.name", ""),
+                     xb_json_str(pvb, "spec.volume", ""));
+            if (json_object_object_add(bring->data, key, json_object_get(pvb)) < 0) {
+                return xb_error_no_memory(err, "the volumes");
+            }
+        }
+    }
+    return 0;
+}
+
+/* The PodVolumeBackup with data of a pod's volume; with pod "", of a claim; or NULL. */
+static xb_json *data_of(const struct xb_bring *bring, const char *namespace, const char *pod,
+                        const char *name)
+{
+    char key[DATA_KEY_BYTES];
+    xb_json *pvb = NULL;
+    data_key(key, namespace, pod, name);
+    (void)json_object_object_get_ex(bring->data, key, &pvb);
+    return pvb;
+}
+
+/* ---- persistent volumes and claims ---- */
+
+static int decide_pv(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
+{
+    bool data = data_of(bring, xb_json_str(item->object, "spec.claimRef.namespace", ""), "",
+                        xb_json_str(item->object, "spec.claimRef.name", "")) != NULL;
+    if (xb_restore_volume_way(item->object, data) == XB_RESTORE_PV_KEEP) {
+        return xb_restore_pv_keep(&bring->context, item->object, err);
+    }
+    item->outcome = XB_BRING_LEFT_OUT;
+    pthread_mutex_lock(&bring->lock);
+    json_object_object_add(bring->left_out, item->from->name, json_object_new_boolean(true));
+    pthread_mutex_unlock(&bring->lock);
+    return 0;
+}
+
+static int decide_claim(struct xb_bring *bring, struct xb_bring_item *item)
+{
+    const char *volume = xb_json_str(item->object, "spec.volumeName", "");
+    bool data = data_of(bring, xb_json_str(item->object, "metadata.namespace", ""), "",
+                        xb_json_str(item->object, "metadata.name", "")) != NULL;
+    pthread_mutex_lock(&bring->lock);
+    bool left_out = json_object_object_get_ex(bring->left_out, volume, NULL);
+    pthread_mutex_unlock(&bring->lock);
+    if (data || left_out) {
+        xb_restore_pvc_detach(item->object);
+    }
+    if (data) {
+        xb_restore_pvc_drop_source(item->object);
+    }
+    return 0;
+}
+
+/* Whose data comes back through a pod gets a fresh volume, and so does a claim of which only an
+ * empty volume would come back, for which its class makes a new one. */
+int xb_bring_decide_volume(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
+{
+    if (xb_bring_is(item, "persistentvolumes")) {
+        return decide_pv(bring, item, err);
+    }
+    return xb_bring_is(item, "persistentvolumeclaims") ? decide_claim(bring, item) : 0;
+}
+
+/* ---- pods ---- */
+
+static size_t volumes_with_data(const struct xb_bring *bring, const char *namespace, xb_json *pod,
+                                const char *names[POD_VOLUMES_MAX])
+{
+    xb_json *volumes = xb_json_get(pod, "spec.volumes");
+    const char *name = xb_json_str(pod, "metadata.name", "");
+    size_t found = 0;
+    size_t count =
+        json_object_is_type(volumes, json_type_array) ? json_object_array_length(volumes) : 0;
+    for (size_t i = 0; i < count && found < POD_VOLUMES_MAX; i++) {
+        const char *volume = xb_json_str(json_object_array_get_idx(volumes, i), "name", "");
+        if (data_of(bring, namespace, name, volume)) {
+            names[found++] = volume;
+        }
+    }
+    return found;
+}
+
+int xb_bring_wait_for_volumes(struct xb_bring *bring, struct xb_bring_item *item,
+                              struct xb_error *err)
+{
+    const char *names[POD_VOLUMES_MAX];
+    if (!xb_bring_is(item, "pods")) {
+        return 0;
+    }
+    size_t count = volumes_with_data(bring, item->from->namespace, item->object, names);
+    return xb_restore_add_wait(&bring->context, item->object, names, count, err);
+}
+
+/* ---- orders ---- */
+
+static int fill_metadata(const struct xb_bring *bring, const struct xb_bring_item *item,
+                         const char *name, xb_json *order, struct xb_error *err)
+{
+    xb_json *metadata = xb_velero_order_metadata(bring->restore, "Restore", name);
+    int r = xb_json_set(order, "metadata", metadata, err);
+    if (r == 0) {
+        json_object_object_add(xb_json_get(metadata, "labels"), "velero.io/pod-uid",
+                               json_object_new_string(xb_json_str(item->live, "metadata.uid", "")));
+        xb_json *annotations = json_object_new_object();
+        r = xb_json_set(metadata, "annotations", annotations, err);
+        if (r == 0) {
+            json_object_object_add(annotations, XB_STORE_IDENTITY_ANNOTATION,
+                                   json_object_new_string(bring->options->identity));
+        }
+    }
+    return r;
+}
+
+static int fill_spec(const struct xb_bring *bring, const struct xb_bring_item *item, xb_json *data,
+                     xb_json *order, struct xb_error *err)
+{
+    xb_json *pod = item->live;
+    const struct {
+        const char *path, *text;
+    } texts[] = {
+        {"spec.pod.kind", "Pod"},
+        {"spec.pod.namespace", xb_json_str(pod, "metadata.namespace", "")},
+        {"spec.pod.name", xb_json_str(pod, "metadata.name", "")},
+        {"spec.pod.uid", xb_json_str(pod, "metadata.uid", "")},
+        {"spec.volume", xb_json_str(data, "spec.volume", "")},
+        {"spec.backupStorageLocation",
+         xb_json_str(bring->options->backup, "spec.storageLocation", "")},
+        {"spec.repoIdentifier", ""},
+        {"spec.uploaderType", "kopia"},
+        {"spec.snapshotID", xb_json_str(data, "status.snapshotID", "")},
+        {"spec.sourceNamespace", item->from->namespace},
+    };
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < sizeof texts / sizeof *texts; i++) {
+        r = xb_json_set_str(order, texts[i].path, texts[i].text, err);
+    }
+    r = r ? r
+          : xb_json_set_int(order, "spec.snapshotSize",
+                            xb_json_int(data, "status.progress.totalBytes", 0), err);
+    if (r == 0 && xb_json_bool(bring->restore, "spec.uploaderConfig.writeSparseFiles", false)) {
+        r = xb_json_set_str(order, "spec.uploaderSettings.WriteSparseFiles", "true", err);
+    }
+    return r;
+}
+
+/* Its name follows from what it is about, so that it is made once. */
+static int order_volume(struct xb_bring *bring, const struct xb_bring_item *item,
+                        const char *volume, struct xb_error *err)
+{
+    char name[XB_VELERO_NAME_BYTES];
+    const char *parts[] = {bring->context.restore_uid, xb_json_str(item->live, "metadata.uid", ""),
+                           volume, NULL};
+    XB_CLEANUP(xb_json_putp) xb_json *order = json_object_new_object();
+    xb_json *data = data_of(bring, item->from->namespace, item->from->name, volume);
+    int r = xb_velero_derived_name(bring->context.restore_name, parts, name, err);
+    r = r ? r : xb_json_set_str(order, "apiVersion", "velero.io/v1", err);
+    r = r ? r : xb_json_set_str(order, "kind", "PodVolumeRestore", err);
+    r = r ? r : fill_metadata(bring, item, name, order, err);
+    r = r ? r : fill_spec(bring, item, data, order, err);
+    r = r ? r : xb_bring_may_write(bring, err);
+    if (r < 0) {
+        return r;
+    }
+    const struct xb_kube_ref ref = {.resource = &xb_velero_pvrs,
+                                    .namespace =
+                                        xb_json_str(bring->restore, "metadata.namespace", "")};
+    r = xb_kube_create(bring->options->client, &ref, order, NULL, err);
+    if (r < 0 && err->kind != XB_ERR_CONFLICT) {
+        return r;
+    }
+    *err = (struct xb_error)XB_ERROR_INIT;
+    pthread_mutex_lock(&bring->lock);
+    json_object_array_add(bring->brought->orders, json_object_new_string(name));
+    pthread_mutex_unlock(&bring->lock);
+    return 0;
+}
+
+int xb_bring_order_volumes(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
+{
+    const char *names[POD_VOLUMES_MAX];
+    if (!xb_bring_is(item, "pods")) {
+        return 0;
+    }
+    size_t count = volumes_with_data(bring, item->from->namespace, item->live, names);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        r = order_volume(bring, item, names[i], err);
+    }
+    return r;
+}
