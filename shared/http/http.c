@@ -8,6 +8,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/http/easy.h"
+#include "shared/http/multiplex.h"
 
 struct xb_http_client {
     char *ca_pem, *ca_file, *client_cert_pem, *unix_socket, *user_agent, *no_proxy;
@@ -15,6 +16,7 @@ struct xb_http_client {
     bool insecure, proxy_from_env, http2;
     int timeout_ms, connect_timeout_ms, stall_s;
     struct xb_http_limits *limits;
+    struct xb_http_multiplex *multiplex; /* NULL: each request has a connection */
     pthread_mutex_t lock;
     pthread_cond_t freed;
     unsigned total, max, idle_count;
@@ -95,6 +97,7 @@ int xb_http_client_new(const struct xb_http_client_options *options, struct xb_h
     pthread_cond_init(&client->freed, &attr);
     pthread_condattr_destroy(&attr);
     r = copy_options(client, options, err);
+    r = r || !options->multiplexed ? r : xb_http_multiplex_new(&client->multiplex, err);
     if (r < 0) {
         xb_http_client_free(client);
         return r;
@@ -108,6 +111,7 @@ void xb_http_client_free(struct xb_http_client *client)
     if (!client) {
         return;
     }
+    xb_http_multiplex_free(client->multiplex);
     for (unsigned i = 0; i < client->idle_count; i++) {
         curl_easy_cleanup(client->idle[i]);
     }
@@ -238,13 +242,23 @@ static void give_handle(struct xb_http_client *client, CURL *easy)
     pthread_mutex_unlock(&client->lock);
 }
 
+static CURLcode transfer(const struct xb_http_client *client, CURL *easy)
+{
+    if (!client->multiplex) {
+        return curl_easy_perform(easy);
+    }
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L); /* for a connection that can be shared */
+    return xb_http_multiplex_perform(client->multiplex, easy);
+}
+
 static int perform_on(struct xb_http_call *call, const struct xb_http_client *client,
                       const struct xb_http_request *request, struct xb_http_response *ret,
                       struct xb_error *err)
 {
     int r = xb_http_call_setup(call, client, request, err);
     if (r == 0) {
-        r = xb_http_call_result(call, curl_easy_perform(call->easy), request->url, err);
+        r = xb_http_call_result(call, transfer(client, call->easy), request->url, err);
     }
     if (r == 0) {
         long status = 0;

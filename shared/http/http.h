@@ -50,10 +50,13 @@ struct xb_http_client_options {
     bool insecure;           /* do not check the server's certificate */
     bool proxy_from_env;     /* obey http_proxy, https_proxy, no_proxy; loopback never goes there */
     bool http2_prior_knowledge; /* HTTP/2 without TLS (gRPC); otherwise HTTP/1.1 */
-    const char *user_agent;     /* NULL: "xebec/VERSION" */
-    int timeout_ms;             /* 0: XB_HTTP_TIMEOUT_MS */
-    int connect_timeout_ms;     /* 0: XB_HTTP_CONNECT_TIMEOUT_MS */
-    unsigned connections_max;   /* 0: XB_HTTP_CONNECTIONS_MAX */
+    /* Requests at the same time share one or two HTTP/2 connections, where the server speaks it
+     * over TLS. Callbacks of requests then run on a thread of the client, and must not block. */
+    bool multiplexed;
+    const char *user_agent;   /* NULL: "xebec/VERSION" */
+    int timeout_ms;           /* 0: XB_HTTP_TIMEOUT_MS */
+    int connect_timeout_ms;   /* 0: XB_HTTP_CONNECT_TIMEOUT_MS */
+    unsigned connections_max; /* 0: XB_HTTP_CONNECTIONS_MAX */
     /* A transfer that moves less than XB_HTTP_STALL_BYTES a second for this long is a RETRY
      * failure; 0: never. For bodies of any size on links of any width, with timeout_ms -1. */
     int stall_s;

@@ -95,6 +95,22 @@ static bool repeatable(const struct xb_http_request *request, const struct xb_ht
     return policy->repeatable || strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
 }
 
+static int attempt(struct xb_http_client *client, const struct xb_http_request *request,
+                   const struct xb_http_gate *gate, struct xb_http_response *ret,
+                   struct xb_error *err)
+{
+    if (!gate) {
+        return xb_http_perform(client, request, ret, err);
+    }
+    if (!gate->enter(gate->context, request->cancel)) {
+        return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "%.200s: cancelled", request->url);
+    }
+    int64_t began_ns = xb_clock_mono_ns();
+    int r = xb_http_perform(client, request, ret, err);
+    gate->leave(gate->context, r == 0 ? ret->status : 0, xb_clock_mono_ns() - began_ns);
+    return r;
+}
+
 int xb_http_perform_retry(struct xb_http_client *client, const struct xb_http_request *request,
                           const struct xb_http_retry *policy, struct xb_http_response *ret,
                           struct xb_error *err)
@@ -112,7 +128,7 @@ int xb_http_perform_retry(struct xb_http_client *client, const struct xb_http_re
     for (;;) {
         struct xb_http_response response = {.retry_after_ms = -1};
         struct xb_error failure = XB_ERROR_INIT;
-        int r = xb_http_perform(client, &watched, &response, &failure);
+        int r = attempt(client, &watched, policy->gate, &response, &failure);
         bool passing =
             r < 0 ? failure.kind == XB_ERR_RETRY && again
                   : response.status == 429 || (again && xb_http_status_passing(response.status));

@@ -22,12 +22,21 @@ enum {
     XB_HTTP_DELAY_MAX_MS = 30 * 1000
 };
 
+/* What every attempt passes, for callers that limit how many are under way. */
+struct xb_http_gate {
+    void *context;
+    bool (*enter)(void *context, const atomic_bool *cancel); /* may wait; false: cancelled */
+    /* `status` 0: no answer. */
+    void (*leave)(void *context, int status, int64_t took_ns);
+};
+
 struct xb_http_retry {
     unsigned attempts_max; /* 0: XB_HTTP_ATTEMPTS_DEFAULT; at most XB_HTTP_ATTEMPTS_MAX */
     int delay_first_ms;    /* 0: XB_HTTP_DELAY_FIRST_MS */
     int budget_ms;         /* no attempt begins later than this after the first; 0: no limit */
     bool repeatable;       /* the request may be sent again though the first may have been done
                               (GET and HEAD always may) */
+    const struct xb_http_gate *gate; /* NULL: none */
 };
 
 /* 408, 429, 500, 502, 503, 504: the same request may do better later. */

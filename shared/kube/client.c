@@ -8,6 +8,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/file.h"
 #include "shared/http/retry.h"
+#include "shared/kube/pace.h"
 #include "shared/kube/request.h"
 
 enum { URL_BYTES_MAX = 16 << 10 };
@@ -18,10 +19,34 @@ struct xb_kube_client {
     char *token_file;
     pthread_mutex_t lock; /* all below */
     struct xb_secret *token;
-    int64_t token_read_ns; /* 0: never */
+    int64_t token_read_ns;        /* 0: never */
+    struct xb_http_gate gate;     /* no context: none */
+    struct xb_kube_client *turns; /* whose turns count; mostly this very client */
     /* When the next request may begin if the burst is used up; 0 interval: at once. */
     int64_t interval_ns, burst_ns, turn_ns;
 };
+
+/* ---- the pace ---- */
+
+static bool enter_pace(void *context, const atomic_bool *cancel)
+{
+    return xb_kube_pace_enter(context, cancel);
+}
+
+/* A server with priority and fairness answers 429 when the queues of a flow are full; one that
+ * cannot go on 503, or too late. */
+static void leave_pace(void *context, int status, int64_t took_ns)
+{
+    enum xb_kube_sign sign = XB_KUBE_SIGN_GOOD;
+    if (status == 429 || status == 503 || status == 504) {
+        sign = XB_KUBE_SIGN_TOO_MUCH;
+    } else if (status == 0 || status >= 400) {
+        sign = XB_KUBE_SIGN_NONE;
+    }
+    xb_kube_pace_leave(context, sign, took_ns);
+}
+
+/* ---- the client ---- */
 
 static int copy_config(struct xb_kube_client *client, const struct xb_kube_config *config,
                        const struct xb_kube_client_options *options, struct xb_error *err)
@@ -36,6 +61,7 @@ static int copy_config(struct xb_kube_client *client, const struct xb_kube_confi
         .proxy_from_env = true,
         .timeout_ms = options->timeout_ms ? options->timeout_ms : XB_KUBE_TIMEOUT_MS,
         .connections_max = options->connections_max,
+        .multiplexed = options->multiplexed,
         .user_agent = options->user_agent,
     };
     client->server = strdup(config->server);
@@ -63,6 +89,10 @@ int xb_kube_client_new(const struct xb_kube_config *config,
         return xb_error_no_memory(err, "a cluster client");
     }
     pthread_mutex_init(&client->lock, NULL);
+    client->turns = options && options->turns_of ? options->turns_of->turns : client;
+    if (options && options->pace) {
+        client->gate = (struct xb_http_gate){options->pace, enter_pace, leave_pace};
+    }
     if (options && options->requests_per_s > 0) {
         client->interval_ns = (int64_t)((double)XB_NS_PER_S / options->requests_per_s);
         client->burst_ns = client->interval_ns * (options->burst > 1 ? options->burst - 1 : 0);
@@ -158,8 +188,10 @@ int xb_kube_url(const struct xb_kube_client *client, const struct xb_kube_ref *r
 }
 
 /* Waits for the client's own turn, where it has a limit. */
-static int wait_turn(struct xb_kube_client *client, const atomic_bool *cancel, struct xb_error *err)
+static int wait_turn(const struct xb_kube_client *from, const atomic_bool *cancel,
+                     struct xb_error *err)
 {
+    struct xb_kube_client *client = from->turns;
     if (client->interval_ns == 0) {
         return 0;
     }
@@ -186,7 +218,8 @@ static int exchange_once(struct xb_kube_client *client, const struct exchange *e
                          const char *url, bool anew, struct xb_http_response *ret,
                          struct xb_error *err)
 {
-    static const struct xb_http_retry policy = {.attempts_max = XB_KUBE_ATTEMPTS_MAX};
+    const struct xb_http_retry policy = {.attempts_max = XB_KUBE_ATTEMPTS_MAX,
+                                         .gate = client->gate.context ? &client->gate : NULL};
     XB_CLEANUP(xb_secret_freep) struct xb_secret *bearer = NULL;
     char accept[256];
     char type[128];

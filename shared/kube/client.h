@@ -39,6 +39,7 @@ enum {
 };
 
 struct xb_kube_client;
+struct xb_kube_pace;
 
 /* A kind of object: group "" is the core group. */
 struct xb_kube_resource {
@@ -62,6 +63,11 @@ struct xb_kube_client_options {
     /* Requests (watches aside) begin at most so often, after a burst; 0: as they come. */
     double requests_per_s;
     unsigned burst;
+    struct xb_kube_client *turns_of; /* shares the limit of this client, which outlives it */
+    /* For many requests at a time: over few HTTP/2 connections, at this pace (borrowed; outlives
+     * the client). */
+    bool multiplexed;
+    struct xb_kube_pace *pace;
 };
 
 /* `options` may be NULL. */

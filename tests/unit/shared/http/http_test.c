@@ -340,11 +340,11 @@ static void *many_requests(void *context)
 }
 
 /* Many threads share few connections; who finds none within its timeout is told RETRY. */
-static void pool(void **state)
+static void pool_of(bool multiplexed)
 {
-    (void)state;
     struct fixture f;
-    struct xb_http_client_options options = {.connections_max = 2};
+    struct xb_http_client_options options = {.connections_max = multiplexed ? 6 : 2,
+                                             .multiplexed = multiplexed};
     start(&f, NULL, &options);
     struct many many = {.f = &f};
     pthread_t threads[6];
@@ -356,6 +356,77 @@ static void pool(void **state)
     }
     assert_int_equal(many.good, 120);
     assert_int_equal(f.server.connections, 2);
+    stop(&f);
+}
+
+static void pool(void **state)
+{
+    (void)state;
+    pool_of(false);
+}
+
+/* Multiplexed, with a server that speaks HTTP/1.1 only: they take turns. */
+static void multiplexed(void **state)
+{
+    (void)state;
+    pool_of(true);
+    struct fixture f;
+    struct xb_http_client_options options = {.multiplexed = true, .timeout_ms = 200};
+    start(&f, NULL, &options);
+    assert_true(get(&f, "/silent") < 0);
+    assert_int_equal(f.err.kind, XB_ERR_RETRY);
+    assert_int_equal(get(&f, "/echo"), 0);
+    assert_int_equal(f.response.status, 200);
+    stop(&f);
+}
+
+struct gate {
+    int entered, left, statuses[8];
+    bool closed;
+};
+
+static bool enter_gate(void *context, const atomic_bool *cancel)
+{
+    struct gate *gate = context;
+    (void)cancel;
+    gate->entered++;
+    return !gate->closed;
+}
+
+static void leave_gate(void *context, int status, int64_t took_ns)
+{
+    struct gate *gate = context;
+    assert_true(took_ns >= 0);
+    gate->statuses[gate->left++] = status;
+}
+
+/* Every attempt passes the gate, in and out; what is refused there is not sent. */
+static void gates(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, NULL, NULL);
+    struct gate gate = {.entered = 0};
+    const struct xb_http_gate at = {&gate, enter_gate, leave_gate};
+    struct xb_http_retry policy = {.attempts_max = 3, .delay_first_ms = 1, .gate = &at};
+    struct xb_http_request request = {.url = url(&f, "/flaky"), .method = "POST"};
+    f.site.fail_status = 429;
+    f.site.fail_first = 1;
+    assert_int_equal(xb_http_perform_retry(f.client, &request, &policy, &f.response, &f.err), 0);
+    assert_int_equal(gate.entered, 2);
+    assert_int_equal(gate.left, 2);
+    assert_int_equal(gate.statuses[0], 429);
+    assert_int_equal(gate.statuses[1], 200);
+    xb_http_response_free(&f.response);
+    request.url = url(&f, "/reset");
+    assert_true(xb_http_perform_retry(f.client, &request, &policy, &f.response, &f.err) < 0);
+    assert_int_equal(gate.statuses[2], 0);
+    int before = f.server.requests;
+    gate.closed = true;
+    assert_true(xb_http_perform_retry(f.client, &request, &policy, &f.response, &f.err) < 0);
+    assert_int_equal(f.err.kind, XB_ERR_CANCELLED);
+    assert_int_equal(f.server.requests, before);
+    assert_int_equal(gate.left, 3);
     stop(&f);
 }
 
@@ -443,6 +514,8 @@ int main(void)
         cmocka_unit_test(cancelled),
         cmocka_unit_test(tls_checks),
         cmocka_unit_test(pool),
+        cmocka_unit_test(multiplexed),
+        cmocka_unit_test(gates),
         cmocka_unit_test(retries),
         cmocka_unit_test(delays),
         cmocka_unit_test(escape),
