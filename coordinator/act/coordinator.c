@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "coordinator/act/internal.h"
+#include "coordinator/bring/bring.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/random.h"
@@ -16,7 +17,13 @@
 #include "shared/codec/text.h"
 #include "shared/kube/config.h"
 
-enum { WORKERS = 6, QUEUE_MAX = 256, TICK_MS = 15 * 1000, CONNECTIONS_MAX = 16 };
+enum {
+    WORKERS = 6,
+    QUEUE_MAX = 256,
+    TICK_MS = 15 * 1000,
+    CONNECTIONS_MAX = 16,
+    BULK_AT_A_TIME_MAX = XB_BRING_THREADS
+};
 
 static void on_tick(void *context)
 {
@@ -126,22 +133,32 @@ static int find_self(struct xb_coordinator *coordinator, struct xb_error *err)
                               "which image do restored pods wait in? use --helper-image");
 }
 
-static int start(struct xb_coordinator *coordinator, struct xb_error *err)
+static int make_clients(struct xb_coordinator *coordinator, struct xb_error *err)
 {
-    struct xb_kube_config *config = NULL;
+    XB_CLEANUP(xb_kube_config_freep) struct xb_kube_config *config = NULL;
     const struct xb_kube_client_options client = {.connections_max = CONNECTIONS_MAX,
                                                   .requests_per_s =
                                                       coordinator->options->client_qps,
                                                   .burst = coordinator->options->client_burst};
-    if (mkdir(coordinator->options->scratch, 0700) < 0 && errno != EEXIST) {
-        return xb_error_errno(err, errno, "scratch folder %s", coordinator->options->scratch);
-    }
     int r = xb_kube_config_detect(coordinator->options->kubeconfig, NULL, &config, err);
+    r = r ? r : xb_kube_client_new(config, &client, &coordinator->client, err);
+    r = r ? r : xb_kube_pace_new(BULK_AT_A_TIME_MAX, &coordinator->pace, err);
     if (r < 0) {
         return r;
     }
-    r = xb_kube_client_new(config, &client, &coordinator->client, err);
-    xb_kube_config_free(config);
+    const struct xb_kube_client_options bulk = {.connections_max = BULK_AT_A_TIME_MAX,
+                                                .turns_of = coordinator->client,
+                                                .multiplexed = true,
+                                                .pace = coordinator->pace};
+    return xb_kube_client_new(config, &bulk, &coordinator->bulk, err);
+}
+
+static int start(struct xb_coordinator *coordinator, struct xb_error *err)
+{
+    if (mkdir(coordinator->options->scratch, 0700) < 0 && errno != EEXIST) {
+        return xb_error_errno(err, errno, "scratch folder %s", coordinator->options->scratch);
+    }
+    int r = make_clients(coordinator, err);
     coordinator->nodes_seen = json_object_new_object();
     coordinator->collected_ns = json_object_new_object();
     if (r < 0 || (r = find_self(coordinator, err)) < 0 ||
@@ -183,6 +200,8 @@ static void stop(struct xb_coordinator *c)
     xb_loop_free(c->loop);
     xb_downloads_stop(c);
     xb_metrics_end(c);
+    xb_kube_client_free(c->bulk);
+    xb_kube_pace_free(c->pace);
     xb_kube_client_free(c->client);
     free(c->own_image);
     free(c->own_node);

@@ -20,6 +20,7 @@
 #include "coordinator/serve/server.h"
 #include "shared/kube/informer.h"
 #include "shared/kube/lease.h"
+#include "shared/kube/pace.h"
 #include "shared/repository/repository.h"
 #include "shared/runtime/control.h"
 #include "shared/runtime/loop.h"
@@ -92,6 +93,10 @@ struct xb_coordinator {
     struct xb_coordinator_options own_options; /* with what nobody said, found in the own pod */
     char *own_image, *own_node, *own_ip;
     struct xb_kube_client *client;
+    /* What restores make goes through a client of its own, at the pace that the server bears: so
+     * nothing else waits behind thousands of objects, the renewal of the lease least of all. */
+    struct xb_kube_client *bulk;
+    struct xb_kube_pace *pace;
     struct xb_loop *loop;
     struct xb_workers *workers;
     struct xb_kube_lease *lease;

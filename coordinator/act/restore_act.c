@@ -68,7 +68,7 @@ static int bring(struct xb_step_work *work, const atomic_bool *cancel, struct xb
     if (r < 0) {
         return r;
     }
-    const struct xb_bring_options options = {.client = coordinator->client,
+    const struct xb_bring_options options = {.client = coordinator->bulk,
                                              .restore = work->object,
                                              .backup = backup,
                                              .store = store,

@@ -28,7 +28,7 @@
 #include "shared/store/store.h"
 
 enum {
-    XB_BRING_THREADS = 16,   /* items of one restore under way */
+    XB_BRING_THREADS = 32,   /* items of one restore under way */
     XB_BRING_QUEUE_MAX = 64, /* items that wait for them */
     XB_BRING_TRIES_MAX = 6   /* of one item's creation, where it may do better later */
 };
