@@ -155,7 +155,7 @@ locations_available() { # Xebec's and Velero's
 }
 
 # The stock Velero's server in a namespace of its own, `stock`, beside Xebec: for what both say of the same objects.
-stock_beside() { # bucket
+stock_beside() { # bucket [flag of its server]
     kubectl create namespace stock >/dev/null && s3_credentials "$work/credentials" &&
         kubectl -n stock create secret generic cloud-credentials --from-file=cloud="$work/credentials" >/dev/null &&
         kubectl apply -f - >/dev/null <<Y || return 1
@@ -192,7 +192,7 @@ spec:
           image: $STOCK_IMAGE
           imagePullPolicy: Never
           command: [/velero]
-          args: [server, --backup-sync-period=1h, --store-validation-frequency=5s, --default-backup-storage-location=s3]
+          args: [server, --backup-sync-period=1h, --store-validation-frequency=5s, --default-backup-storage-location=s3${2:+, $2}]
           env:
             - {name: VELERO_SCRATCH_DIR, value: /scratch}
             - {name: VELERO_NAMESPACE, value: stock}
