@@ -3,9 +3,11 @@
 """Reads what the runs of Velero's own suite reported (Ginkgo's JSON), and says it beside one another.
 
     report.py groups SPECS KIND|GROUP...      a line per group that is asked for: name, seconds, label filter
-    report.py table SPECS FOLDER SUBJECT...   FOLDER/SUBJECT-GROUP.json; a table spec | SUBJECT..., the specs that do not run
-                                              here and why, a line that counts. Status 1 if a spec passes for the first
-                                              subject and not for the last, or if nothing was run
+    report.py table SPECS FOLDER SUBJECT,SUBJECT KIND|GROUP...
+                                              FOLDER/SUBJECT-GROUP.json, the newest counts; a table spec | SUBJECT..., the
+                                              specs that do not run here and why, a line that counts. Status 1 if a spec
+                                              passes for the first subject and not for the last, if one that is asked for
+                                              was not run, or if nothing was run
 """
 import glob
 import json
@@ -29,6 +31,9 @@ class Group:
 
     def has(self, labels):
         return eval(self.code, {"labels": labels})  # a line of our own file
+
+    def is_asked(self, asked):
+        return self.kind in asked or self.name in asked
 
 
 def read_groups(path):
@@ -67,7 +72,7 @@ def outcome(report):
 def read_reports(folder, subject):
     """All specs there are, and what became of those that were run."""
     specs, outcomes = {}, {}
-    for path in sorted(glob.glob(os.path.join(folder, f"{subject}-*.json"))):
+    for path in sorted(glob.glob(os.path.join(folder, f"{subject}-*.json")), key=os.path.getmtime):
         with open(path, encoding="utf-8") as handle:
             suites = json.load(handle)
         for report in (one for suite in suites for one in suite["SpecReports"] or []):
@@ -89,13 +94,13 @@ def print_failures(names, outcomes, subject):
             print(f"{subject}, {name}: " + " / ".join(first)[:500])
 
 
-def print_others(specs, names, groups, asked):
+def print_others(specs, names, groups, shown):
     """Every spec of the suite that was not run: a line of the list must say why."""
     unlisted, not_asked = 0, 0
     print("\ncannot run here:")
     for key, name in names.items():
         group = next((group for group in groups if group.has(specs[key].labels)), None)
-        if key in asked:
+        if key in shown:
             continue
         if group and group.kind != "never":
             not_asked += 1
@@ -106,35 +111,48 @@ def print_others(specs, names, groups, asked):
     return unlisted
 
 
-def table(groups, folder, subjects):
+def was_asked(groups, asked, spec):
+    never = any(group.has(spec.labels) for group in groups if group.kind == "never")
+    return not never and any(group.has(spec.labels) for group in groups if group.is_asked(asked))
+
+
+def judge(outcomes):
+    """What a row counts for: the last subject is measured by the first one, where there are two."""
+    first, last = outcomes[0], outcomes[-1]
+    if "none" in outcomes:
+        return "failed"
+    if last == "passed":
+        return "passed"
+    alone = len(outcomes) == 1
+    return "failed" if first == "passed" or (alone and last == "failed") else "skipped"
+
+
+def table(groups, folder, subjects, asked):
     specs, results = {}, {}
     for subject in subjects:
         found, results[subject] = read_reports(folder, subject)
         specs.update(found)
     names = {key: spec.name(specs.values()) for key, spec in sorted(specs.items())}
-    asked = [key for key in names if any(key in results[subject] for subject in subjects)]
-    width = max((len(names[key]) for key in asked), default=4)
+    shown = [key for key in names if was_asked(groups, asked, specs[key]) or any(key in results[one] for one in subjects)]
+    width = max((len(names[key]) for key in shown), default=4)
     print("\n" + " | ".join([f"{'spec':{width}}"] + [f"{subject:13}" for subject in subjects]))
-    passed = failed = skipped = 0
-    for key in asked:
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    for key in shown:
         cells = [results[subject].get(key, ("none", "was not run", "")) for subject in subjects]
         print(" | ".join([f"{names[key]:{width}}"] + [f"{cell[1]:13}" for cell in cells]))
-        last = cells[-1][0]
-        passed += last == "passed"
-        failed += last != "passed" and cells[0][0] in ("passed",) + (("failed",) if len(subjects) == 1 else ())
-        skipped += last != "passed" and not (cells[0][0] == "passed")
+        counts[judge([cell[0] for cell in cells])] += 1
     print()
     for subject in subjects:
-        print_failures({key: names[key] for key in asked}, results[subject], subject)
-    failed += print_others(specs, names, groups, asked)
-    print(f"\n{passed} passed, {failed} failed, {skipped} skipped")
-    return 1 if failed or not passed else 0
+        print_failures({key: names[key] for key in shown}, results[subject], subject)
+    counts["failed"] += print_others(specs, names, groups, shown)
+    print(f"\n{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
+    return 1 if counts["failed"] or not counts["passed"] else 0
 
 
 def print_groups(groups, asked):
     never = " || ".join(f"({group.labels})" for group in groups if group.kind == "never")
     for group in groups:
-        if group.kind in asked or group.name in asked:
+        if group.is_asked(asked):
             print(f"{group.name}|{group.seconds}|({group.labels}) && !({never})")
 
 
@@ -143,7 +161,7 @@ def main():
     if sys.argv[1] == "groups":
         print_groups(groups, sys.argv[3:])
         return 0
-    return table(groups, sys.argv[3], sys.argv[4:])
+    return table(groups, sys.argv[3], sys.argv[4].split(","), sys.argv[5:])
 
 
 if __name__ == "__main__":
