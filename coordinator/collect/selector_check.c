@@ -1,35 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Whether a label selector is one that Kubernetes would take. */
-#include <ctype.h>
 #include <string.h>
 
 #include "coordinator/collect/filter_internal.h"
-
-enum { LABEL_BYTES_MAX = 63, PREFIX_BYTES_MAX = 253 };
-
-/* Letters, digits, '-', '_', '.', with a letter or digit at both ends. */
-static bool word_valid(const char *word, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)word[i];
-        if (!isalnum(c) && (i == 0 || i + 1 == len || !strchr("-_.", c))) {
-            return false;
-        }
-    }
-    return len > 0 && len <= LABEL_BYTES_MAX;
-}
-
-static bool key_valid(const char *key)
-{
-    const char *slash = strchr(key, '/');
-    if (!slash) {
-        return word_valid(key, strlen(key));
-    }
-    size_t prefix = (size_t)(slash - key);
-    return prefix > 0 && prefix <= PREFIX_BYTES_MAX &&
-           strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789-.") == prefix &&
-           word_valid(slash + 1, strlen(slash + 1));
-}
 
 static bool value_valid(xb_json *value)
 {
@@ -37,8 +10,7 @@ static bool value_valid(xb_json *value)
         return false;
     }
     const char *text = json_object_get_string(value);
-    size_t len = (size_t)json_object_get_string_len(value);
-    return len == 0 || word_valid(text, len);
+    return strlen(text) == (size_t)json_object_get_string_len(value) && xb_label_value_valid(text);
 }
 
 static void check_labels(struct xb_filter *filter, xb_json *labels, const char *field)
@@ -50,7 +22,7 @@ static void check_labels(struct xb_filter *filter, xb_json *labels, const char *
     }
     json_object_object_foreach(labels, key, value)
     {
-        if (!key_valid(key) || !value_valid(value)) {
+        if (!xb_label_key_valid(key) || !value_valid(value)) {
             xb_filter_add_problem(filter, "%s.matchLabels: '%.100s' is no label with a value",
                                   field, key);
         }
@@ -98,8 +70,8 @@ static const char *check_expression(xb_json *expression)
     if (!in && strcmp(operation, "Exists") != 0 && strcmp(operation, "DoesNotExist") != 0) {
         return "operator: want In, NotIn, Exists or DoesNotExist";
     }
-    return key_valid(xb_json_str(expression, "key", "")) ? check_values(expression, in)
-                                                         : "key: no label's name";
+    return xb_label_key_valid(xb_json_str(expression, "key", "")) ? check_values(expression, in)
+                                                                  : "key: no label's name";
 }
 
 static void check_expressions(struct xb_filter *filter, xb_json *expressions, const char *field)

@@ -7,6 +7,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/codec/text.h"
+#include "shared/velero/spec.h"
 
 /* ---- steps ---- */
 
@@ -72,8 +73,9 @@ static int check_backup(xb_json *request, xb_json *backup, struct xb_error *err)
 {
     const char *name = xb_json_str(request, "spec.backupName", "");
     const char *uid = xb_json_str(request, "metadata.labels.velero\\.io/backup-uid", "");
-    if (!name[0]) {
-        return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "spec.backupName is required");
+    int r = xb_spec_need(XB_SPEC_DELETION, request, err);
+    if (r < 0) {
+        return r;
     }
     if (!backup) {
         return xb_error_set(err, XB_ERR_INVALID, -ENOENT, "backup not found: '%.253s'", name);

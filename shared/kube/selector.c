@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shared/kube/selector.h"
 
+#include <ctype.h>
 #include <string.h>
 
 static bool values_hold(xb_json *values, const char *text)
@@ -69,4 +70,37 @@ bool xb_selector_matches(xb_json *selector, xb_json *labels)
         }
     }
     return true;
+}
+
+/* ---- what may be a label ---- */
+
+enum { LABEL_BYTES_MAX = 63, PREFIX_BYTES_MAX = 253 };
+
+/* Letters, digits, '-', '_', '.', with a letter or digit at both ends. */
+static bool word_valid(const char *word, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)word[i];
+        if (!isalnum(c) && (i == 0 || i + 1 == len || !strchr("-_.", c))) {
+            return false;
+        }
+    }
+    return len > 0 && len <= LABEL_BYTES_MAX;
+}
+
+bool xb_label_key_valid(const char *key)
+{
+    const char *slash = strchr(key, '/');
+    if (!slash) {
+        return word_valid(key, strlen(key));
+    }
+    size_t prefix = (size_t)(slash - key);
+    return prefix > 0 && prefix <= PREFIX_BYTES_MAX &&
+           strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789-.") == prefix &&
+           word_valid(slash + 1, strlen(slash + 1));
+}
+
+bool xb_label_value_valid(const char *value)
+{
+    return !value[0] || word_valid(value, strlen(value));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * selector.h - label selectors.
+ * selector.h - label selectors, and labels.
  *
  * What for:  "does this object have those labels?", wherever a selector is a part of another
  *            object.
@@ -16,3 +16,8 @@
 /* Whether a label selector (matchLabels, matchExpressions) matches the labels (an object or NULL).
  */
 bool xb_selector_matches(xb_json *selector, xb_json *labels);
+
+/* Whether Kubernetes takes it as a label's key ("example.com/name", "name"), which is also what an
+ * annotation's may be; and as its value. */
+bool xb_label_key_valid(const char *key);
+bool xb_label_value_valid(const char *value);

@@ -9,6 +9,7 @@
 #include "shared/codec/text.h"
 #include "shared/repository/repository.h"
 #include "shared/velero/location_s3.h"
+#include "shared/velero/spec.h"
 #include "shared/velero/velero.h"
 
 enum { IDENTITY_BLOB_BYTES_MAX = 4096 };
@@ -62,6 +63,10 @@ int xb_location_open(xb_json *location, const struct xb_location_access *access,
                      struct xb_store **ret, struct xb_error *err)
 {
     const char *provider = xb_json_str(location, "spec.provider", "");
+    int r = xb_spec_need(XB_SPEC_LOCATION, location, err);
+    if (r < 0) {
+        return r;
+    }
     if (strcmp(provider, "fs") == 0 || strcmp(provider, "xebec.io/fs") == 0) {
         return open_folder(location, access, ret, err);
     }
