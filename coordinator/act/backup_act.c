@@ -7,10 +7,11 @@
 
 #include "coordinator/act/backup_publish.h"
 #include "coordinator/act/pod_hooks.h"
+#include "coordinator/collect/validate.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/codec/text.h"
-#include "shared/velero/hooks.h"
+#include "shared/velero/spec.h"
 
 static const char *text(const struct xb_step_work *work, const char *path)
 {
@@ -33,18 +34,12 @@ static void add_problem(xb_json *problems, const char *what)
     json_object_array_add(problems, json_object_new_string(what));
 }
 
-/* What this version cannot do must be said, not left out. */
-static void check_supported(struct xb_step_work *work, xb_json *problems)
+/* Velero's flags may ask for what a spec leaves open. */
+static void check_flags(struct xb_step_work *work, xb_json *problems)
 {
-    struct xb_error wrong = XB_ERROR_INIT;
     xb_json *spec = xb_json_get(work->object, "spec");
-    if (xb_hooks_check(work->object, &wrong) < 0) {
-        add_problem(problems, wrong.text);
-    }
-    if (xb_json_bool(spec, "snapshotMoveData", false)) {
-        add_problem(problems, "spec.snapshotMoveData: CSI snapshot data movement is not supported "
-                              "by this version of Xebec");
-    } else if (xb_backup_moves_data(spec, &work->coordinator->options->backup_defaults)) {
+    if (!xb_json_bool(spec, "snapshotMoveData", false) &&
+        xb_backup_moves_data(spec, &work->coordinator->options->backup_defaults)) {
         add_problem(problems, "the server's flag --default-snapshot-move-data asks for CSI "
                               "snapshot data movement, which this version of Xebec does not "
                               "support: take the flag away, or set spec.snapshotMoveData to false");
@@ -55,18 +50,18 @@ static int check_spec(struct xb_step_work *work, xb_json *problems, struct xb_er
 {
     XB_CLEANUP(xb_filter_freep) struct xb_filter *filter = NULL;
     XB_CLEANUP(xb_policy_freep) struct xb_policy *policy = NULL;
-    xb_json *spec = xb_json_get(work->object, "spec");
-    int r = xb_collect_exclude_labelled(work->coordinator->client, spec, NULL, err);
+    if (!xb_json_get(work->object, "spec")) { /* of everything */
+        json_object_object_add(work->object, "spec", json_object_new_object());
+    }
+    int r = xb_spec_check(XB_SPEC_BACKUP, work->object, problems, err);
+    if (r < 0 || json_object_array_length(problems) > 0) {
+        return r;
+    }
+    r = xb_collect_exclude_labelled(work->coordinator->client, xb_json_get(work->object, "spec"),
+                                    NULL, err);
     r = r ? r : xb_check_policy(work, problems, &policy, err);
-    r = r ? r : xb_make_filter(work->object, policy, &filter, err);
-    for (size_t i = 0; r == 0 && i < xb_filter_problem_count(filter); i++) {
-        add_problem(problems, xb_filter_problem(filter, i));
-    }
-    if (xb_json_int(work->object, "spec.uploaderConfig.parallelFilesUpload", 0) < 0) {
-        add_problem(problems, "spec.uploaderConfig.parallelFilesUpload must not be negative");
-    }
-    check_supported(work, problems);
-    return r;
+    check_flags(work, problems);
+    return r ? r : xb_validate_backup(work->object, policy, problems, &filter, err);
 }
 
 static int take_location(void *context, xb_json *location, struct xb_error *err)
@@ -316,7 +311,7 @@ static int collect(struct xb_ordering *ordering, struct xb_error *err)
     XB_CLEANUP(xb_filter_freep) struct xb_filter *filter = NULL;
     XB_CLEANUP(xb_tarball_writer_freep) struct xb_tarball_writer *writer = NULL;
     int r = xb_load_policy(work->coordinator, work->object, &policy, err);
-    if (r < 0 || (r = xb_make_filter(work->object, policy, &filter, err)) < 0 ||
+    if (r < 0 || (r = xb_validated_filter(work->object, policy, &filter, err)) < 0 ||
         (r = xb_tarball_writer_new(run->tarball, &writer, err)) < 0) {
         return r;
     }

@@ -32,8 +32,7 @@ enum {
     XB_RUNS_MAX = 10000,
     XB_PATH_BYTES = 1024,
     XB_NODE_REPORT_S = 60,
-    XB_COORDINATOR_ACTIONS_MAX = 2,
-    XB_PROBLEM_BYTES = 800
+    XB_COORDINATOR_ACTIONS_MAX = 2
 };
 
 /* What is watched. The table in watched.c says how. */
@@ -79,11 +78,12 @@ struct xb_run {
     int64_t hooks_since_ns;                /* monotonic: when only hooks were waited for; 0: not */
     struct xb_cron *cron;                  /* schedules: what cron_text says; NULL: nothing */
     char *cron_text;
-    char cron_problem[XB_PROBLEM_BYTES];
-    uint64_t generation; /* locations: of the nodes' reports that were judged */
-    int64_t made_ns;     /* wall: when the orders were made; deletions: when restores were deleted;
-                            syncs: the last one */
-    int64_t timeout_ns;  /* of each order: without any progress */
+    char judged[64];        /* resourceVersion of the schedule that was judged */
+    xb_json *cron_problems; /* what was wrong with it: array of texts; NULL: nothing */
+    uint64_t generation;    /* locations: of the nodes' reports that were judged */
+    int64_t made_ns;    /* wall: when the orders were made; deletions: when restores were deleted;
+                           syncs: the last one */
+    int64_t timeout_ns; /* of each order: without any progress */
     struct xb_order_seen *seen; /* see orders.h */
     size_t seen_count;
 };
@@ -187,10 +187,6 @@ int xb_load_policy(struct xb_coordinator *coordinator, xb_json *backup, struct x
  * the server does not answer is no more than a reason to ask again. */
 int xb_check_policy(struct xb_step_work *work, xb_json *problems, struct xb_policy **ret,
                     struct xb_error *err) XB_MUST_CHECK;
-/* The filter of a backup's spec and its policies together. */
-int xb_make_filter(xb_json *backup, const struct xb_policy *policy, struct xb_filter **ret,
-                   struct xb_error *err) XB_MUST_CHECK;
-
 /* The same for what a restore writes down: also where backups may not go. */
 int xb_open_location_for_restore(struct xb_coordinator *coordinator, const char *name,
                                  struct xb_store **ret, struct xb_error *err) XB_MUST_CHECK;

@@ -55,17 +55,5 @@ int xb_check_policy(struct xb_step_work *work, xb_json *problems, struct xb_poli
         json_object_array_add(problems, json_object_new_string(why.text));
         return 0;
     }
-    const char *mixed = xb_policy_filters_problem(*ret, xb_json_get(work->object, "spec"));
-    if (mixed) {
-        json_object_array_add(problems, json_object_new_string(mixed));
-    }
     return 0;
-}
-
-int xb_make_filter(xb_json *backup, const struct xb_policy *policy, struct xb_filter **ret,
-                   struct xb_error *err)
-{
-    XB_CLEANUP(xb_json_putp) xb_json *spec = NULL;
-    int r = xb_policy_combine(policy, xb_json_get(backup, "spec"), &spec, err);
-    return r < 0 ? r : xb_filter_new(spec, ret, err);
 }

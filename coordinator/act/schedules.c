@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Schedules: what they say, judged; and a backup made whenever one is due. */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/codec/text.h"
+#include "shared/velero/spec.h"
 
 /* On a backup: the run of its schedule that it was made for. A coordinator that dies before it has
  * noted that in the schedule finds it by this. */
@@ -110,27 +112,78 @@ static enum xb_plan plan_act(struct xb_coordinator *coordinator, struct xb_run *
     return XB_PLAN_ACT;
 }
 
-/* ---- the expression ---- */
+/* ---- what it says ---- */
+
+/* Its backups are named after it. */
+enum { NAME_BYTES_MAX = 253 - sizeof "-YYYYMMDDHHMMSS" + 1 };
+
+static void add_problem(struct xb_run *run, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void add_problem(struct xb_run *run, const char *format, ...)
+{
+    char *text = NULL;
+    va_list args;
+    va_start(args, format);
+    int len = vasprintf(&text, format, args);
+    va_end(args);
+    if (len >= 0) {
+        json_object_array_add(run->cron_problems, json_object_new_string(text));
+        free(text);
+    }
+}
+
+/* Fields that are none, and what would make each of its backups impossible. Whether the template
+ * makes sense beyond that is said by each backup, as with Velero. */
+static void judge_spec(struct xb_run *run, xb_json *schedule)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    const char *name = xb_json_str(schedule, "metadata.name", "");
+    if (xb_spec_check(XB_SPEC_SCHEDULE, schedule, run->cron_problems, &err) < 0) {
+        add_problem(run, "%s", err.text);
+    }
+    if (strlen(name) > NAME_BYTES_MAX) {
+        add_problem(run, "metadata.name: longer than %d bytes, so no backup can be named after it",
+                    NAME_BYTES_MAX);
+    }
+}
 
 /* Reads the expression, unless it is the one that was read last. */
-static void judge(struct xb_coordinator *coordinator, struct xb_run *run, xb_json *schedule)
+static void judge_expression(struct xb_run *run, xb_json *schedule)
 {
     const char *text = xb_json_str(schedule, "spec.schedule", "");
     struct xb_error err = XB_ERROR_INIT;
-    if (run->cron_text && strcmp(run->cron_text, text) == 0) {
+    if (run->cron && run->cron_text && strcmp(run->cron_text, text) == 0) {
         return;
     }
     free(run->cron_text);
     xb_cron_free(run->cron);
     run->cron = NULL;
-    run->cron_problem[0] = '\0';
     run->cron_text = strdup(text);
     if (!text[0]) {
-        snprintf(run->cron_problem, sizeof run->cron_problem,
-                 "Schedule must be a non-empty valid Cron expression");
+        add_problem(run, "Schedule must be a non-empty valid Cron expression");
     } else if (xb_cron_parse(text, XB_ZONE_FOLDER, &run->cron, &err) < 0) {
-        snprintf(run->cron_problem, sizeof run->cron_problem, "invalid schedule: %s", err.text);
+        add_problem(run, "invalid schedule: %s", err.text);
     }
+}
+
+/* Looks at the schedule, unless it is the one that was looked at last. run->cron is there only if
+ * nothing is wrong with it. */
+static void judge(struct xb_coordinator *coordinator, struct xb_run *run, xb_json *schedule)
+{
+    const char *version = xb_json_str(schedule, "metadata.resourceVersion", "");
+    if (run->judged[0] && strcmp(run->judged, version) == 0) {
+        return;
+    }
+    json_object_put(run->cron_problems);
+    run->cron_problems = json_object_new_array();
+    judge_spec(run, schedule);
+    judge_expression(run, schedule);
+    if (json_object_array_length(run->cron_problems) > 0) {
+        xb_cron_free(run->cron);
+        run->cron = NULL;
+    }
+    snprintf(run->judged, sizeof run->judged, "%.63s", version);
     xb_metrics_schedule(coordinator, schedule, run->cron);
 }
 
@@ -140,22 +193,18 @@ static xb_json *verdict(const struct xb_coordinator *coordinator, const struct x
 {
     const char *phase = run->cron ? "Enabled" : "FailedValidation";
     xb_json *said = xb_json_get(schedule, "status.validationErrors");
-    bool has_said =
-        json_object_is_type(said, json_type_array) && json_object_array_length(said) > 0;
-    const char *first = has_said ? json_object_get_string(json_object_array_get_idx(said, 0)) : "";
-    bool decided = xb_json_get(schedule, "spec.skipImmediately") != NULL;
-    if (strcmp(xb_json_str(schedule, "status.phase", ""), phase) == 0 &&
-        strcmp(first ? first : "", run->cron_problem) == 0 && decided) {
+    bool same = said ? json_object_equal(said, run->cron_problems) != 0
+                     : json_object_array_length(run->cron_problems) == 0;
+    bool decided = !json_object_is_type(xb_json_get(schedule, "spec"), json_type_object) ||
+                   xb_json_get(schedule, "spec.skipImmediately") != NULL;
+    if (strcmp(xb_json_str(schedule, "status.phase", ""), phase) == 0 && same && decided) {
         return NULL;
     }
     xb_json *patch = json_object_new_object();
     xb_json *status = json_object_new_object();
-    xb_json *errors = run->cron ? NULL : json_object_new_array();
     xb_json_put_text(status, "phase", phase);
-    if (errors) {
-        json_object_array_add(errors, json_object_new_string(run->cron_problem));
-    }
-    json_object_object_add(status, "validationErrors", errors);
+    json_object_object_add(status, "validationErrors",
+                           run->cron ? NULL : json_object_get(run->cron_problems));
     json_object_object_add(patch, "status", status);
     if (!decided) { /* as Velero's server: the flag decides once, when the schedule is new */
         xb_json *spec = json_object_new_object();

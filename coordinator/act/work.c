@@ -135,6 +135,9 @@ void xb_run_reset(struct xb_run *run)
     run->cron = NULL;
     free(run->cron_text);
     run->cron_text = NULL;
+    xb_json_putp(&run->cron_problems);
+    run->cron_problems = NULL;
+    run->judged[0] = '\0';
     run->worked = false;
     run->items = 0;
     run->items_total = 0;

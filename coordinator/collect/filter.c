@@ -50,6 +50,15 @@ const char *xb_filter_problem(const struct xb_filter *filter, size_t index)
     return filter->problems[index];
 }
 
+static void forget_words(struct words *words)
+{
+    for (size_t i = 0; i < words->count; i++) {
+        free(words->words[i]);
+    }
+    free(words->words);
+    *words = (struct words){.count = 0};
+}
+
 void xb_filter_free(struct xb_filter *filter)
 {
     if (!filter) {
@@ -59,10 +68,8 @@ void xb_filter_free(struct xb_filter *filter)
         free(filter->problems[i]);
     }
     for (size_t i = 0; i < FILTER_LISTS; i++) {
-        for (size_t k = 0; k < filter->lists[i].count; k++) {
-            free(filter->lists[i].words[k]);
-        }
-        free(filter->lists[i].words);
+        forget_words(&filter->lists[i]);
+        forget_words(&filter->added[i]);
     }
     json_object_put(filter->spec);
     free(filter);
@@ -181,6 +188,11 @@ static void kind_text(const struct xb_filter_kind *kind, char out[KIND_BYTES])
     snprintf(out, KIND_BYTES, "%s%s%s", kind->plural, kind->group[0] ? "." : "", kind->group);
 }
 
+struct resolver {
+    xb_filter_resolve_fn *fn;
+    void *context;
+};
+
 static void drop_word(struct words *words, size_t index)
 {
     free(words->words[index]);
@@ -190,21 +202,22 @@ static void drop_word(struct words *words, size_t index)
 }
 
 /* A scoped list only holds kinds of its scope: others are dropped from it, and told. */
-static int resolve_list(struct xb_filter *filter, enum filter_list which, xb_filter_resolve_fn *fn,
-                        void *context, struct xb_error *err)
+static int resolve_words(struct xb_filter *filter, enum filter_list which, struct words *words,
+                         const struct resolver *resolver, struct xb_error *err)
 {
-    struct words *words = &filter->lists[which];
     bool scoped = which >= INCLUDED_CLUSTER_SCOPED;
     bool namespaced = which >= INCLUDED_NAMESPACE_SCOPED;
     for (size_t i = 0; i < words->count;) {
         char text[KIND_BYTES];
         struct xb_filter_kind kind;
-        if (strcmp(words->words[i], "*") == 0 || !fn(context, words->words[i], &kind)) {
+        if (strcmp(words->words[i], "*") == 0 ||
+            !resolver->fn(resolver->context, words->words[i], &kind)) {
             i++;
             continue;
         }
         if (scoped && kind.namespaced != namespaced) {
-            xb_filter_add_problem(filter, "spec.%s: %s are %s, so they have no effect there",
+            xb_filter_add_problem(filter, "%s.%s: %s are %s, so they have no effect there",
+                                  words == &filter->added[which] ? "includeExcludePolicy" : "spec",
                                   xb_filter_fields[which], words->words[i],
                                   kind.namespaced ? "in namespaces" : "cluster-scoped");
             drop_word(words, i);
@@ -221,12 +234,35 @@ static int resolve_list(struct xb_filter *filter, enum filter_list which, xb_fil
     return 0;
 }
 
+/* What a policy says of a kind counts where the lists, with what was added before, say nothing. */
+static int add_words(struct xb_filter *filter, enum filter_list which,
+                     const struct resolver *resolver, struct xb_error *err)
+{
+    struct words *added = &filter->added[which];
+    enum filter_list included = (enum filter_list)(which - which % 2);
+    int r = resolve_words(filter, which, added, resolver, err);
+    for (size_t i = 0; r == 0 && i < added->count; i++) {
+        if (!words_match(&filter->lists[included], added->words[i]) &&
+            !words_match(&filter->lists[included + 1], added->words[i])) {
+            r = xb_filter_add_word(&filter->lists[which], added->words[i], err);
+        }
+    }
+    forget_words(added);
+    return r;
+}
+
 int xb_filter_resolve(struct xb_filter *filter, xb_filter_resolve_fn *fn, void *context,
                       struct xb_error *err)
 {
+    const struct resolver resolver = {fn, context};
     int r = 0;
     for (int which = INCLUDED_RESOURCES; r == 0 && which < FILTER_LISTS; which++) {
-        r = resolve_list(filter, (enum filter_list)which, fn, context, err);
+        r = resolve_words(filter, (enum filter_list)which, &filter->lists[which], &resolver, err);
+    }
+    /* The excludes first, as Velero does: a kind that a policy has in both is left out. */
+    for (int which = INCLUDED_CLUSTER_SCOPED; r == 0 && which < FILTER_LISTS; which += 2) {
+        r = add_words(filter, (enum filter_list)(which + 1), &resolver, err);
+        r = r ? r : add_words(filter, (enum filter_list)which, &resolver, err);
     }
     return r;
 }

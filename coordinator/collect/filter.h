@@ -43,6 +43,11 @@ int xb_filter_new(xb_json *spec, struct xb_filter **ret, struct xb_error *err) X
 size_t xb_filter_problem_count(const struct xb_filter *filter);
 const char *xb_filter_problem(const struct xb_filter *filter, size_t index);
 
+/* Adds the lists of a policy (fields named as the scoped lists of a spec; NULL: none), which become
+ * part of the filter in xb_filter_resolve: a kind that the spec's own lists speak of is theirs, of
+ * both scopes. Words that name nothing are problems. */
+int xb_filter_combine(struct xb_filter *filter, xb_json *lists, struct xb_error *err) XB_MUST_CHECK;
+
 /* Finds the kind that a user's word means; false: no kind that can be backed up. */
 typedef bool xb_filter_resolve_fn(void *context, const char *word, struct xb_filter_kind *ret);
 /* Turns all names of resources into kinds. Before it, and for words that mean no kind, a name is

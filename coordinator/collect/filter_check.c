@@ -45,6 +45,25 @@ static const char *word_at(struct xb_filter *filter, const char *field, xb_json 
     return word;
 }
 
+int xb_filter_add_word(struct words *words, const char *word, struct xb_error *err)
+{
+    if (words->count == words->cap) {
+        size_t cap = words->cap ? 2 * words->cap : 8;
+        char **grown = reallocarray(words->words, cap, sizeof *grown);
+        if (!grown) {
+            return xb_error_no_memory(err, "a filter");
+        }
+        words->words = grown;
+        words->cap = cap;
+    }
+    if (!(words->words[words->count] = strdup(word))) {
+        return xb_error_no_memory(err, "a filter");
+    }
+    words->any = words->any || strcmp(word, "*") == 0;
+    words->count++;
+    return 0;
+}
+
 static int read_list(struct xb_filter *filter, enum filter_list which, struct xb_error *err)
 {
     const char *field = xb_filter_fields[which];
@@ -64,22 +83,12 @@ static int read_list(struct xb_filter *filter, enum filter_list which, struct xb
                               XB_FILTER_LIST_MAX);
         return 0;
     }
-    words->words = calloc(count + 1, sizeof *words->words);
-    if (!words->words) {
-        return xb_error_no_memory(err, "a filter");
-    }
-    for (size_t i = 0; i < count; i++) {
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++) {
         const char *word = word_at(filter, field, list, i);
-        if (!word) {
-            continue;
-        }
-        words->any = words->any || strcmp(word, "*") == 0;
-        if (!(words->words[words->count] = strdup(word))) {
-            return xb_error_no_memory(err, "a filter");
-        }
-        words->count++;
+        r = word ? xb_filter_add_word(words, word, err) : 0;
     }
-    return 0;
+    return r;
 }
 
 int xb_filter_read_lists(struct xb_filter *filter, struct xb_error *err)
@@ -196,14 +205,19 @@ static void check_namespaces(struct xb_filter *filter, enum filter_list which)
 }
 
 /* A resource's name with its group, or a pattern of such. */
+static bool resource_valid(const char *word)
+{
+    size_t len = strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                              "-.*?[]");
+    return word[0] && !word[len] && brackets_valid(word) && len <= XB_FILTER_NAME_BYTES_MAX;
+}
+
 static void check_resources(struct xb_filter *filter, enum filter_list which)
 {
     const struct words *words = &filter->lists[which];
     for (size_t i = 0; i < words->count; i++) {
         const char *word = words->words[i];
-        size_t len = strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                  "-.*?[]");
-        if (!word[0] || word[len] || !brackets_valid(word)) {
+        if (!resource_valid(word)) {
             xb_filter_add_problem(filter,
                                   "Invalid %s lists: '%.100s' in spec.%s is no resource's name "
                                   "(pods, deploy, deployments.apps)",
@@ -327,4 +341,40 @@ void xb_filter_check(struct xb_filter *filter)
     }
     check_cluster_resources(filter);
     check_selectors(filter);
+}
+
+/* ---- a policy's lists ---- */
+
+static int add_list(struct xb_filter *filter, enum filter_list which, xb_json *list,
+                    struct xb_error *err)
+{
+    size_t count = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+    int r = 0;
+    if (count > XB_FILTER_LIST_MAX) {
+        xb_filter_add_problem(filter, "includeExcludePolicy.%s: %zu entries are more than %d",
+                              xb_filter_fields[which], count, XB_FILTER_LIST_MAX);
+        return 0;
+    }
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        const char *word = json_object_get_string(json_object_array_get_idx(list, i));
+        if (word && resource_valid(word)) {
+            r = xb_filter_add_word(&filter->added[which], word, err);
+        } else {
+            xb_filter_add_problem(filter,
+                                  "includeExcludePolicy.%s: '%.100s' is no resource's name (pods, "
+                                  "deploy, deployments.apps)",
+                                  xb_filter_fields[which], word ? word : "null");
+        }
+    }
+    return r;
+}
+
+int xb_filter_combine(struct xb_filter *filter, xb_json *lists, struct xb_error *err)
+{
+    int r = 0;
+    for (int which = INCLUDED_CLUSTER_SCOPED; r == 0 && which < FILTER_LISTS; which++) {
+        r = add_list(filter, (enum filter_list)which, xb_json_get(lists, xb_filter_fields[which]),
+                     err);
+    }
+    return r;
 }

@@ -22,14 +22,15 @@ enum filter_list {
 
 struct words {
     char **words;
-    size_t count;
+    size_t count, cap;
     bool any; /* one of them is "*" */
 };
 
 struct xb_filter {
     xb_json *spec;
     struct words lists[FILTER_LISTS];
-    bool all_namespaces; /* so told */
+    struct words added[FILTER_LISTS]; /* by a policy; empty once they are resolved */
+    bool all_namespaces;              /* so told */
     char *problems[XB_FILTER_PROBLEMS_MAX];
     size_t problem_count;
 };
@@ -39,6 +40,8 @@ extern const char *const xb_filter_fields[FILTER_LISTS];
 void xb_filter_add_problem(struct xb_filter *filter, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Appends a copy of the word. */
+int xb_filter_add_word(struct words *words, const char *word, struct xb_error *err) XB_MUST_CHECK;
 /* Reads the lists of the spec strictly: what is no list of usable words is a problem. */
 int xb_filter_read_lists(struct xb_filter *filter, struct xb_error *err) XB_MUST_CHECK;
 /* Everything that makes a spec invalid beyond the types of its lists. */

@@ -305,11 +305,16 @@ static int check_filters(xb_json *filters, struct xb_error *err)
     return r;
 }
 
+xb_json *xb_policy_filters(const struct xb_policy *policy)
+{
+    return policy ? xb_policy_field(policy->tree, "includeExcludePolicy") : NULL;
+}
+
 const char *xb_policy_filters_problem(const struct xb_policy *policy, xb_json *spec)
 {
     static const char *const old[] = {"includedResources", "excludedResources"};
     bool mixed = xb_json_get(spec, "includeClusterResources") != NULL;
-    if (!policy || !xb_policy_field(policy->tree, "includeExcludePolicy")) {
+    if (!xb_policy_filters(policy)) {
         return NULL;
     }
     for (size_t i = 0; i < sizeof old / sizeof *old; i++) {
@@ -321,58 +326,6 @@ const char *xb_policy_filters_problem(const struct xb_policy *policy, xb_json *s
                    "used together with the includeExcludePolicy of resource policies: use the "
                    "cluster-scoped and namespace-scoped filters"
                  : NULL;
-}
-
-static bool says(xb_json *list, const char *item)
-{
-    return has_text(list, item) || has_text(list, "*");
-}
-
-static int add_filters(xb_json *filters, xb_json *spec, const char *const pair[2],
-                       struct xb_error *err)
-{
-    for (size_t side = 0; side < 2; side++) {
-        xb_json *items = xb_policy_field(filters, pair[side]);
-        xb_json *own = xb_policy_field(spec, pair[side]);
-        if (!items || (own && !json_object_is_type(own, json_type_array))) {
-            continue; /* what is wrong with the spec's own field is for the filter to say */
-        }
-        if (!own) {
-            own = json_object_new_array();
-            json_object_object_add(spec, pair[side], own);
-        }
-        for (size_t i = 0; i < json_object_array_length(items); i++) {
-            const char *item = xb_policy_text(json_object_array_get_idx(items, i));
-            if (!says(xb_policy_field(spec, pair[0]), item) &&
-                !says(xb_policy_field(spec, pair[1]), item) &&
-                json_object_array_add(own, json_object_new_string(item)) < 0) {
-                return xb_error_no_memory(err, "the filters");
-            }
-        }
-    }
-    return 0;
-}
-
-int xb_policy_combine(const struct xb_policy *policy, xb_json *spec, xb_json **ret,
-                      struct xb_error *err)
-{
-    XB_CLEANUP(xb_json_putp) xb_json *copy = NULL;
-    xb_json *filters = policy ? xb_policy_field(policy->tree, "includeExcludePolicy") : NULL;
-    if (!filters || !json_object_is_type(spec, json_type_object)) {
-        *ret = spec ? json_object_get(spec) : NULL;
-        return 0;
-    }
-    if (json_object_deep_copy(spec, &copy, NULL) < 0) {
-        return xb_error_no_memory(err, "the filters");
-    }
-    for (size_t i = 0; i < sizeof filter_pairs / sizeof *filter_pairs; i++) {
-        int r = add_filters(filters, copy, filter_pairs[i], err);
-        if (r < 0) {
-            return r;
-        }
-    }
-    *ret = XB_TAKE(copy);
-    return 0;
 }
 
 /* ---- the whole ---- */

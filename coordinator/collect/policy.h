@@ -45,8 +45,7 @@ struct xb_policy_volume {
 enum xb_policy_action xb_policy_match(const struct xb_policy *policy,
                                       const struct xb_policy_volume *volume);
 
-/* Why the policy's filters cannot go with those of a backup's spec; NULL: they can. */
+/* The policy's own lists, for xb_filter_combine; NULL: none. Lent. `policy` may be NULL. */
+xb_json *xb_policy_filters(const struct xb_policy *policy);
+/* Why they cannot go with those of a backup's spec; NULL: they can. */
 const char *xb_policy_filters_problem(const struct xb_policy *policy, xb_json *spec);
-/* The spec with the policy's filters added: what the spec itself says of a kind has precedence. */
-int xb_policy_combine(const struct xb_policy *policy, xb_json *spec, xb_json **ret,
-                      struct xb_error *err) XB_MUST_CHECK;

@@ -172,6 +172,74 @@ static void old_style(void **state)
     check_kinds(cases, sizeof cases / sizeof *cases);
 }
 
+/* A policy's lists: their words are resolved as the spec's are, and the spec's own have precedence,
+ * whatever word each of them uses for a kind. */
+static void combined(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *spec, *policy, *listed;
+        size_t dropped;
+    } cases[] = {
+        {"{}", NULL, "pcdvrn", 0},
+        {"{}", "{\"excludedNamespaceScopedResources\":[\"po\"]}", "-cd--n", 0},
+        {"{}", "{\"includedNamespaceScopedResources\":[\"po\",\"deployments\"]}", "p-d--n", 0},
+        {"{}", "{\"excludedClusterScopedResources\":[\"pv\"]}", "pcd--n", 0},
+        {"{}", "{\"includedClusterScopedResources\":[\"ClusterRole\"]}", "pcd-rn", 0},
+        {"{\"includedNamespaceScopedResources\":[\"pods\"]}",
+         "{\"excludedNamespaceScopedResources\":[\"po\"]}", "p----n", 0},
+        {"{\"excludedNamespaceScopedResources\":[\"po\"]}",
+         "{\"includedNamespaceScopedResources\":[\"pods\",\"persistentvolumeclaims\"]}", "-c---n",
+         0},
+        {"{\"includedNamespaceScopedResources\":[\"p*\"]}",
+         "{\"excludedNamespaceScopedResources\":[\"po\",\"deployments\"]}", "pc---n", 0},
+        {"{\"includedClusterScopedResources\":[\"*\"]}",
+         "{\"excludedClusterScopedResources\":[\"pv\"]}", "pcdvrn", 0},
+        /* In both lists of the policy, by two words: left out. */
+        {"{\"includedNamespaceScopedResources\":[\"deployments\"]}",
+         "{\"includedNamespaceScopedResources\":[\"pods\"],"
+         "\"excludedNamespaceScopedResources\":[\"po\"]}",
+         "--d--n", 0},
+        /* Of the other scope: no effect, and told. */
+        {"{}", "{\"excludedNamespaceScopedResources\":[\"pv\"]}", "pcdvrn", 1},
+    };
+    static const struct xb_filter_kind *const kinds[] = {&pods,    &claims, &deployments,
+                                                         &volumes, &roles,  &spaces};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        XB_CLEANUP(xb_filter_freep) struct xb_filter *filter = make(cases[i].spec);
+        XB_CLEANUP(xb_json_putp)
+        xb_json *policy = cases[i].policy ? probe_json(cases[i].policy) : NULL;
+        char listed[7] = "------";
+        PROBE_OK(xb_filter_combine(filter, policy, &err));
+        assert_int_equal(xb_filter_problem_count(filter), 0);
+        PROBE_OK(xb_filter_resolve(filter, resolve, NULL, &err));
+        for (size_t k = 0; k < 6; k++) {
+            listed[k] = xb_filter_takes_kind(filter, kinds[k]) ? "pcdvrn"[k] : '-';
+        }
+        if (strcmp(listed, cases[i].listed) != 0 ||
+            xb_filter_problem_count(filter) != cases[i].dropped) {
+            fail_msg("%s with %s: %s", cases[i].spec, cases[i].policy, listed);
+        }
+    }
+}
+
+static void policy_words(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"\"\"", "\"a/b\"",     "\"../x\"",
+                                      "null", "\"pods po\"", "\"[\""};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char text[200];
+        snprintf(text, sizeof text, "{\"excludedClusterScopedResources\":[%s]}", bad[i]);
+        XB_CLEANUP(xb_json_putp) xb_json *policy = probe_json(text);
+        XB_CLEANUP(xb_filter_freep) struct xb_filter *filter = make("{}");
+        PROBE_OK(xb_filter_combine(filter, policy, &err));
+        assert_int_equal(xb_filter_problem_count(filter), 1);
+        assert_non_null(strstr(xb_filter_problem(filter, 0),
+                               "includeExcludePolicy.excludedClusterScopedResources: "));
+    }
+}
+
 static void new_style(void **state)
 {
     (void)state;
@@ -391,6 +459,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(namespaces), cmocka_unit_test(named),
         cmocka_unit_test(old_style),  cmocka_unit_test(new_style),
+        cmocka_unit_test(combined),   cmocka_unit_test(policy_words),
         cmocka_unit_test(problems),   cmocka_unit_test(many_problems),
         cmocka_unit_test(labels),     cmocka_unit_test(expressions),
     };
