@@ -231,6 +231,7 @@ int xb_collect(const struct xb_collect_options *options, struct xb_collected *re
     free(collection.asked.slots);
     free(collection.existing.slots);
     xb_claims_free(&collection.claims);
+    xb_collect_forget_fetched(&collection.fetched);
     if (collection.bindings) {
         json_object_put(collection.bindings);
     }

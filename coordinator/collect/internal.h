@@ -4,7 +4,8 @@
  *
  * What for:  collect.c goes through the kinds, namespaces.c through the namespaces, take.c puts an
  *            object into the tarball, related.c brings in what it drags in, pod_volumes.c finds the
- *            volumes of a pod, blocks.c joins pods that share claims.
+ *            volumes of a pod, fetched.c gets single objects, blocks.c joins pods that share
+ *            claims.
  */
 #pragma once
 
@@ -20,6 +21,17 @@ struct xb_seen {
 /* Kinds that two groups serve: those of the group that comes first are taken. */
 enum { XB_COHABITING_KINDS = 5 };
 
+/* The last claims and volumes that were asked for. */
+enum { XB_FETCHED_MAX = 128, XB_FETCHED_PLACE_BYTES = 2048 };
+struct xb_fetched_object {
+    char *place; /* NULL: none */
+    xb_json *object;
+};
+struct xb_fetched {
+    struct xb_fetched_object objects[XB_FETCHED_MAX];
+    size_t next;
+};
+
 struct collection {
     const struct xb_collect_options *options;
     struct xb_kube_discovery *discovery;
@@ -31,6 +43,7 @@ struct collection {
     const char *cohabiting[XB_COHABITING_KINDS]; /* the group that was taken */
     bool volumes_by_default;
     struct xb_claims claims;
+    struct xb_fetched fetched;
     xb_json *bindings; /* all ClusterRoleBindings, loaded with the first account */
     struct xb_blocks *blocks;
 };
@@ -55,6 +68,13 @@ int xb_collect_take(struct collection *collection, const struct xb_taking *takin
 /* What the object drags in. */
 int xb_collect_related(struct collection *collection, const struct xb_kube_api *api,
                        xb_json *object, struct xb_error *err) XB_MUST_CHECK;
+/* A claim or volume; that of before if it was asked for a moment ago. It must not be changed. */
+int xb_collect_fetch(struct collection *collection, const struct xb_kube_resource *resource,
+                     const char *namespace, const char *name, xb_json **ret,
+                     struct xb_error *err) XB_MUST_CHECK;
+bool xb_collect_has_fetched(struct collection *collection, const struct xb_kube_resource *resource,
+                            const char *namespace, const char *name);
+void xb_collect_forget_fetched(struct xb_fetched *fetched);
 /* The pod's volumes, into the result. */
 int xb_collect_pod_volumes(struct collection *collection, xb_json *pod,
                            struct xb_error *err) XB_MUST_CHECK;

@@ -52,26 +52,20 @@ static void put_behind(struct behind *behind)
     xb_json_putp(&behind->persistent_volume);
 }
 
-static int get(struct collection *collection, const struct xb_kube_resource *resource,
-               const char *namespace, const char *name, xb_json **ret, struct xb_error *err)
-{
-    const struct xb_kube_ref ref = {.resource = resource, .namespace = namespace, .name = name};
-    return xb_kube_get(collection->options->client, &ref, ret, err);
-}
-
 /* The claim and what it is bound to; whatever is missing of it is left NULL. */
 static int look_behind(struct collection *collection, const char *namespace, const char *claim,
                        struct behind *ret, struct xb_error *err)
 {
     struct behind behind = {NULL, NULL};
-    int r = get(collection, &xb_core_pvcs, namespace, claim, &behind.claim, err);
+    int r = xb_collect_fetch(collection, &xb_core_pvcs, namespace, claim, &behind.claim, err);
     if (r < 0) {
         return r;
     }
     const char *volume = xb_json_str(behind.claim, "spec.volumeName", "");
     struct xb_error why = XB_ERROR_INIT;
     if (volume[0] &&
-        get(collection, &xb_core_pvs, NULL, volume, &behind.persistent_volume, &why) < 0 &&
+        xb_collect_fetch(collection, &xb_core_pvs, NULL, volume, &behind.persistent_volume, &why) <
+            0 &&
         why.kind != XB_ERR_NOT_FOUND) {
         put_behind(&behind);
         *err = why;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What items drag in (velero-contract section 3, "Built-in item actions"). */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,52 +14,86 @@ struct related {
     bool expected;
 };
 
-/* Whether a kind may be dragged in, and the listing of the kind itself will not bring it. */
-static bool wanted(const struct collection *collection, const struct xb_kube_api *api)
+/* Whether the objects of a kind have an order of their own, which nothing may come before. */
+static bool ordered(const struct collection *collection, const struct xb_kube_api *api)
+{
+    xb_json *orders = xb_json_get(collection->options->backup, "spec.orderedResources");
+    return json_object_is_type(orders, json_type_object) &&
+           json_object_object_get_ex(orders, api->resource.plural, NULL);
+}
+
+/* Whether a kind may be dragged in, and the listing of the kind itself will not bring it, or would
+ * only bring what is at hand. */
+static bool wanted(const struct collection *collection, const struct xb_kube_api *api, bool at_hand)
 {
     const struct xb_filter *filter = collection->options->filter;
     const struct xb_filter_kind kind = xb_kind_of(api);
     bool listed = xb_filter_takes_kind(filter, &kind) && xb_kind_collectable(api) &&
                   !xb_filter_selects(filter);
-    return xb_filter_takes_related(filter, &kind) && !listed;
+    return xb_filter_takes_related(filter, &kind) &&
+           (!listed || (at_hand && !ordered(collection, api)));
 }
 
-/* Gets one object and takes it, once. Names in specs may name nothing: where something is
- * `expected`, a user is warned. */
+/* What names nothing is a warning where something is expected; what cannot be read is an error. */
+static int tell_missing(const struct collection *collection, const struct xb_kube_api *api,
+                        const struct related *related, struct xb_error *err)
+{
+    bool missing = err->kind == XB_ERR_NOT_FOUND;
+    if (err->kind == XB_ERR_CANCELLED) {
+        return err->code;
+    }
+    if (!missing || related->expected) {
+        xb_record_log_line(collection->options->log, missing ? XB_RECORD_WARNING : XB_RECORD_ERROR,
+                           related->namespace ? related->namespace : "",
+                           "%s %s belongs to what is backed up: %s", api->resource.plural,
+                           related->name, err->text);
+    }
+    *err = (struct xb_error)XB_ERROR_INIT;
+    return 0;
+}
+
+/* What is at hand is copied, as what is taken may be changed. */
+static int get(struct collection *collection, const struct xb_kube_ref *ref, bool at_hand,
+               xb_json **ret, struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *object = NULL;
+    if (!at_hand) {
+        return xb_kube_get(collection->options->client, ref, ret, err);
+    }
+    int r = xb_collect_fetch(collection, ref->resource, ref->namespace, ref->name, &object, err);
+    if (r < 0) {
+        return r;
+    }
+    return json_object_deep_copy(object, ret, NULL) < 0 ? xb_error_no_memory(err, "an object") : 0;
+}
+
+/* Gets one object and takes it, once. */
 static int take_named(struct collection *collection, const struct xb_kube_api *api,
                       const struct related *related, struct xb_error *err)
 {
     char place[2048];
     bool is_new = false;
     XB_CLEANUP(xb_json_putp) xb_json *object = NULL;
-    if (!api || !related->name[0] || !wanted(collection, api)) {
+    if (!api || !related->name[0]) {
         return 0;
     }
     const struct xb_kube_ref ref = {.resource = &api->resource,
                                     .namespace = related->namespace,
                                     .name = related->name,
                                     .cancel = collection->options->cancel};
+    bool at_hand =
+        xb_collect_has_fetched(collection, ref.resource, related->namespace, related->name);
+    if (!wanted(collection, api, at_hand)) {
+        return 0;
+    }
     snprintf(place, sizeof place, "%s.%s/%s/%s", api->resource.plural, api->resource.group,
              related->namespace ? related->namespace : "", related->name);
     int r = xb_seen_add(&collection->asked, place, &is_new, err);
     if (r < 0 || !is_new) {
         return r;
     }
-    r = xb_kube_get(collection->options->client, &ref, &object, err);
-    if (r < 0) {
-        bool missing = err->kind == XB_ERR_NOT_FOUND;
-        if (err->kind == XB_ERR_CANCELLED) {
-            return r;
-        }
-        if (!missing || related->expected) {
-            xb_record_log_line(collection->options->log,
-                               missing ? XB_RECORD_WARNING : XB_RECORD_ERROR,
-                               related->namespace ? related->namespace : "",
-                               "%s %s belongs to what is backed up: %s", api->resource.plural,
-                               related->name, err->text);
-        }
-        *err = (struct xb_error)XB_ERROR_INIT;
-        return 0;
+    if (get(collection, &ref, at_hand, &object, err) < 0) {
+        return err->code == -ENOMEM ? err->code : tell_missing(collection, api, related, err);
     }
     const struct xb_taking taking = {.api = api, .object = object};
     return xb_collect_take(collection, &taking, err);
@@ -146,7 +181,8 @@ static int account_related(struct collection *collection, xb_json *account, stru
     static const char group[] = "rbac.authorization.k8s.io";
     const struct xb_kube_api *bindings = find(collection, group, "clusterrolebindings");
     const struct xb_kube_api *roles = find(collection, group, "clusterroles");
-    if (!bindings || !roles || (!wanted(collection, bindings) && !wanted(collection, roles))) {
+    if (!bindings || !roles ||
+        (!wanted(collection, bindings, false) && !wanted(collection, roles, false))) {
         return 0;
     }
     int r = load_bindings(collection, bindings, err);

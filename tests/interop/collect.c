@@ -253,6 +253,32 @@ static void check_volume(const char *pod, const char *name, const char *skipped)
           what, NULL);
 }
 
+/* How often the server was asked for one object of a kind, by its own count. */
+static unsigned long gets_of(const char *plural)
+{
+    char resource[100];
+    unsigned long count = 0;
+    struct xb_error err = XB_ERROR_INIT;
+    struct xb_kube_client *client = connect_as("admin.kubeconfig");
+    XB_CLEANUP(xb_buf_free) struct xb_buf body = XB_BUF_INIT(64 << 20);
+    snprintf(resource, sizeof resource, "resource=\"%s\"", plural);
+    if (xb_kube_raw_get(client, "/metrics", &body, &err) < 0 ||
+        xb_buf_append(&body, "", 1, &err) < 0) {
+        fprintf(stderr, "metrics: %s\n", err.text);
+        exit(2);
+    }
+    char *rest = NULL;
+    for (char *line = strtok_r((char *)body.data, "\n", &rest); line;
+         line = strtok_r(NULL, "\n", &rest)) {
+        if (strncmp(line, "apiserver_request_total{", 24) == 0 && strstr(line, resource) &&
+            strstr(line, "verb=\"GET\"") && strrchr(line, ' ')) {
+            count += strtoul(strrchr(line, ' ') + 1, NULL, 10);
+        }
+    }
+    xb_kube_client_free(client);
+    return count;
+}
+
 /* A namespace, with all that its items drag in and nothing of the neighbours. */
 static void one_namespace(void)
 {
@@ -278,9 +304,14 @@ static void one_namespace(void)
         "events web/e1",
         "namespaces web",
         NULL};
+    const unsigned long claims = gets_of("persistentvolumeclaims");
+    const unsigned long volumes = gets_of("persistentvolumes");
     collect("admin.kubeconfig", "{\"includedNamespaces\":[\"web\"]}", NULL);
     check_whole(0);
     check_items(expected);
+    check(gets_of("persistentvolumeclaims") - claims == 2,
+          "two claims of three volumes are fetched once each", NULL);
+    check(gets_of("persistentvolumes") - volumes == 2, "and so are their volumes", NULL);
     check(outcome.count > 0 && strncmp(outcome.items[0], "pods ", 5) == 0, "pods come first", NULL);
     check_volume("api", "data", NULL);
     check_volume("api", "cache", NULL);
