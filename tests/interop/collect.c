@@ -18,6 +18,7 @@
 enum { ITEMS_MAX = 4096, TEXT_BYTES_MAX = 1 << 20 };
 
 static int passed, failed;
+static bool all_versions; /* of the next collections */
 static const char *folder;
 
 /* One collection and what came of it. */
@@ -148,6 +149,7 @@ static void collect(const char *kubeconfig, const char *spec, const atomic_bool 
     const struct xb_collect_options options = {.client = client,
                                                .backup = backup,
                                                .filter = filter,
+                                               .all_versions = all_versions,
                                                .writer = writer,
                                                .log = log,
                                                .cancel = cancel,
@@ -386,6 +388,66 @@ static void filters(void)
           "and the rest is there, without cluster-scoped items", NULL);
 }
 
+/* What a command says of the tarball, for those who read it with other programs. */
+static void ask_tar(const char *words, char *out, size_t size)
+{
+    char command[8192];
+    snprintf(command, sizeof command, "tar %s '%s' 2>&1", words, path_in_folder("tarball"));
+    FILE *pipe = popen(command, "re");
+    size_t len = pipe ? fread(out, 1, size - 1, pipe) : 0;
+    out[len] = '\0';
+    if (!pipe || pclose(pipe) != 0) {
+        fprintf(stderr, "%s: %s\n", command, out);
+    }
+}
+
+static void check_entry(const char *paths, const char *path, bool wanted)
+{
+    char line[600];
+    char what[700];
+    snprintf(line, sizeof line, "\n%s\n", path);
+    snprintf(what, sizeof what, "%s %s", wanted ? "there is" : "there is no", path);
+    check((strstr(paths, line) != NULL) == wanted, what, NULL);
+}
+
+/* Every served version of an object, by the paths that Velero's feature gives them: built-in kinds
+ * and custom ones, each as the server converts it. */
+static void versions(void)
+{
+    static char paths[1 << 20];
+    static char object[1 << 16];
+    static const char spec[] = "{\"includedNamespaces\":[\"db\"]}";
+    paths[0] = '\n';
+    all_versions = true;
+    collect("admin.kubeconfig", spec, NULL);
+    all_versions = false;
+    check(outcome.code == 0 && outcome.errors == 0, "all versions are collected", &outcome.err);
+    ask_tar("-tzf", paths + 1, sizeof paths - 1);
+#define GEARS "resources/gears.example.com/"
+#define SCALERS "resources/horizontalpodautoscalers.autoscaling/"
+    check_entry(paths, GEARS "namespaces/db/g1.json", true);
+    check_entry(paths, GEARS "v1-preferredversion/namespaces/db/g1.json", true);
+    check_entry(paths, GEARS "v1beta1/namespaces/db/g1.json", true);
+    check_entry(paths, GEARS "v1alpha1/namespaces/db/g1.json", false); /* is not served */
+    check_entry(paths, GEARS "v1/namespaces/db/g1.json", false);
+    check_entry(paths, SCALERS "v2-preferredversion/namespaces/db/s1.json", true);
+    check_entry(paths, SCALERS "v1/namespaces/db/s1.json", true);
+    check_entry(paths, "resources/configmaps/v1-preferredversion/namespaces/db/conf.json", true);
+    ask_tar("-xOz " GEARS "v1beta1/namespaces/db/g1.json -f", object, sizeof object);
+    check(strstr(object, "\"apiVersion\":\"example.com/v1beta1\"") != NULL,
+          "what is under a version is of that version", NULL);
+    ask_tar("-xOz " SCALERS "v1/namespaces/db/s1.json -f", object, sizeof object);
+    check(strstr(object, "\"apiVersion\":\"autoscaling/v1\"") &&
+              strstr(object, "\"targetCPUUtilizationPercentage\":70"),
+          "as the server converts it", NULL);
+    collect("admin.kubeconfig", spec, NULL);
+    ask_tar("-tzf", paths + 1, sizeof paths - 1);
+    check_entry(paths, GEARS "v1-preferredversion/namespaces/db/g1.json", true);
+    check_entry(paths, GEARS "v1beta1/namespaces/db/g1.json", false);
+#undef GEARS
+#undef SCALERS
+}
+
 static void rights(void)
 {
     const atomic_bool cancel = true;
@@ -415,6 +477,7 @@ int main(int argc, char **argv)
     one_namespace();
     everything();
     filters();
+    versions();
     rights();
     forget();
     printf("%d passed, %d failed\n", passed, failed);
