@@ -346,6 +346,10 @@ static void everything(void)
           "no labelled object, none that is being deleted, dragged in or not", NULL);
     check(starting("configmaps private/") == 0 && times("namespaces private") == 0,
           "nothing of a labelled namespace", NULL);
+    check(starting("volumesnapshots.") == 0 &&
+              times("customresourcedefinitions.apiextensions.k8s.io "
+                    "volumesnapshots.snapshot.storage.k8s.io") == 1,
+          "no volume snapshot, though there is one", NULL);
     check(starting("events") == 1, "what two groups serve is there once", NULL);
     check_volume("api", "other", NULL);
 }
@@ -367,6 +371,12 @@ static void filters(void)
     check_items(pods);
     check_volume("api", "data", "leaves out");
     check_volume("api", "cache", NULL);
+    collect("admin.kubeconfig",
+            "{\"includedNamespaces\":[\"web\"],\"includedResources\":[\"vs\","
+            "\"volumesnapshots.snapshot.storage.k8s.io\"]}",
+            NULL);
+    check(outcome.code == 0 && starting("volumesnapshots") == 0,
+          "nor where they are asked for by name", &outcome.err);
     collect("admin.kubeconfig",
             "{\"includedNamespaces\":[\"w*\"],\"labelSelector\":{\"matchLabels\":{\"app\":\"x\"}}}",
             NULL);
