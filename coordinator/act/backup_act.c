@@ -376,6 +376,18 @@ static int do_work(struct xb_step_work *work, const atomic_bool *cancel, struct 
     return 0;
 }
 
+/* Of a backup that was found finalizing, the record may be whole already: then only the word of it
+ * is missing. */
+static int work_or_end(struct xb_step_work *work, const atomic_bool *cancel, struct xb_error *err)
+{
+    bool ended = false;
+    int r = xb_plan_finalizes(text(work, "status.phase")) ? xb_backup_end(work, &ended, err) : 0;
+    if (ended) {
+        work->step = XB_STEP_PUBLISH; /* that is what has been done */
+    }
+    return r < 0 || ended ? r : do_work(work, cancel, err);
+}
+
 int xb_act_backup(void *context, const atomic_bool *cancel, struct xb_error *err)
 {
     struct xb_step_work *work = context;
@@ -392,7 +404,13 @@ int xb_act_backup(void *context, const atomic_bool *cancel, struct xb_error *err
     if (work->step == XB_STEP_HOOKS) {
         return xb_pod_hooks_close(work, cancel, err);
     }
-    r = work->step == XB_STEP_WORK ? do_work(work, cancel, err) : xb_backup_publish(work, err);
+    if (work->step == XB_STEP_FINALIZE) {
+        r = xb_backup_finalize(work, err);
+    } else if (work->step == XB_STEP_PUBLISH) {
+        r = xb_backup_publish(work, err);
+    } else {
+        r = work_or_end(work, cancel, err);
+    }
     if (r == 0 || err->kind == XB_ERR_RETRY || err->kind == XB_ERR_CANCELLED) {
         return r;
     }

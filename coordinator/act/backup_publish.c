@@ -39,23 +39,49 @@ static void note_volume(void *context, const struct xb_collected_volume *volume,
                              : "it was deleted before it had ended");
 }
 
+static void cancel_order(struct xb_step_work *work, xb_json *order)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    if (xb_velero_data_phase_final(xb_json_str(order, "status.phase", ""))) {
+        return;
+    }
+    xb_json *patch = json_object_new_object();
+    xb_json *spec = json_object_new_object();
+    json_object_object_add(spec, "cancel", json_object_new_boolean(true));
+    json_object_object_add(patch, "spec", spec);
+    if (xb_act_patch(work->coordinator, &xb_velero_pvbs, order, patch, &err) < 0) {
+        xb_log_error(&err, "an order could not be cancelled");
+    }
+}
+
 /* Orders that were still open when their time was over must not go on. */
 static void cancel_open(struct xb_step_work *work)
 {
     for (size_t i = 0; work->timed_out && i < json_object_array_length(work->extra); i++) {
-        xb_json *order = json_object_array_get_idx(work->extra, i);
-        struct xb_error err = XB_ERROR_INIT;
-        if (xb_velero_data_phase_final(xb_json_str(order, "status.phase", ""))) {
-            continue;
-        }
-        xb_json *patch = json_object_new_object();
-        xb_json *spec = json_object_new_object();
-        json_object_object_add(spec, "cancel", json_object_new_boolean(true));
-        json_object_object_add(patch, "spec", spec);
-        if (xb_act_patch(work->coordinator, &xb_velero_pvbs, order, patch, &err) < 0) {
-            xb_log_error(&err, "an order could not be cancelled");
-        }
+        cancel_order(work, json_object_array_get_idx(work->extra, i));
     }
+}
+
+/* Once per run: each line about a volume counts. */
+static int merge(struct xb_step_work *work, struct xb_error *err)
+{
+    struct xb_run *run = work->run;
+    xb_json *infos = NULL;
+    const struct xb_volume_infos what = {
+        .collected = &run->collected, .orders = work->extra, .ended = note_volume, .context = work};
+    if (run->infos) {
+        return 0;
+    }
+    int r = xb_volume_infos(&what, &infos, err);
+    if (r < 0) {
+        return r;
+    }
+    xb_pod_hooks_merge(work);
+    run->hooks_attempted = work->hooks_attempted;
+    run->hooks_failed = work->hooks_failed;
+    run->infos = infos;
+    cancel_open(work);
+    return 0;
 }
 
 /* ---- the record ---- */
@@ -93,8 +119,7 @@ static int put_file(struct xb_step_work *work, struct xb_store *store, const cha
                                           : xb_upload_file(store, key, path, true, err);
 }
 
-static int put_files(struct xb_step_work *work, struct xb_store *store, xb_json *infos,
-                     struct xb_error *err)
+static int put_files(struct xb_step_work *work, struct xb_store *store, struct xb_error *err)
 {
     struct xb_run *run = work->run;
     xb_json *list = NULL;
@@ -108,7 +133,7 @@ static int put_files(struct xb_step_work *work, struct xb_store *store, xb_json 
                       err)) < 0 ||
         (r = put_json(work, store, "-volumesnapshots.json.gz", NULL, err)) < 0 ||
         (r = put_json(work, store, "-itemoperations.json.gz", json_object_new_array(), err)) < 0 ||
-        (r = put_json(work, store, "-volumeinfo.json.gz", json_object_get(infos), err)) < 0 ||
+        (r = put_json(work, store, "-volumeinfo.json.gz", json_object_get(run->infos), err)) < 0 ||
         (r = put_json(work, store, "-results.gz", xb_record_log_results(run->log), err)) < 0 ||
         (r = xb_record_log_finish(run->log, err)) < 0) {
         return r;
@@ -117,21 +142,28 @@ static int put_files(struct xb_step_work *work, struct xb_store *store, xb_json 
     return put_file(work, store, "-logs.gz", xb_record_log_path(run->log), err);
 }
 
-static xb_json *final_status(struct xb_step_work *work)
+/* What the object says from Finalizing on. */
+static xb_json *counted_status(const struct xb_run *run)
 {
-    struct xb_run *run = work->run;
     xb_json *status = json_object_new_object();
     xb_json *progress = json_object_new_object();
-    uint64_t errors = xb_record_log_errors(run->log);
     json_object_object_add(progress, "totalItems", json_object_new_int64((int64_t)run->items));
     json_object_object_add(progress, "itemsBackedUp", json_object_new_int64((int64_t)run->items));
-    xb_json_put_text(status, "phase", errors ? "PartiallyFailed" : "Completed");
-    json_object_object_add(status, "completionTimestamp", xb_velero_now());
     json_object_object_add(status, "progress", progress);
     xb_json *hooks = json_object_new_object();
-    json_object_object_add(hooks, "hooksAttempted", json_object_new_int64(work->hooks_attempted));
-    json_object_object_add(hooks, "hooksFailed", json_object_new_int64(work->hooks_failed));
+    json_object_object_add(hooks, "hooksAttempted", json_object_new_int64(run->hooks_attempted));
+    json_object_object_add(hooks, "hooksFailed", json_object_new_int64(run->hooks_failed));
     json_object_object_add(status, "hookStatus", hooks);
+    return status;
+}
+
+/* Errors and warnings are counted where they can be read: in a record that is there. */
+static xb_json *final_status(const struct xb_run *run)
+{
+    xb_json *status = counted_status(run);
+    uint64_t errors = xb_record_log_errors(run->log);
+    xb_json_put_text(status, "phase", errors ? "PartiallyFailed" : "Completed");
+    json_object_object_add(status, "completionTimestamp", xb_velero_now());
     if (errors) {
         json_object_object_add(status, "errors", json_object_new_int64((int64_t)errors));
     }
@@ -243,6 +275,27 @@ static int check_wanted(struct xb_step_work *work, struct xb_store *store, struc
     return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "the backup was deleted while it ran");
 }
 
+/* Takes `status` over. */
+static int end_with(struct xb_step_work *work, xb_json *status, struct xb_error *err)
+{
+    xb_log_info("backup ended", "backup", text(work, "metadata.name"), "phase",
+                xb_json_str(status, "phase", "?"));
+    return xb_act_patch_status(work->coordinator, &xb_velero_backups, work->object, status, err);
+}
+
+int xb_backup_finalize(struct xb_step_work *work, struct xb_error *err)
+{
+    int r = merge(work, err);
+    if (r < 0 || (r = xb_check_leading(work->coordinator, err)) < 0) {
+        return r;
+    }
+    xb_json *status = counted_status(work->run);
+    xb_json_put_text(status, "phase",
+                     xb_record_log_errors(work->run->log) ? "FinalizingPartiallyFailed"
+                                                          : "Finalizing");
+    return xb_act_patch_status(work->coordinator, &xb_velero_backups, work->object, status, err);
+}
+
 static int publish(struct xb_step_work *work, struct xb_store *store, struct xb_error *err)
 {
     xb_json *status = NULL;
@@ -251,29 +304,18 @@ static int publish(struct xb_step_work *work, struct xb_store *store, struct xb_
         return r;
     }
     if (r == 0) {
-        XB_CLEANUP(xb_json_putp) xb_json *infos = NULL;
-        const struct xb_volume_infos what = {.collected = &work->run->collected,
-                                             .orders = work->extra,
-                                             .ended = note_volume,
-                                             .context = work};
-        xb_pod_hooks_merge(work);
-        cancel_open(work);
-        if ((r = xb_volume_infos(&what, &infos, err)) < 0 ||
-            (r = check_wanted(work, store, err)) < 0 ||
-            (r = put_files(work, store, infos, err)) < 0 ||
-            (r = check_wanted(work, store, err)) < 0) {
+        if ((r = merge(work, err)) < 0 || (r = check_wanted(work, store, err)) < 0 ||
+            (r = put_files(work, store, err)) < 0 || (r = check_wanted(work, store, err)) < 0) {
             return r;
         }
-        status = final_status(work);
+        status = final_status(work->run);
         r = put_marker(work, store, &status, err);
         if (r < 0) {
             json_object_put(status);
             return r;
         }
     }
-    xb_log_info("backup ended", "backup", text(work, "metadata.name"), "phase",
-                xb_json_str(status, "phase", "?"));
-    return xb_act_patch_status(work->coordinator, &xb_velero_backups, work->object, status, err);
+    return end_with(work, status, err);
 }
 
 int xb_backup_publish(struct xb_step_work *work, struct xb_error *err)
@@ -285,14 +327,42 @@ int xb_backup_publish(struct xb_step_work *work, struct xb_error *err)
     return r < 0 ? r : publish(work, store, err);
 }
 
+int xb_backup_end(struct xb_step_work *work, bool *ret_ended, struct xb_error *err)
+{
+    XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
+    char identity[XB_STORE_IDENTITY_BYTES];
+    xb_json *status = NULL;
+    int r = xb_open_location(work->coordinator, text(work, "spec.storageLocation"), false, &store,
+                             identity, err);
+    if (r < 0 || (r = look_for_marker(work, store, &status, err)) <= 0) {
+        return r;
+    }
+    r = end_with(work, status, err);
+    *ret_ended = r == 0;
+    return r;
+}
+
+/* What was ordered before something went wrong is of no use any more. */
+static void cancel_ordered(struct xb_step_work *work)
+{
+    xb_json *names = work->run->orders;
+    for (size_t i = 0; names && i < json_object_array_length(names); i++) {
+        const char *name = json_object_get_string(json_object_array_get_idx(names, i));
+        XB_CLEANUP(xb_json_putp) xb_json *order = NULL;
+        struct xb_error err = XB_ERROR_INIT;
+        if (xb_pod_hooks_order(work, name, &order, &err) == 0) {
+            cancel_order(work, order);
+        }
+    }
+}
+
 int xb_backup_fail(struct xb_step_work *work, const char *reason, struct xb_error *err)
 {
     xb_json *status = json_object_new_object();
     xb_json_put_text(status, "phase", "Failed");
     xb_json_put_text(status, "failureReason", reason);
     json_object_object_add(status, "completionTimestamp", xb_velero_now());
-    work->timed_out = true;
-    cancel_open(work);
+    cancel_ordered(work);
     xb_log_info("backup failed", "backup", text(work, "metadata.name"), "why", reason);
     return xb_act_patch_status(work->coordinator, &xb_velero_backups, work->object, status, err);
 }

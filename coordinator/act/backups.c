@@ -216,7 +216,7 @@ enum xb_plan xb_plan_backups(void *context, const char *key, int64_t now_ns, str
     if (step.step == XB_STEP_CANCEL) {
         return plan_cancel(work, pvbs, &xb_velero_pvbs, ret);
     }
-    if (work && step.step == XB_STEP_PUBLISH) {
+    if (work && (step.step == XB_STEP_FINALIZE || step.step == XB_STEP_PUBLISH)) {
         work->timed_out = orders.given_up > 0;
         add_orders(work, coordinator->watched[XB_WATCH_PVBS]);
     } else if (work && step.step == XB_STEP_HOOKS) {

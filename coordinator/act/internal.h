@@ -74,9 +74,10 @@ struct xb_run {
     xb_json *orders;               /* array of PVB or PVR names */
     xb_json *volumes;              /* restores: array of volume infos; syncs: record: why refused */
     uint64_t items, items_total;
-    int64_t hooks_attempted, hooks_failed; /* of pods without orders */
-    int64_t hooks_since_ns;                /* monotonic: when only hooks were waited for; 0: not */
-    struct xb_cron *cron;                  /* schedules: what cron_text says; NULL: nothing */
+    int64_t hooks_attempted, hooks_failed; /* of pods without orders; of all, once merged */
+    xb_json *infos;         /* backups: of each volume, once all orders are merged; NULL: not yet */
+    int64_t hooks_since_ns; /* monotonic: when only hooks were waited for; 0: not */
+    struct xb_cron *cron;   /* schedules: what cron_text says; NULL: nothing */
     char *cron_text;
     char judged[64];        /* resourceVersion of the schedule that was judged */
     xb_json *cron_problems; /* what was wrong with it: array of texts; NULL: nothing */

@@ -126,6 +126,10 @@ void xb_run_reset(struct xb_run *run)
         json_object_put(run->volumes);
         run->volumes = NULL;
     }
+    if (run->infos) {
+        json_object_put(run->infos);
+        run->infos = NULL;
+    }
     if (run->folder[0]) {
         remove_folder(run->folder, 0);
         run->folder[0] = '\0';

@@ -8,11 +8,15 @@ static bool is(const char *phase, const char *word)
     return strcmp(phase, word) == 0;
 }
 
+bool xb_plan_finalizes(const char *phase)
+{
+    return is(phase, "Finalizing") || is(phase, "FinalizingPartiallyFailed");
+}
+
 bool xb_plan_backup_runs(const char *phase)
 {
     return is(phase, "ReadyToStart") || is(phase, "InProgress") ||
-           strncmp(phase, "WaitingForPluginOperations", 26) == 0 ||
-           strncmp(phase, "Finalizing", 10) == 0;
+           strncmp(phase, "WaitingForPluginOperations", 26) == 0 || xb_plan_finalizes(phase);
 }
 
 /* The part that backups and restores share: work, wait, publish. */
@@ -36,7 +40,7 @@ static struct xb_step_result plan_running(const struct xb_step_facts *facts)
 static bool in_progress(const char *phase)
 {
     return is(phase, "InProgress") || strncmp(phase, "WaitingForPluginOperations", 26) == 0 ||
-           strncmp(phase, "Finalizing", 10) == 0;
+           xb_plan_finalizes(phase);
 }
 
 /* Those ahead that may start take the free places first. */
@@ -66,6 +70,9 @@ struct xb_step_result xb_plan_backup(const struct xb_step_facts *facts)
         result.step = XB_STEP_START;
     } else if (in_progress(phase)) {
         result = plan_running(facts);
+        if (result.step == XB_STEP_PUBLISH && !xb_plan_finalizes(phase)) {
+            result.step = XB_STEP_FINALIZE;
+        }
     }
     return result;
 }

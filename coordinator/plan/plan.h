@@ -15,16 +15,17 @@
 
 enum xb_step {
     XB_STEP_NONE,
-    XB_STEP_QUEUE,   /* backups: into the queue, at `position` */
-    XB_STEP_MOVE,    /* backups: up in the queue, to `position` */
-    XB_STEP_READY,   /* backups: out of the queue */
-    XB_STEP_START,   /* validate; then InProgress or FailedValidation */
-    XB_STEP_WORK,    /* collect, or apply: whatever makes the volumes' orders */
-    XB_STEP_HOOKS,   /* backups: post hooks that are the coordinator's to run */
-    XB_STEP_WAIT,    /* until at_ns at the latest; a volume's order may end before */
-    XB_STEP_CANCEL,  /* the orders that make no progress */
-    XB_STEP_PUBLISH, /* everything has ended: the record, then the final phase */
-    XB_STEP_REMOVE   /* restores: being deleted, the store's part goes first */
+    XB_STEP_QUEUE,    /* backups: into the queue, at `position` */
+    XB_STEP_MOVE,     /* backups: up in the queue, to `position` */
+    XB_STEP_READY,    /* backups: out of the queue */
+    XB_STEP_START,    /* validate; then InProgress or FailedValidation */
+    XB_STEP_WORK,     /* collect, or apply: whatever makes the volumes' orders */
+    XB_STEP_HOOKS,    /* backups: post hooks that are the coordinator's to run */
+    XB_STEP_WAIT,     /* until at_ns at the latest; a volume's order may end before */
+    XB_STEP_CANCEL,   /* the orders that make no progress */
+    XB_STEP_FINALIZE, /* backups: everything has ended; what came of it, and Finalizing */
+    XB_STEP_PUBLISH,  /* the record, then the final phase */
+    XB_STEP_REMOVE    /* restores: being deleted, the store's part goes first */
 };
 
 struct xb_step_facts {
@@ -58,3 +59,6 @@ struct xb_step_result xb_plan_restore(const struct xb_step_facts *facts);
 
 /* Whether a backup in this phase keeps a place among the running ones. */
 bool xb_plan_backup_runs(const char *phase);
+
+/* Whether nothing of it but its record is under way. */
+bool xb_plan_finalizes(const char *phase);

@@ -117,9 +117,19 @@ static void publish(struct world *world, struct run *run)
     assert_true(run->worked);
     assert_true(run->volumes_open == 0 && run->hooks_open == 0);
     assert_false(run->published);
+    assert_true(world->restores || xb_plan_finalizes(run->phase));
     run->published = true;
     run->ended = true;
     run->phase = pick(&world->source, ends, 3);
+}
+
+static void finalize(struct world *world, struct run *run)
+{
+    static const char *const phases[] = {"Finalizing", "FinalizingPartiallyFailed"};
+    assert_false(world->restores);
+    assert_true(run->worked && run->volumes_open == 0 && run->hooks_open == 0);
+    assert_false(xb_plan_finalizes(run->phase));
+    run->phase = pick(&world->source, phases, 2);
 }
 
 /* Does what the plan says. */
@@ -172,6 +182,9 @@ static void act(struct world *world, struct run *run, const struct xb_step_resul
         assert_true(run->volumes_late > 0 && run->volumes_late <= run->volumes_open);
         run->volumes_open -= run->volumes_late;
         run->volumes_late = 0;
+        break;
+    case XB_STEP_FINALIZE:
+        finalize(world, run);
         break;
     case XB_STEP_PUBLISH:
         publish(world, run);
@@ -297,7 +310,9 @@ static void any_facts(void **state)
         bool due = facts.volumes_open == 0 && facts.volumes_late == 0;
         bool final = is(facts.phase, "Completed") || is(facts.phase, "Failed") ||
                      is(facts.phase, "PartiallyFailed") || is(facts.phase, "FailedValidation");
-        assert_true(backup.step != XB_STEP_PUBLISH || (facts.worked && due));
+        assert_true((backup.step != XB_STEP_PUBLISH && backup.step != XB_STEP_FINALIZE) ||
+                    (facts.worked && due));
+        assert_true(restore.step != XB_STEP_FINALIZE);
         assert_true(restore.step != XB_STEP_PUBLISH || (facts.worked && due));
         assert_true(backup.step != XB_STEP_READY ||
                     (facts.running + facts.ready_ahead < facts.running_max && !facts.conflict));
