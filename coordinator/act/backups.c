@@ -122,7 +122,7 @@ static bool add_lease(void *context, const char *key, xb_json *lease)
     struct xb_error err = XB_ERROR_INIT;
     (void)key;
     if (xb_time_parse(xb_json_str(lease, "spec.renewTime", ""), &renewed_ns, &err) == 0 &&
-        xb_clock_wall_ns() - renewed_ns < XB_NODE_REPORT_S * XB_NS_PER_S) {
+        xb_clock_wall_ns() - renewed_ns < XB_AGENT_REPORT_S * XB_NS_PER_S) {
         json_object_array_add(work->extra, json_object_get(lease));
     }
     return true;

@@ -12,9 +12,7 @@
 #include "coordinator/bring/bring.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
-#include "shared/base/random.h"
 #include "shared/base/workers.h"
-#include "shared/codec/text.h"
 #include "shared/kube/config.h"
 
 enum {
@@ -73,17 +71,15 @@ static void on_signal(void *context, int signal_number)
 
 static int make_lease(struct xb_coordinator *coordinator, struct xb_error *err)
 {
-    unsigned char random[4];
-    char hex[9];
-    xb_random_bytes(random, sizeof random);
-    xb_hex_encode(random, sizeof random, hex);
-    snprintf(coordinator->identity, sizeof coordinator->identity, "%.200s_%s",
-             coordinator->options->pod_name ? coordinator->options->pod_name : "xebec", hex);
+    const char *pod = coordinator->options->pod_name;
+    const struct xb_identity_place place = {.scratch = coordinator->options->scratch,
+                                            .pod = pod ? pod : "xebec"};
+    xb_identity_open(&place, &coordinator->identity);
     const struct xb_kube_lease_options options = {.loop = coordinator->loop,
                                                   .client = coordinator->client,
                                                   .namespace = coordinator->options->namespace,
                                                   .name = "xebec-coordinator",
-                                                  .identity = coordinator->identity,
+                                                  .identity = coordinator->identity.name,
                                                   .on_started = on_started,
                                                   .on_lost = on_lost,
                                                   .context = coordinator};
@@ -208,11 +204,12 @@ static void stop(struct xb_coordinator *c)
     free(c->own_ip);
     json_object_put(c->nodes_seen);
     json_object_put(c->collected_ns);
+    xb_identity_close(&c->identity); /* last: nothing acts under it any more */
 }
 
 int xb_coordinator_run(const struct xb_coordinator_options *options, struct xb_error *err)
 {
-    struct xb_coordinator coordinator = {.own_options = *options};
+    struct xb_coordinator coordinator = {.own_options = *options, .identity = {.fd = -1}};
     coordinator.options = &coordinator.own_options;
     int r = start(&coordinator, err);
     if (r == 0) {

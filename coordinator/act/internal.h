@@ -12,8 +12,10 @@
 #include <stdatomic.h>
 
 #include "coordinator/act/coordinator.h"
+#include "coordinator/act/identity.h"
 #include "coordinator/act/observe.h"
 #include "coordinator/collect/collect.h"
+#include "coordinator/plan/agent.h"
 #include "coordinator/plan/plan.h"
 #include "coordinator/schedule/cron.h"
 #include "coordinator/serve/certificate.h"
@@ -28,12 +30,7 @@
 #include "shared/velero/location.h"
 #include "shared/velero/velero.h"
 
-enum {
-    XB_RUNS_MAX = 10000,
-    XB_PATH_BYTES = 1024,
-    XB_NODE_REPORT_S = 60,
-    XB_COORDINATOR_ACTIONS_MAX = 2
-};
+enum { XB_RUNS_MAX = 10000, XB_PATH_BYTES = 1024, XB_COORDINATOR_ACTIONS_MAX = 2 };
 
 /* What is watched. The table in watched.c says how. */
 enum xb_watched {
@@ -102,7 +99,7 @@ struct xb_coordinator {
     struct xb_workers *workers;
     struct xb_kube_lease *lease;
     struct xb_timer *timer;
-    char identity[XB_VELERO_NAME_BYTES + 16];
+    struct xb_identity identity;
     struct xb_watch watches[XB_WATCHED_COUNT];
     struct xb_kube_informer *watched[XB_WATCHED_COUNT];
     struct xb_control *controls[XB_WATCHED_COUNT]; /* NULL where a kind has none */

@@ -136,7 +136,7 @@ static bool recent(xb_json *lease)
     if (xb_time_parse(xb_json_str(lease, "spec.renewTime", ""), &renewed_ns, &err) < 0) {
         return false;
     }
-    return xb_clock_wall_ns() - renewed_ns < XB_NODE_REPORT_S * XB_NS_PER_S;
+    return xb_clock_wall_ns() - renewed_ns < XB_AGENT_REPORT_S * XB_NS_PER_S;
 }
 
 /* What a node's agent has told of a location; NULL: nothing, or nothing recent. */

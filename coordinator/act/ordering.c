@@ -13,21 +13,9 @@ static const char *text(const struct xb_step_work *work, const char *path)
     return xb_json_str(work->object, path, "");
 }
 
-/* The Lease of the node's agent; NULL: there is none, or an old one. */
-static xb_json *lease_of(const struct xb_step_work *work, const char *node)
-{
-    for (size_t i = 0; i < json_object_array_length(work->extra); i++) {
-        xb_json *lease = json_object_array_get_idx(work->extra, i);
-        if (strcmp(xb_json_str(lease, "spec.holderIdentity", ""), node) == 0) {
-            return lease;
-        }
-    }
-    return NULL;
-}
-
 bool xb_ordering_node_runs_hooks(const struct xb_ordering *orders, const char *node)
 {
-    xb_json *lease = lease_of(orders->work, node);
+    xb_json *lease = xb_agents_lease(orders->work->extra, node);
     xb_json *value = NULL;
     return lease &&
            json_object_object_get_ex(xb_json_get(lease, "metadata.annotations"),
@@ -169,10 +157,8 @@ int xb_ordering_prepare(struct xb_ordering *orders, struct xb_collected_volume *
                         struct xb_error *err)
 {
     struct xb_error why = XB_ERROR_INIT;
-    int r = lease_of(orders->work, volume->node)
-                ? find_repository(orders, volume->pod_namespace, &why)
-                : xb_error_set(&why, XB_ERR_NOT_FOUND, -ENOENT,
-                               "no agent of Xebec is running on node %s", volume->node);
+    int r = xb_agents_find(&orders->agents, volume->node, &why);
+    r = r < 0 ? r : find_repository(orders, volume->pod_namespace, &why);
     return settle(orders, volume, r, &why, err);
 }
 
@@ -203,6 +189,9 @@ int xb_ordering_make_rest(struct xb_ordering *orders, struct xb_error *err)
 
 int xb_ordering_open(struct xb_ordering *orders, struct xb_error *err)
 {
+    orders->agents = (struct xb_agents){.coordinator = orders->work->coordinator,
+                                        .cancel = orders->cancel,
+                                        .leases = orders->work->extra};
     return xb_open_location(orders->work->coordinator, text(orders->work, "spec.storageLocation"),
                             false, &orders->store, orders->identity, err);
 }
@@ -211,4 +200,5 @@ void xb_ordering_close(struct xb_ordering *orders)
 {
     xb_store_free(orders->store);
     orders->store = NULL;
+    xb_agents_free(&orders->agents);
 }

@@ -12,7 +12,7 @@
  */
 #pragma once
 
-#include "coordinator/act/internal.h"
+#include "coordinator/act/agents.h"
 
 struct xb_pod_hooks;
 
@@ -25,6 +25,7 @@ struct xb_ordering {
     char looked_for[XB_VELERO_NAME_BYTES]; /* the namespace whose repository was looked for last */
     struct xb_error missing;               /* why it is not there; code 0: it is */
     struct xb_pod_hooks *open;             /* pods between before_pod and after_pod */
+    struct xb_agents agents;
 };
 
 int xb_ordering_open(struct xb_ordering *orders, struct xb_error *err) XB_MUST_CHECK;

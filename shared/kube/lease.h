@@ -33,10 +33,11 @@ struct xb_kube_lease_options {
     struct xb_loop *loop;
     struct xb_kube_client *client;
     const char *namespace, *name;
-    const char *identity; /* unique per process: pod name and a random part */
-    int duration_s;       /* 0: XB_KUBE_LEASE_DURATION_S */
-    int renew_ms;         /* 0: XB_KUBE_LEASE_RENEW_MS; must be less than the duration */
-    int retry_ms;         /* 0: XB_KUBE_LEASE_RETRY_MS; must be less than renew_ms */
+    const char
+        *identity;  /* of one living process: whoever holds it under this name leads at once */
+    int duration_s; /* 0: XB_KUBE_LEASE_DURATION_S */
+    int renew_ms;   /* 0: XB_KUBE_LEASE_RENEW_MS; must be less than the duration */
+    int retry_ms;   /* 0: XB_KUBE_LEASE_RETRY_MS; must be less than renew_ms */
     void (*on_started)(void *context); /* leading from now on */
     void (*on_lost)(void *context);    /* stop acting at once */
     void *context;
