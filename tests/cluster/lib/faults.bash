@@ -45,10 +45,13 @@ says() { # text command...: the command succeeds and its output holds the text
 
 # The image, the installation, the coordinator on node 1: the tests need to know where it is.
 install_on_bed() {
-    xebec_image "$work" && xebec_install &&
-        kubectl -n velero patch deploy xebec-coordinator --type merge -p \
-            '{"spec":{"template":{"spec":{"nodeSelector":{"kubernetes.io/hostname":"node1"}}}}}' >/dev/null &&
-        kubectl -n velero rollout status deploy/xebec-coordinator --timeout=60s >/dev/null
+    mkdir -p "$work/overlay" && cat >"$work/overlay/kustomization.yaml" <<Y
+resources: ["$(realpath --relative-to="$work/overlay" "$root/deploy/overlays/testbed")"]
+patches:
+  - target: {kind: Deployment, name: xebec-coordinator}
+    patch: '[{"op": "add", "path": "/spec/template/spec/nodeSelector", "value": {"kubernetes.io/hostname": "node1"}}]'
+Y
+    xebec_image "$work" && xebec_install "$work/overlay"
 }
 
 # ---- pods and their volumes ----
