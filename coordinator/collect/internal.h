@@ -44,7 +44,8 @@ struct collection {
     bool volumes_by_default;
     struct xb_claims claims;
     struct xb_fetched fetched;
-    xb_json *bindings; /* all ClusterRoleBindings, loaded with the first account */
+    xb_json *bindings; /* of accounts (accounts.h), loaded with the first of them */
+    size_t binding_count;
     struct xb_blocks *blocks;
 };
 

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coordinator/collect/accounts.h"
 #include "coordinator/collect/internal.h"
-#include "shared/kube/informer.h"
 #include "shared/velero/velero.h"
 
 struct related {
@@ -141,39 +141,31 @@ static int claim_related(struct collection *collection, xb_json *claim, struct x
 
 static int keep_binding(void *context, xb_json *item, struct xb_error *err)
 {
-    (void)err;
-    xb_kube_trim_managed_fields(NULL, item);
-    json_object_array_add(context, json_object_get(item));
-    return 0;
+    struct collection *collection = context;
+    return xb_accounts_note(collection->bindings, item, &collection->binding_count, err);
 }
 
+/* Bindings that cannot be listed are an error of the backup, as any kind that cannot. */
 static int load_bindings(struct collection *collection, const struct xb_kube_api *api,
                          struct xb_error *err)
 {
     if (collection->bindings) {
         return 0;
     }
-    collection->bindings = json_object_new_array();
+    collection->bindings = json_object_new_object();
+    if (!collection->bindings) {
+        return xb_error_no_memory(err, "the accounts' bindings");
+    }
     const struct xb_kube_list list = {.resource = &api->resource,
                                       .cancel = collection->options->cancel};
-    return xb_kube_list_pages(collection->options->client, &list, keep_binding,
-                              collection->bindings, err);
-}
-
-static bool names_account(xb_json *binding, const char *namespace, const char *name)
-{
-    xb_json *subjects = xb_json_get(binding, "subjects");
-    size_t count =
-        json_object_is_type(subjects, json_type_array) ? json_object_array_length(subjects) : 0;
-    for (size_t i = 0; i < count; i++) {
-        xb_json *subject = json_object_array_get_idx(subjects, i);
-        if (strcmp(xb_json_str(subject, "kind", ""), "ServiceAccount") == 0 &&
-            strcmp(xb_json_str(subject, "name", ""), name) == 0 &&
-            strcmp(xb_json_str(subject, "namespace", ""), namespace) == 0) {
-            return true;
-        }
+    int r = xb_kube_list_pages(collection->options->client, &list, keep_binding, collection, err);
+    if (r == 0 || err->kind == XB_ERR_CANCELLED || err->code == -ENOMEM) {
+        return r;
     }
-    return false;
+    xb_record_log_line(collection->options->log, XB_RECORD_ERROR, "",
+                       "not all clusterrolebindings of the accounts are known: %s", err->text);
+    *err = (struct xb_error)XB_ERROR_INIT;
+    return 0;
 }
 
 static int account_related(struct collection *collection, xb_json *account, struct xb_error *err)
@@ -181,26 +173,18 @@ static int account_related(struct collection *collection, xb_json *account, stru
     static const char group[] = "rbac.authorization.k8s.io";
     const struct xb_kube_api *bindings = find(collection, group, "clusterrolebindings");
     const struct xb_kube_api *roles = find(collection, group, "clusterroles");
+    struct xb_account_binding binding;
     if (!bindings || !roles ||
         (!wanted(collection, bindings, false) && !wanted(collection, roles, false))) {
         return 0;
     }
     int r = load_bindings(collection, bindings, err);
-    if (r < 0) {
-        return r;
-    }
-    size_t count = json_object_array_length(collection->bindings);
-    for (size_t i = 0; r == 0 && i < count; i++) {
-        xb_json *binding = json_object_array_get_idx(collection->bindings, i);
-        if (names_account(binding, xb_json_str(account, "metadata.namespace", ""),
-                          xb_json_str(account, "metadata.name", ""))) {
-            const struct related one = {.name = xb_json_str(binding, "metadata.name", ""),
-                                        .expected = true};
-            const struct related role = {.name = xb_json_str(binding, "roleRef.name", ""),
-                                         .expected = true};
-            r = take_named(collection, bindings, &one, err);
-            r = r ? r : take_named(collection, roles, &role, err);
-        }
+    for (size_t i = 0; r == 0 && xb_accounts_binding(collection->bindings, account, i, &binding);
+         i++) {
+        const struct related one = {.name = binding.name, .expected = true};
+        const struct related role = {.name = binding.role, .expected = true};
+        r = take_named(collection, bindings, &one, err);
+        r = r ? r : take_named(collection, roles, &role, err);
     }
     return r;
 }
