@@ -46,9 +46,9 @@ provisioner() {
         kubectl -n local-path-storage rollout status deploy/local-path-provisioner --timeout=60s
 }
 
-# The suite reads files beside its program, and writes some into its folders: it works on a copy.
+# The suite reads files beside its program, and writes some into its folders: it works on a copy. It leaves temporary files.
 suite_folder() {
-    cp -R "$(tool velero-e2e)/test" "$work/" && cp -R "$here/kibishii" "$work/" &&
+    mkdir "$work/tmp" && cp -R "$(tool velero-e2e)/test" "$work/" && cp -R "$here/kibishii" "$work/" &&
         cp "$here/storage-class.yaml" "$work/test/testdata/storage-class/$PLATFORM.yaml"
 }
 
@@ -69,7 +69,8 @@ subject_image() { # velero|xebec: sets $image
 # One run of the suite: it installs what it tests by `velero install`, with the image that it is given.
 run_suite() { # seconds out label-filter
     local config=region=minio,s3ForcePathStyle=true,s3Url=$s3_url
-    (cd "$work/test/e2e" && HOME=$XEBEC_BED/home bed netns timeout --kill-after=30 $(($1 + 120)) "$(tool velero-e2e)/e2e.test" \
+    (cd "$work/test/e2e" && HOME=$XEBEC_BED/home TMPDIR=$work/tmp bed netns timeout --kill-after=30 $(($1 + 120)) \
+        "$(tool velero-e2e)/e2e.test" \
         -ginkgo.timeout="$1s" -ginkgo.label-filter="$3" -ginkgo.json-report="$2.json" -ginkgo.no-color -ginkgo.v \
         -velerocli="$(tool velero)/velero" -velero-image="$image" -plugins=$PLUGIN -velero-version=v1.18.3 \
         -velero-namespace=velero -install-velero=true -fail-fast=false \
