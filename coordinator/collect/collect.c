@@ -226,10 +226,10 @@ int xb_collect(const struct xb_collect_options *options, struct xb_collected *re
     }
     xb_blocks_free(collection.blocks);
     xb_kube_discovery_free(collection.discovery);
-    free(collection.items.slots);
-    free(collection.namespaces.slots);
-    free(collection.asked.slots);
-    free(collection.existing.slots);
+    xb_seen_free(&collection.items);
+    xb_seen_free(&collection.namespaces);
+    xb_seen_free(&collection.asked);
+    xb_seen_free(&collection.existing);
     xb_claims_free(&collection.claims);
     xb_collect_forget_fetched(&collection.fetched);
     if (collection.bindings) {

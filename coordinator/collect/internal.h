@@ -12,11 +12,7 @@
 #include "coordinator/collect/claims.h"
 #include "coordinator/collect/collect.h"
 #include "coordinator/collect/kinds.h"
-
-struct xb_seen {
-    uint64_t *slots; /* 0 is free */
-    size_t count, cap;
-};
+#include "coordinator/collect/seen.h"
 
 /* Kinds that two groups serve: those of the group that comes first are taken. */
 enum { XB_COHABITING_KINDS = 5 };
@@ -48,11 +44,6 @@ struct collection {
     size_t binding_count;
     struct xb_blocks *blocks;
 };
-
-/* *ret_new: it was not there before. */
-int xb_seen_add(struct xb_seen *seen, const char *text, bool *ret_new,
-                struct xb_error *err) XB_MUST_CHECK;
-bool xb_seen_has(const struct xb_seen *seen, const char *text);
 
 /* An object to be taken: its text as the server sent it, or taken apart; or both. Of the text's
  * kind only the head must be there. */

@@ -1,66 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One object into the tarball. */
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "coordinator/collect/internal.h"
 #include "coordinator/collect/item.h"
-#include "shared/base/fnv.h"
-
-enum { SEEN_MAX = XB_TARBALL_ITEMS_MAX };
-
-/* ---- what was seen ---- */
-
-static uint64_t hash_text(const char *text)
-{
-    uint64_t hash = xb_fnv1a(text);
-    return hash ? hash : 1;
-}
-
-static size_t seen_slot(const struct xb_seen *seen, uint64_t key)
-{
-    size_t at = (size_t)(key ^ key >> 31) & (seen->cap - 1);
-    while (seen->slots[at] && seen->slots[at] != key) {
-        at = (at + 1) & (seen->cap - 1);
-    }
-    return at;
-}
-
-int xb_seen_add(struct xb_seen *seen, const char *text, bool *ret_new, struct xb_error *err)
-{
-    if (2 * (seen->count + 1) > seen->cap) {
-        struct xb_seen grown = {.count = seen->count, .cap = seen->cap ? 2 * seen->cap : 1024};
-        if (grown.cap > 4 * (size_t)SEEN_MAX) {
-            return xb_error_set(err, XB_ERR_FULL, -E2BIG, "too many items");
-        }
-        grown.slots = calloc(grown.cap, sizeof *grown.slots);
-        if (!grown.slots) {
-            return xb_error_no_memory(err, "what was collected");
-        }
-        for (size_t i = 0; i < seen->cap; i++) {
-            if (seen->slots[i]) {
-                grown.slots[seen_slot(&grown, seen->slots[i])] = seen->slots[i];
-            }
-        }
-        free(seen->slots);
-        *seen = grown;
-    }
-    uint64_t key = hash_text(text);
-    size_t at = seen_slot(seen, key);
-    *ret_new = seen->slots[at] == 0;
-    seen->count += *ret_new;
-    seen->slots[at] = key;
-    return 0;
-}
-
-bool xb_seen_has(const struct xb_seen *seen, const char *text)
-{
-    return seen->cap && seen->slots[seen_slot(seen, hash_text(text))] != 0;
-}
-
-/* ---- one object ---- */
 
 static int write_item(struct collection *collection, const struct xb_taking *taking,
                       struct xb_error *err)
