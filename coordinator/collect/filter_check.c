@@ -237,6 +237,11 @@ static void check_cluster_resources(struct xb_filter *filter)
     }
 }
 
+static void add_problem(void *context, const char *problem)
+{
+    xb_filter_add_problem(context, "%s", problem);
+}
+
 static void check_selectors(struct xb_filter *filter)
 {
     xb_json *selector = xb_json_get(filter->spec, "labelSelector");
@@ -246,7 +251,7 @@ static void check_selectors(struct xb_filter *filter)
                                       "backup spec, only one can be specified");
     }
     if (selector) {
-        xb_selector_check(filter, selector, "spec.labelSelector");
+        xb_selector_check(selector, "spec.labelSelector", add_problem, filter);
     }
     if (any && !json_object_is_type(any, json_type_array)) {
         xb_filter_add_problem(filter, "spec.orLabelSelectors: want a list, have %s",
@@ -262,7 +267,7 @@ static void check_selectors(struct xb_filter *filter)
     for (size_t i = 0; i < count; i++) {
         char field[64];
         snprintf(field, sizeof field, "spec.orLabelSelectors[%zu]", i);
-        xb_selector_check(filter, json_object_array_get_idx(any, i), field);
+        xb_selector_check(json_object_array_get_idx(any, i), field, add_problem, filter);
     }
 }
 

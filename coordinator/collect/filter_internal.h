@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * filter_internal.h - a filter from within; for filter.c, filter_check.c and selector_check.c only.
+ * filter_internal.h - a filter from within; for filter.c and filter_check.c only.
  *
  * What for:  the lists of the spec, and what is wrong with them.
  */
@@ -46,8 +46,6 @@ int xb_filter_add_word(struct words *words, const char *word, struct xb_error *e
 int xb_filter_read_lists(struct xb_filter *filter, struct xb_error *err) XB_MUST_CHECK;
 /* Everything that makes a spec invalid beyond the types of its lists. */
 void xb_filter_check(struct xb_filter *filter);
-/* A label selector's types, operators, keys and values. */
-void xb_selector_check(struct xb_filter *filter, xb_json *selector, const char *field);
 
 static inline bool xb_filter_new_style(const struct xb_filter *filter)
 {

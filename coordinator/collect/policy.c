@@ -13,140 +13,51 @@ enum { PATH_BYTES = 300 };
 
 /* ---- shapes ---- */
 
-enum shape { SHAPE_TEXT, SHAPE_TEXTS, SHAPE_TEXT_MAP, SHAPE_OBJECT, SHAPE_LIST };
-
-struct field {
-    const char *name;
-    enum shape shape;
+static const struct xb_field root_fields[] = {
+    {"version", XB_FIELD_TEXT},
+    {"volumePolicies", XB_FIELD_LIST},
+    {"includeExcludePolicy", XB_FIELD_OBJECT},
+    {NULL, XB_FIELD_TEXT},
 };
-
-static const struct field root_fields[] = {
-    {"version", SHAPE_TEXT},
-    {"volumePolicies", SHAPE_LIST},
-    {"includeExcludePolicy", SHAPE_OBJECT},
-    {NULL, SHAPE_TEXT},
+static const struct xb_field rule_fields[] = {
+    {"conditions", XB_FIELD_OBJECT},
+    {"action", XB_FIELD_OBJECT},
+    {NULL, XB_FIELD_TEXT},
 };
-static const struct field rule_fields[] = {
-    {"conditions", SHAPE_OBJECT},
-    {"action", SHAPE_OBJECT},
-    {NULL, SHAPE_TEXT},
+static const struct xb_field condition_fields[] = {
+    {"capacity", XB_FIELD_TEXT},        {"storageClass", XB_FIELD_TEXTS},
+    {"nfs", XB_FIELD_OBJECT},           {"csi", XB_FIELD_OBJECT},
+    {"volumeTypes", XB_FIELD_TEXTS},    {"pvcLabels", XB_FIELD_TEXT_MAP},
+    {"pvcPhase", XB_FIELD_TEXTS},       {"pvcVolumeMode", XB_FIELD_TEXT},
+    {"pvcAccessModes", XB_FIELD_TEXTS}, {NULL, XB_FIELD_TEXT},
 };
-static const struct field condition_fields[] = {
-    {"capacity", SHAPE_TEXT},  {"storageClass", SHAPE_TEXTS}, {"nfs", SHAPE_OBJECT},
-    {"csi", SHAPE_OBJECT},     {"volumeTypes", SHAPE_TEXTS},  {"pvcLabels", SHAPE_TEXT_MAP},
-    {"pvcPhase", SHAPE_TEXTS}, {"pvcVolumeMode", SHAPE_TEXT}, {"pvcAccessModes", SHAPE_TEXTS},
-    {NULL, SHAPE_TEXT},
+static const struct xb_field nfs_fields[] = {
+    {"server", XB_FIELD_TEXT},
+    {"path", XB_FIELD_TEXT},
+    {NULL, XB_FIELD_TEXT},
 };
-static const struct field nfs_fields[] = {
-    {"server", SHAPE_TEXT},
-    {"path", SHAPE_TEXT},
-    {NULL, SHAPE_TEXT},
+static const struct xb_field csi_fields[] = {
+    {"driver", XB_FIELD_TEXT},
+    {"volumeAttributes", XB_FIELD_TEXT_MAP},
+    {NULL, XB_FIELD_TEXT},
 };
-static const struct field csi_fields[] = {
-    {"driver", SHAPE_TEXT},
-    {"volumeAttributes", SHAPE_TEXT_MAP},
-    {NULL, SHAPE_TEXT},
+static const struct xb_field action_fields[] = {
+    {"type", XB_FIELD_TEXT},
+    {"parameters", XB_FIELD_OBJECT},
+    {NULL, XB_FIELD_TEXT},
 };
-static const struct field action_fields[] = {
-    {"type", SHAPE_TEXT},
-    {"parameters", SHAPE_OBJECT},
-    {NULL, SHAPE_TEXT},
-};
-static const struct field filter_fields[] = {
-    {"includedClusterScopedResources", SHAPE_TEXTS},
-    {"excludedClusterScopedResources", SHAPE_TEXTS},
-    {"includedNamespaceScopedResources", SHAPE_TEXTS},
-    {"excludedNamespaceScopedResources", SHAPE_TEXTS},
-    {NULL, SHAPE_TEXT},
+static const struct xb_field filter_fields[] = {
+    {"includedClusterScopedResources", XB_FIELD_TEXTS},
+    {"excludedClusterScopedResources", XB_FIELD_TEXTS},
+    {"includedNamespaceScopedResources", XB_FIELD_TEXTS},
+    {"excludedNamespaceScopedResources", XB_FIELD_TEXTS},
+    {NULL, XB_FIELD_TEXT},
 };
 /* The pairs of an including list and its excluding one. */
 static const char *const filter_pairs[][2] = {
     {"includedClusterScopedResources", "excludedClusterScopedResources"},
     {"includedNamespaceScopedResources", "excludedNamespaceScopedResources"},
 };
-
-static bool is_scalar(xb_json *value)
-{
-    return !value || (!json_object_is_type(value, json_type_object) &&
-                      !json_object_is_type(value, json_type_array));
-}
-
-static bool all_scalars(xb_json *value)
-{
-    if (json_object_is_type(value, json_type_array)) {
-        for (size_t i = 0; i < json_object_array_length(value); i++) {
-            if (!is_scalar(json_object_array_get_idx(value, i))) {
-                return false;
-            }
-        }
-        return true;
-    }
-    json_object_object_foreach(value, key, item)
-    {
-        (void)key;
-        if (!is_scalar(item)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* NULL: the value has the shape; else what is wanted. Null is absent. */
-static const char *shape_problem(xb_json *value, enum shape shape)
-{
-    static const char *const wanted[] = {[SHAPE_TEXT] = "a text",
-                                         [SHAPE_TEXTS] = "a list of texts",
-                                         [SHAPE_TEXT_MAP] = "a mapping of texts to texts",
-                                         [SHAPE_OBJECT] = "a mapping",
-                                         [SHAPE_LIST] = "a list"};
-    bool list = json_object_is_type(value, json_type_array);
-    bool object = json_object_is_type(value, json_type_object);
-    bool good = !value;
-    switch (shape) {
-    case SHAPE_TEXT:
-        good = good || is_scalar(value);
-        break;
-    case SHAPE_TEXTS:
-        good = good || (list && all_scalars(value));
-        break;
-    case SHAPE_TEXT_MAP:
-        good = good || (object && all_scalars(value));
-        break;
-    case SHAPE_OBJECT:
-        good = good || object;
-        break;
-    case SHAPE_LIST:
-        good = good || list;
-        break;
-    }
-    return good ? NULL : wanted[shape];
-}
-
-/* `where` ends in a dot, or is empty. */
-static int check_fields(xb_json *object, const char *where, const struct field *fields,
-                        struct xb_error *err)
-{
-    if (!object) {
-        return 0;
-    }
-    json_object_object_foreach(object, key, value)
-    {
-        const struct field *field = fields;
-        while (field->name && strcmp(field->name, key) != 0) {
-            field++;
-        }
-        if (!field->name) {
-            return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "unknown field '%s%.100s'", where,
-                                key);
-        }
-        const char *wanted = shape_problem(value, field->shape);
-        if (wanted) {
-            return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "field '%s%s': want %s", where, key,
-                                wanted);
-        }
-    }
-    return 0;
-}
 
 /* ---- one rule ---- */
 
@@ -178,7 +89,7 @@ static bool is_zero(const struct xb_quantity *quantity)
 static int read_capacity(xb_json *conditions, const char *where, struct xb_policy_rule *rule,
                          struct xb_error *err)
 {
-    const char *text = xb_policy_text(xb_policy_field(conditions, "capacity"));
+    const char *text = xb_field_text(xb_field(conditions, "capacity"));
     const char *comma = strchr(text, ',');
     if (!text[0]) {
         return 0;
@@ -203,21 +114,20 @@ static int read_capacity(xb_json *conditions, const char *where, struct xb_polic
 static int check_conditions(xb_json *conditions, const char *where, struct xb_error *err)
 {
     char below[PATH_BYTES];
-    xb_json *csi = xb_policy_field(conditions, "csi");
-    int r = check_fields(conditions, where, condition_fields, err);
+    xb_json *csi = xb_field(conditions, "csi");
+    int r = xb_fields_check(conditions, where, condition_fields, err);
     if (r < 0) {
         return r;
     }
     snprintf(below, sizeof below, "%snfs.", where);
-    if ((r = check_fields(xb_policy_field(conditions, "nfs"), below, nfs_fields, err)) < 0) {
+    if ((r = xb_fields_check(xb_field(conditions, "nfs"), below, nfs_fields, err)) < 0) {
         return r;
     }
     snprintf(below, sizeof below, "%scsi.", where);
-    if ((r = check_fields(csi, below, csi_fields, err)) < 0) {
+    if ((r = xb_fields_check(csi, below, csi_fields, err)) < 0) {
         return r;
     }
-    if (xb_policy_field(csi, "volumeAttributes") &&
-        !xb_policy_text(xb_policy_field(csi, "driver"))[0]) {
+    if (xb_field(csi, "volumeAttributes") && !xb_field_text(xb_field(csi, "driver"))[0]) {
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
                             "field '%sdriver' must be there where volumeAttributes are", below);
     }
@@ -231,8 +141,8 @@ static int read_action(xb_json *action, const char *where, enum xb_policy_action
                                         [XB_POLICY_FS_BACKUP] = "fs-backup",
                                         [XB_POLICY_SNAPSHOT] = "snapshot",
                                         [XB_POLICY_CUSTOM] = "custom"};
-    const char *type = xb_policy_text(xb_policy_field(action, "type"));
-    int r = check_fields(action, where, action_fields, err);
+    const char *type = xb_field_text(xb_field(action, "type"));
+    int r = xb_fields_check(action, where, action_fields, err);
     if (r < 0) {
         return r;
     }
@@ -255,18 +165,18 @@ static int read_rule(xb_json *json, size_t index, struct xb_policy_rule *rule, s
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "field '%s': want a mapping", where);
     }
     snprintf(where, sizeof where, "volumePolicies[%zu].", index);
-    int r = check_fields(json, where, rule_fields, err);
+    int r = xb_fields_check(json, where, rule_fields, err);
     if (r < 0) {
         return r;
     }
-    rule->conditions = xb_policy_field(json, "conditions");
+    rule->conditions = xb_field(json, "conditions");
     snprintf(where, sizeof where, "volumePolicies[%zu].conditions.", index);
     if ((r = check_conditions(rule->conditions, where, err)) < 0 ||
         (r = read_capacity(rule->conditions, where, rule, err)) < 0) {
         return r;
     }
     snprintf(where, sizeof where, "volumePolicies[%zu].action.", index);
-    return read_action(xb_policy_field(json, "action"), where, &rule->action, err);
+    return read_action(xb_field(json, "action"), where, &rule->action, err);
 }
 
 /* ---- filters ---- */
@@ -275,7 +185,7 @@ static bool has_text(xb_json *list, const char *text)
 {
     size_t count = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
     for (size_t i = 0; i < count; i++) {
-        if (strcmp(xb_policy_text(json_object_array_get_idx(list, i)), text) == 0) {
+        if (strcmp(xb_field_text(json_object_array_get_idx(list, i)), text) == 0) {
             return true;
         }
     }
@@ -284,17 +194,17 @@ static bool has_text(xb_json *list, const char *text)
 
 static int check_filters(xb_json *filters, struct xb_error *err)
 {
-    int r = check_fields(filters, "includeExcludePolicy.", filter_fields, err);
+    int r = xb_fields_check(filters, "includeExcludePolicy.", filter_fields, err);
     for (size_t i = 0; r == 0 && i < sizeof filter_pairs / sizeof *filter_pairs; i++) {
-        xb_json *included = xb_policy_field(filters, filter_pairs[i][0]);
-        xb_json *excluded = xb_policy_field(filters, filter_pairs[i][1]);
+        xb_json *included = xb_field(filters, filter_pairs[i][0]);
+        xb_json *excluded = xb_field(filters, filter_pairs[i][1]);
         if (has_text(included, "*") || has_text(excluded, "*")) {
             return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
                                 "field 'includeExcludePolicy.%s': '*' cannot be used in a policy",
                                 filter_pairs[i][has_text(excluded, "*")]);
         }
         for (size_t at = 0; excluded && at < json_object_array_length(excluded); at++) {
-            const char *item = xb_policy_text(json_object_array_get_idx(excluded, at));
+            const char *item = xb_field_text(json_object_array_get_idx(excluded, at));
             if (has_text(included, item)) {
                 return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
                                     "field 'includeExcludePolicy.%s': '%.100s' is included, too",
@@ -307,7 +217,7 @@ static int check_filters(xb_json *filters, struct xb_error *err)
 
 xb_json *xb_policy_filters(const struct xb_policy *policy)
 {
-    return policy ? xb_policy_field(policy->tree, "includeExcludePolicy") : NULL;
+    return policy ? xb_field(policy->tree, "includeExcludePolicy") : NULL;
 }
 
 const char *xb_policy_filters_problem(const struct xb_policy *policy, xb_json *spec)
@@ -332,7 +242,7 @@ const char *xb_policy_filters_problem(const struct xb_policy *policy, xb_json *s
 
 static int read_rules(struct xb_policy *policy, struct xb_error *err)
 {
-    xb_json *rules = xb_policy_field(policy->tree, "volumePolicies");
+    xb_json *rules = xb_field(policy->tree, "volumePolicies");
     size_t count = rules ? json_object_array_length(rules) : 0;
     policy->rules = calloc(count + 1, sizeof *policy->rules);
     if (!policy->rules) {
@@ -360,16 +270,16 @@ int xb_policy_parse(const char *text, size_t len, struct xb_policy **ret, struct
     if (!json_object_is_type(policy->tree, json_type_object)) {
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "the text is no YAML mapping");
     }
-    if ((r = check_fields(policy->tree, "", root_fields, err)) < 0) {
+    if ((r = xb_fields_check(policy->tree, "", root_fields, err)) < 0) {
         return r;
     }
-    const char *version = xb_policy_text(xb_policy_field(policy->tree, "version"));
+    const char *version = xb_field_text(xb_field(policy->tree, "version"));
     if (strcmp(version, "v1") != 0) {
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "field 'version': '%.100s', want v1",
                             version);
     }
     if ((r = read_rules(policy, err)) < 0 ||
-        (r = check_filters(xb_policy_field(policy->tree, "includeExcludePolicy"), err)) < 0) {
+        (r = check_filters(xb_field(policy->tree, "includeExcludePolicy"), err)) < 0) {
         return r;
     }
     *ret = XB_TAKE(policy);
@@ -378,19 +288,14 @@ int xb_policy_parse(const char *text, size_t len, struct xb_policy **ret, struct
 
 int xb_policy_from_config_map(xb_json *config_map, struct xb_policy **ret, struct xb_error *err)
 {
-    xb_json *data = xb_policy_field(config_map, "data");
-    int count = json_object_is_type(data, json_type_object) ? json_object_object_length(data) : 0;
-    if (count != 1) {
-        return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "it has %d data keys, want exactly one",
-                            count);
+    const char *key = NULL;
+    const char *text = NULL;
+    int r = xb_field_only_text(xb_field(config_map, "data"), &key, &text, err);
+    if (r < 0) {
+        return r;
     }
-    json_object_object_foreach(data, key, value)
-    {
-        const char *text = xb_policy_text(value);
-        int r = xb_policy_parse(text, strlen(text), ret, err);
-        return r < 0 ? xb_error_wrap(err, "key '%.100s'", key) : 0;
-    }
-    return xb_error_set(err, XB_ERR_BUG, -EINVAL, "an empty ConfigMap");
+    r = xb_policy_parse(text, strlen(text), ret, err);
+    return r < 0 ? xb_error_wrap(err, "key '%.100s'", key) : 0;
 }
 
 void xb_policy_free(struct xb_policy *policy)

@@ -44,7 +44,7 @@ static bool capacity_fits(const struct xb_policy_rule *rule, const struct view *
 static bool list_has(xb_json *list, const char *text)
 {
     for (size_t i = 0; i < json_object_array_length(list); i++) {
-        if (strcmp(xb_policy_text(json_object_array_get_idx(list, i)), text) == 0) {
+        if (strcmp(xb_field_text(json_object_array_get_idx(list, i)), text) == 0) {
             return true;
         }
     }
@@ -54,14 +54,14 @@ static bool list_has(xb_json *list, const char *text)
 /* An empty or absent list asks nothing; a volume that has nothing of the kind fits no other. */
 static bool one_of(xb_json *conditions, const char *field, const char *have)
 {
-    xb_json *list = xb_policy_field(conditions, field);
+    xb_json *list = xb_field(conditions, field);
     return !list || json_object_array_length(list) == 0 || (have[0] && list_has(list, have));
 }
 
 /* An empty or absent text asks nothing. */
 static bool text_fits(xb_json *wanted, const char *field, xb_json *have, const char *path)
 {
-    const char *text = xb_policy_text(xb_policy_field(wanted, field));
+    const char *text = xb_field_text(xb_field(wanted, field));
     return !text[0] || strcmp(text, xb_json_str(have, path, "")) == 0;
 }
 
@@ -76,7 +76,7 @@ static bool holds_all(xb_json *wanted, xb_json *have)
         xb_json *found = NULL;
         if (!json_object_is_type(have, json_type_object) ||
             !json_object_object_get_ex(have, key, &found) ||
-            strcmp(xb_policy_text(found), xb_policy_text(value)) != 0) {
+            strcmp(xb_field_text(found), xb_field_text(value)) != 0) {
             return false;
         }
     }
@@ -85,19 +85,19 @@ static bool holds_all(xb_json *wanted, xb_json *have)
 
 static bool nfs_fits(xb_json *conditions, const struct view *view)
 {
-    xb_json *wanted = xb_policy_field(conditions, "nfs");
-    xb_json *have = xb_policy_field(view->source, "nfs");
+    xb_json *wanted = xb_field(conditions, "nfs");
+    xb_json *have = xb_field(view->source, "nfs");
     return !wanted || (have && text_fits(wanted, "server", have, "server") &&
                        text_fits(wanted, "path", have, "path"));
 }
 
 static bool csi_fits(xb_json *conditions, const struct view *view)
 {
-    xb_json *wanted = xb_policy_field(conditions, "csi");
-    xb_json *have = xb_policy_field(view->source, "csi");
-    return !wanted || (have && text_fits(wanted, "driver", have, "driver") &&
-                       holds_all(xb_policy_field(wanted, "volumeAttributes"),
-                                 xb_policy_field(have, "volumeAttributes")));
+    xb_json *wanted = xb_field(conditions, "csi");
+    xb_json *have = xb_field(view->source, "csi");
+    return !wanted ||
+           (have && text_fits(wanted, "driver", have, "driver") &&
+            holds_all(xb_field(wanted, "volumeAttributes"), xb_field(have, "volumeAttributes")));
 }
 
 /* The types' names are those of their fields, but for one. A volume has one source, but its
@@ -136,7 +136,7 @@ static bool has_type(const struct view *view, const char *type)
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         if (strcmp(type, types[i]) == 0) {
             const char *field = strcmp(type, "storageOS") == 0 ? "storageos" : type;
-            return xb_policy_field(view->source, field) != NULL;
+            return xb_field(view->source, field) != NULL;
         }
     }
     return false;
@@ -144,10 +144,10 @@ static bool has_type(const struct view *view, const char *type)
 
 static bool type_fits(xb_json *conditions, const struct view *view)
 {
-    xb_json *list = xb_policy_field(conditions, "volumeTypes");
+    xb_json *list = xb_field(conditions, "volumeTypes");
     size_t count = list ? json_object_array_length(list) : 0;
     for (size_t i = 0; i < count; i++) {
-        if (has_type(view, xb_policy_text(json_object_array_get_idx(list, i)))) {
+        if (has_type(view, xb_field_text(json_object_array_get_idx(list, i)))) {
             return true;
         }
     }
@@ -157,7 +157,7 @@ static bool type_fits(xb_json *conditions, const struct view *view)
 /* The same modes, in whatever order. */
 static bool modes_fit(xb_json *conditions, const struct view *view)
 {
-    xb_json *wanted = xb_policy_field(conditions, "pvcAccessModes");
+    xb_json *wanted = xb_field(conditions, "pvcAccessModes");
     xb_json *have = xb_json_get(view->claim, "spec.accessModes");
     size_t count = wanted ? json_object_array_length(wanted) : 0;
     if (count == 0) {
@@ -167,8 +167,8 @@ static bool modes_fit(xb_json *conditions, const struct view *view)
         return false;
     }
     for (size_t i = 0; i < count; i++) {
-        if (!list_has(wanted, xb_policy_text(json_object_array_get_idx(have, i))) ||
-            !list_has(have, xb_policy_text(json_object_array_get_idx(wanted, i)))) {
+        if (!list_has(wanted, xb_field_text(json_object_array_get_idx(have, i))) ||
+            !list_has(have, xb_field_text(json_object_array_get_idx(wanted, i)))) {
             return false;
         }
     }
@@ -181,7 +181,7 @@ static bool rule_fits(const struct xb_policy_rule *rule, const struct view *view
     return capacity_fits(rule, view) && one_of(conditions, "storageClass", view->storage_class) &&
            nfs_fits(conditions, view) && csi_fits(conditions, view) &&
            type_fits(conditions, view) &&
-           holds_all(xb_policy_field(conditions, "pvcLabels"),
+           holds_all(xb_field(conditions, "pvcLabels"),
                      xb_json_get(view->claim, "metadata.labels")) &&
            one_of(conditions, "pvcPhase", xb_json_str(view->claim, "status.phase", "")) &&
            text_fits(conditions, "pvcVolumeMode", view->claim, "spec.volumeMode") &&

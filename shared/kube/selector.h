@@ -21,3 +21,11 @@ bool xb_selector_matches(xb_json *selector, xb_json *labels);
  * annotation's may be; and as its value. */
 bool xb_label_key_valid(const char *key);
 bool xb_label_value_valid(const char *value);
+
+enum { XB_SELECTOR_LIST_MAX = 10000 /* requirements, and values of one */ };
+
+/* Told of each thing that is wrong; the text begins with `field`. */
+typedef void xb_selector_problem_fn(void *context, const char *problem);
+/* Whether the selector is one that Kubernetes would take. */
+void xb_selector_check(xb_json *selector, const char *field, xb_selector_problem_fn *problem,
+                       void *context);

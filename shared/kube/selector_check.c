@@ -1,8 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Whether a label selector is one that Kubernetes would take. */
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "coordinator/collect/filter_internal.h"
+#include "shared/kube/selector.h"
+
+enum { PROBLEM_BYTES = 400 };
+
+struct checking {
+    const char *field;
+    xb_selector_problem_fn *problem;
+    void *context;
+};
+
+static void XB_PRINTF(2, 3) tell(const struct checking *checking, const char *format, ...)
+{
+    char text[PROBLEM_BYTES];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    checking->problem(checking->context, text);
+}
 
 static bool value_valid(xb_json *value)
 {
@@ -13,18 +33,18 @@ static bool value_valid(xb_json *value)
     return strlen(text) == (size_t)json_object_get_string_len(value) && xb_label_value_valid(text);
 }
 
-static void check_labels(struct xb_filter *filter, xb_json *labels, const char *field)
+static void check_labels(const struct checking *checking, xb_json *labels)
 {
     if (!json_object_is_type(labels, json_type_object)) {
-        xb_filter_add_problem(filter, "%s.matchLabels: want an object, have %s", field,
-                              json_type_to_name(json_object_get_type(labels)));
+        tell(checking, "%s.matchLabels: want an object, have %s", checking->field,
+             json_type_to_name(json_object_get_type(labels)));
         return;
     }
     json_object_object_foreach(labels, key, value)
     {
         if (!xb_label_key_valid(key) || !value_valid(value)) {
-            xb_filter_add_problem(filter, "%s.matchLabels: '%.100s' is no label with a value",
-                                  field, key);
+            tell(checking, "%s.matchLabels: '%.100s' is no label with a value", checking->field,
+                 key);
         }
     }
 }
@@ -40,7 +60,7 @@ static const char *check_values(xb_json *expression, bool wanted)
         return wanted ? "values: In and NotIn want some"
                       : "values: Exists and DoesNotExist take none";
     }
-    if (count > XB_FILTER_LIST_MAX) {
+    if (count > XB_SELECTOR_LIST_MAX) {
         return "values: too many";
     }
     for (size_t i = 0; i < count; i++) {
@@ -74,40 +94,42 @@ static const char *check_expression(xb_json *expression)
                                                                   : "key: no label's name";
 }
 
-static void check_expressions(struct xb_filter *filter, xb_json *expressions, const char *field)
+static void check_expressions(const struct checking *checking, xb_json *expressions)
 {
     if (!json_object_is_type(expressions, json_type_array)) {
-        xb_filter_add_problem(filter, "%s.matchExpressions: want a list, have %s", field,
-                              json_type_to_name(json_object_get_type(expressions)));
+        tell(checking, "%s.matchExpressions: want a list, have %s", checking->field,
+             json_type_to_name(json_object_get_type(expressions)));
         return;
     }
     size_t count = json_object_array_length(expressions);
-    for (size_t i = 0; i < count && i <= XB_FILTER_LIST_MAX; i++) {
-        const char *why = i == XB_FILTER_LIST_MAX
+    for (size_t i = 0; i < count && i <= XB_SELECTOR_LIST_MAX; i++) {
+        const char *why = i == XB_SELECTOR_LIST_MAX
                               ? "there are too many"
                               : check_expression(json_object_array_get_idx(expressions, i));
         if (why) {
-            xb_filter_add_problem(filter, "%s.matchExpressions[%zu]: %s", field, i, why);
+            tell(checking, "%s.matchExpressions[%zu]: %s", checking->field, i, why);
         }
     }
 }
 
-void xb_selector_check(struct xb_filter *filter, xb_json *selector, const char *field)
+void xb_selector_check(xb_json *selector, const char *field, xb_selector_problem_fn *problem,
+                       void *context)
 {
+    const struct checking checking = {.field = field, .problem = problem, .context = context};
     if (!json_object_is_type(selector, json_type_object)) {
-        xb_filter_add_problem(filter, "%s: want an object, have %s", field,
-                              json_type_to_name(json_object_get_type(selector)));
+        tell(&checking, "%s: want an object, have %s", field,
+             json_type_to_name(json_object_get_type(selector)));
         return;
     }
     /* A misspelt key must not make a selector that takes everything. */
     json_object_object_foreach(selector, key, value)
     {
         if (value && strcmp(key, "matchLabels") == 0) {
-            check_labels(filter, value, field);
+            check_labels(&checking, value);
         } else if (value && strcmp(key, "matchExpressions") == 0) {
-            check_expressions(filter, value, field);
+            check_expressions(&checking, value);
         } else if (strcmp(key, "matchLabels") != 0 && strcmp(key, "matchExpressions") != 0) {
-            xb_filter_add_problem(filter, "%s: unknown field '%.100s'", field, key);
+            tell(&checking, "%s: unknown field '%.100s'", field, key);
         }
     }
 }
