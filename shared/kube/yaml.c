@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shared/kube/yaml.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <yaml.h>
+
+enum { NUMBER_BYTES_MAX = 64 };
 
 struct reader {
     yaml_parser_t parser;
@@ -41,44 +44,90 @@ static bool word_in(const char *text, const char *const *words)
     return false;
 }
 
-static bool looks_like_number(const char *text)
+/* An integer as Go writes its own: decimal, 0x, 0o, 0b, or octal with a leading zero. `text` has no
+ * underscores. */
+static bool read_integer(const char *text, int64_t *ret)
+{
+    const char *digits = text + (*text == '-' || *text == '+');
+    int base = 10;
+    if (digits[0] == '0' && digits[1]) {
+        const char *mark = strchr("xXoObB", digits[1]);
+        base = !mark ? 8 : strchr("xX", *mark) ? 16 : strchr("oO", *mark) ? 8 : 2;
+        digits += mark ? 2 : 1;
+    }
+    if (!isxdigit((unsigned char)*digits)) {
+        return false;
+    }
+    char *end = NULL;
+    char signed_digits[NUMBER_BYTES_MAX + 2];
+    snprintf(signed_digits, sizeof signed_digits, "%s%s", *text == '-' ? "-" : "", digits);
+    errno = 0;
+    *ret = strtoll(signed_digits, &end, base);
+    return *end == '\0' && errno == 0;
+}
+
+static bool looks_like_float(const char *text)
 {
     const char *c = text + (*text == '-' || *text == '+');
-    bool digit = false;
-    if (c[0] == '0' && c[1] >= '0' && c[1] <= '9') {
-        return false; /* 0123: octal for some readers, so text for us */
+    size_t whole = strspn(c, "0123456789");
+    size_t part = c[whole] == '.' ? strspn(c + whole + 1, "0123456789") : 0;
+    c += whole + (c[whole] == '.') + part;
+    if (whole + part > 0 && (*c == 'e' || *c == 'E')) {
+        c += 1 + (c[1] == '-' || c[1] == '+');
+        return *c && c[strspn(c, "0123456789")] == '\0';
     }
-    for (; *c; c++) {
-        digit = digit || (*c >= '0' && *c <= '9');
-        if (!strchr("0123456789.eE+-", *c)) {
-            return false;
+    return whole + part > 0 && *c == '\0';
+}
+
+/* Written as short as it can be read back, and an integer if it is one: as Go writes it. */
+static xb_json *new_float(double real)
+{
+    char text[NUMBER_BYTES_MAX];
+    if (real > -1e15 && real < 1e15 && (double)(int64_t)real == real) {
+        return json_object_new_int64((int64_t)real);
+    }
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, real);
+        if (strtod(text, NULL) == real) {
+            break;
         }
     }
-    return digit;
+    return json_object_new_double_s(real, text);
+}
+
+static xb_json *resolve_number(const char *text, size_t len)
+{
+    char plain[NUMBER_BYTES_MAX + 1];
+    size_t used = 0;
+    if (len > NUMBER_BYTES_MAX || !strchr("+-.0123456789", *text)) {
+        return NULL;
+    }
+    for (const char *c = text; *c; c++) {
+        if (*c != '_') {
+            plain[used++] = *c;
+        }
+    }
+    plain[used] = '\0';
+    int64_t integer = 0;
+    if (read_integer(plain, &integer)) {
+        return json_object_new_int64(integer);
+    }
+    double real = looks_like_float(plain) ? strtod(plain, NULL) : NAN;
+    return isfinite(real) ? new_float(real) : NULL;
 }
 
 /* What a plain scalar means. */
 static xb_json *resolve(const char *text, size_t len)
 {
-    static const char *const yes[] = {"true", "True", "TRUE", NULL};
-    static const char *const no[] = {"false", "False", "FALSE", NULL};
+    static const char *const yes[] = {"true", "True", "TRUE", "y",  "Y",  "yes",
+                                      "Yes",  "YES",  "on",   "On", "ON", NULL};
+    static const char *const no[] = {"false", "False", "FALSE", "n",   "N",   "no",
+                                     "No",    "NO",    "off",   "Off", "OFF", NULL};
     if (word_in(text, yes) || word_in(text, no)) {
         return json_object_new_boolean(word_in(text, yes));
     }
-    if (looks_like_number(text)) {
-        char *end = NULL;
-        errno = 0;
-        long long number = strtoll(text, &end, 10);
-        if (*end == '\0' && errno == 0) {
-            return json_object_new_int64(number);
-        }
-        errno = 0;
-        double real = strtod(text, &end);
-        if (*end == '\0' && errno == 0 && isfinite(real)) {
-            return json_object_new_double(real);
-        }
-    }
-    return json_object_new_string_len(text, (int)len);
+    xb_json *number = resolve_number(text, len);
+    return number ? number : json_object_new_string_len(text, (int)len);
 }
 
 static bool is_null(const char *text)

@@ -6,13 +6,14 @@
  *            accessors are needed.
  * Ownership: the caller owns *ret (xb_json_put).
  * Threads:   none shared.    Blocking: never.
- * Shapes:    block and flow collections; plain scalars become null, booleans, integers (decimal, no
- *            leading zero) or floats where they look like it, quoted ones strings.
+ * Shapes:    block and flow collections. Plain scalars mean what they mean to kubectl and Velero:
+ *            null, booleans (also yes, no, on, off), integers (also 0x, 0o, 0b, and octal ones with
+ *            a leading zero: file modes), floats; quoted ones are strings.
  * Errors:    CORRUPT with line and column. Refused, because nothing here needs them and they are
  *            ways to blow up: anchors, aliases, tags, a second document, keys that are not scalars,
  *            duplicate keys.
  * Limits:    XB_KUBE_YAML_*.
- * Source:    YAML 1.1 by libyaml.
+ * Source:    YAML 1.1 by libyaml; how Go's gopkg.in/yaml.v2 resolves scalars.
  */
 #pragma once
 

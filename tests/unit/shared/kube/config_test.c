@@ -44,9 +44,15 @@ static void yaml_values(void **state)
     (void)state;
     assert_yaml("a: 1\nb: -2.5\nc: true\nd: null\ne: ~\nf:\ng: text\n",
                 "{\"a\":1,\"b\":-2.5,\"c\":true,\"d\":null,\"e\":null,\"f\":null,\"g\":\"text\"}");
-    assert_yaml("a: '1'\nb: \"true\"\nc: 0123\nd: 1.2.3\ne: 1e5x\nf: 2024-01-01\n",
-                "{\"a\":\"1\",\"b\":\"true\",\"c\":\"0123\",\"d\":\"1.2.3\",\"e\":\"1e5x\","
+    assert_yaml("a: '1'\nb: \"true\"\nc: 0o8\nd: 1.2.3\ne: 1e5x\nf: 2024-01-01\n",
+                "{\"a\":\"1\",\"b\":\"true\",\"c\":\"0o8\",\"d\":\"1.2.3\",\"e\":\"1e5x\","
                 "\"f\":\"2024-01-01\"}");
+    /* As Go's readers have it: kubectl makes a mode of 0644, and a boolean of yes. */
+    assert_yaml("[0644, -017, 0x1F, 0o17, 0b101, 1_000, +7, 08, 1e3, 1.0, .5, 1., 1.1, 0.1e-7]",
+                "[420,-15,31,15,5,1000,7,8,1000,1,0.5,1,1.1,1e-08]");
+    assert_yaml("[yes, No, on, OFF, y, N, 'yes', yEs, .inf, 1e999, 0x, -, +, ., 1e, 0b2, _1]",
+                "[true,false,true,false,true,false,\"yes\",\"yEs\",\".inf\",\"1e999\","
+                "\"0x\",\"-\",\"+\",\".\",\"1e\",\"0b2\",\"_1\"]");
     assert_yaml("- [1, {a: b}]\n- |\n  two\n  lines\n", "[[1,{\"a\":\"b\"}],\"two\\nlines\\n\"]");
     assert_yaml("{\"json\": [\"too\", 99999999999999999999]}", "{\"json\":[\"too\",1e+20]}");
     assert_null(yaml(""));
