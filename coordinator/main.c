@@ -146,6 +146,7 @@ int main(int argc, char **argv)
         {"default-repo-maintain-frequency", &words.maintain},
         {"default-backup-storage-location", &options.default_location},
         {"default-volume-snapshot-locations", &options.snapshot_locations},
+        {"global-backup-volume-policies-configmap", &options.global_policies},
         {"volume-group-snapshot-label-key", &options.backup_defaults.group_label},
         {"disable-controllers", &options.disabled},
         {"restore-only", &words.restore_only},

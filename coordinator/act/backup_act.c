@@ -219,10 +219,14 @@ static void put_versions(struct xb_step_work *work, xb_json *annotations)
                      xb_json_str(version, "minor", ""));
 }
 
-/* Nothing here waits by it: for plugins of a Velero that reads the backup. */
-static void put_resource_timeout(struct xb_step_work *work, xb_json *annotations)
+/* Nothing here waits by the timeout: it is for plugins of a Velero that reads the backup. */
+static void put_flags(struct xb_step_work *work, xb_json *annotations)
 {
+    const char *policies = work->coordinator->options->global_policies;
     char text[XB_TIME_TEXT_BYTES];
+    if (policies && policies[0]) {
+        xb_json_put_text(annotations, "velero.io/global-backup-volume-policy-configmap", policies);
+    }
     xb_duration_format(work->coordinator->options->resource_timeout_ns, text);
     xb_json_put_text(annotations, "velero.io/resource-timeout", text);
 }
@@ -246,13 +250,14 @@ static int begin(struct xb_step_work *work, const char *location, xb_json *snaps
     xb_json *status = json_object_new_object();
     xb_json_put_text(labels, "velero.io/storage-location", label);
     put_versions(work, annotations);
-    put_resource_timeout(work, annotations);
+    put_flags(work, annotations);
     json_object_object_add(metadata, "labels", labels);
     json_object_object_add(metadata, "annotations", annotations);
     xb_json_put_text(spec, "storageLocation", location);
     json_object_object_add(spec, "excludedNamespaces",
                            json_object_get(xb_json_get(work->object, "spec.excludedNamespaces")));
-    json_object_object_add(spec, "volumeSnapshotLocations", XB_TAKE(snapshots));
+    json_object_object_add(spec, "volumeSnapshotLocations",
+                           json_object_array_length(snapshots) > 0 ? XB_TAKE(snapshots) : NULL);
     put_expiration(work, spec, status);
     xb_json_put_text(status, "phase", "InProgress");
     json_object_object_add(status, "version", json_object_new_int64(1));

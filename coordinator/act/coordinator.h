@@ -41,9 +41,11 @@ struct xb_coordinator_options {
     bool schedule_skip_immediately;            /* of schedules that say nothing */
     bool all_versions;                         /* feature EnableAPIGroupVersions */
     struct xb_backup_defaults backup_defaults; /* of what a Backup leaves open */
-    const char *snapshot_locations;            /* "provider:name,..."; NULL: none */
-    int64_t resource_timeout_ns; /* written down for whoever reads backups of Velero's */
-    int64_t maintain_ns;         /* the same, in BackupRepositories */
+    const char *global_policies;    /* ConfigMap whose volume policies count for every backup, after
+                                       its own; NULL: none */
+    const char *snapshot_locations; /* "provider:name,..."; NULL: none */
+    int64_t resource_timeout_ns;    /* written down for whoever reads backups of Velero's */
+    int64_t maintain_ns;            /* the same, in BackupRepositories */
 };
 
 int xb_coordinator_run(const struct xb_coordinator_options *options,

@@ -17,8 +17,9 @@ static int read_config_map(struct xb_coordinator *coordinator, const char *name,
     return r < 0 ? r : xb_policy_from_config_map(config_map, ret, err);
 }
 
-int xb_load_policy(struct xb_coordinator *coordinator, xb_json *backup, struct xb_policy **ret,
-                   struct xb_error *err)
+/* Those that the backup names itself. */
+static int load_own(struct xb_coordinator *coordinator, xb_json *backup, struct xb_policy **ret,
+                    struct xb_error *err)
 {
     xb_json *reference = xb_json_get(backup, "spec.resourcePolicy");
     const char *kind = xb_json_str(reference, "kind", "");
@@ -41,6 +42,36 @@ int xb_load_policy(struct xb_coordinator *coordinator, xb_json *backup, struct x
     return r < 0 ? xb_error_wrap(err, "resource policies in ConfigMap %s/%s",
                                  coordinator->options->namespace, name)
                  : 0;
+}
+
+/* Those that the server has for all backups. */
+static int load_global(struct xb_coordinator *coordinator, struct xb_policy **ret,
+                       struct xb_error *err)
+{
+    const char *name = coordinator->options->global_policies;
+    if (!name || !name[0]) {
+        *ret = NULL;
+        return 0;
+    }
+    int r = read_config_map(coordinator, name, ret, err);
+    return r < 0 ? xb_error_wrap(err,
+                                 "--global-backup-volume-policies-configmap: resource policies in "
+                                 "ConfigMap %s/%s",
+                                 coordinator->options->namespace, name)
+                 : 0;
+}
+
+int xb_load_policy(struct xb_coordinator *coordinator, xb_json *backup, struct xb_policy **ret,
+                   struct xb_error *err)
+{
+    XB_CLEANUP(xb_policy_freep) struct xb_policy *own = NULL;
+    struct xb_policy *global = NULL;
+    int r = load_own(coordinator, backup, &own, err);
+    if (r < 0 || (r = load_global(coordinator, &global, err)) < 0) {
+        return r;
+    }
+    *ret = xb_policy_follow(XB_TAKE(own), global);
+    return 0;
 }
 
 int xb_check_policy(struct xb_step_work *work, xb_json *problems, struct xb_policy **ret,

@@ -300,10 +300,10 @@ int xb_policy_from_config_map(xb_json *config_map, struct xb_policy **ret, struc
 
 void xb_policy_free(struct xb_policy *policy)
 {
-    if (!policy) {
-        return;
+    for (struct xb_policy *after = NULL; policy; policy = after) {
+        after = policy->after;
+        xb_json_putp(&policy->tree);
+        free(policy->rules);
+        free(policy);
     }
-    xb_json_putp(&policy->tree);
-    free(policy->rules);
-    free(policy);
 }

@@ -36,6 +36,10 @@ int xb_policy_parse(const char *text, size_t len, struct xb_policy **ret,
 void xb_policy_free(struct xb_policy *policy);
 XB_DEFINE_CLEANUP(xb_policy_freep, struct xb_policy, xb_policy_free);
 
+/* Puts the rules of `after` behind those of `policy`, for volumes that none of these is about; the
+ * filters of `after` do not count. Both are taken over, and each may be NULL. */
+struct xb_policy *xb_policy_follow(struct xb_policy *policy, struct xb_policy *after);
+
 /* A volume as it is known: each may be NULL. Of a volume with a PersistentVolume, that one counts;
  * else the pod's entry. */
 struct xb_policy_volume {

@@ -18,4 +18,5 @@ struct xb_policy {
     xb_json *tree; /* the whole text, checked */
     struct xb_policy_rule *rules;
     size_t rule_count;
+    struct xb_policy *after; /* whose rules come after these; NULL: none. Has none itself */
 };

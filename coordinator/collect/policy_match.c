@@ -192,10 +192,25 @@ enum xb_policy_action xb_policy_match(const struct xb_policy *policy,
                                       const struct xb_policy_volume *volume)
 {
     const struct view view = look(volume);
-    for (size_t i = 0; policy && i < policy->rule_count; i++) {
-        if (rule_fits(&policy->rules[i], &view)) {
-            return policy->rules[i].action;
+    for (; policy; policy = policy->after) {
+        for (size_t i = 0; i < policy->rule_count; i++) {
+            if (rule_fits(&policy->rules[i], &view)) {
+                return policy->rules[i].action;
+            }
         }
     }
     return XB_POLICY_NONE;
+}
+
+struct xb_policy *xb_policy_follow(struct xb_policy *policy, struct xb_policy *after)
+{
+    if (after) {
+        json_object_object_del(after->tree, "includeExcludePolicy");
+    }
+    if (!policy) {
+        return after;
+    }
+    xb_policy_free(policy->after);
+    policy->after = after;
+    return policy;
 }

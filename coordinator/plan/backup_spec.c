@@ -36,8 +36,15 @@ bool xb_backup_moves_data(xb_json *spec, const struct xb_backup_defaults *defaul
 xb_json *xb_backup_spec_defaults(xb_json *spec, const struct xb_backup_defaults *defaults)
 {
     static const int64_t csi_snapshot_ns = 600LL * 1000 * 1000 * 1000; /* Velero has no flag */
+    static const char namespaces[] = "includedNamespaces";
     xb_json *out = json_object_new_object();
+    xb_json *included = xb_json_get(spec, namespaces);
     bool old_name = xb_json_bool(spec, "defaultVolumesToRestic", false);
+    if (!included || (json_object_is_type(included, json_type_array) &&
+                      json_object_array_length(included) == 0)) {
+        json_object_object_add(out, namespaces, json_object_new_array());
+        json_object_array_add(xb_json_get(out, namespaces), json_object_new_string("*"));
+    }
     if (old_name || !xb_json_get(spec, "defaultVolumesToFsBackup")) {
         json_object_object_add(out, "defaultVolumesToFsBackup",
                                json_object_new_boolean(old_name || defaults->fs_backup));

@@ -288,6 +288,40 @@ static void filters(void **state)
     assert_null(xb_policy_filters(NULL));
 }
 
+static enum xb_policy_action says_of_class(const struct xb_policy *policy, const char *class)
+{
+    char text[200];
+    snprintf(text, sizeof text, "{\"spec\":{\"storageClassName\":\"%s\"}}", class);
+    XB_CLEANUP(xb_json_putp) xb_json *volume = probe_json(text);
+    const struct xb_policy_volume described = {.persistent_volume = volume};
+    return xb_policy_match(policy, &described);
+}
+
+/* Policies for all backups come after a backup's own, and have no say in what is collected. */
+static void followed(void **state)
+{
+    (void)state;
+    static const char own[] = "version: v1\nvolumePolicies:\n"
+                              "- {conditions: {storageClass: [a]}, action: {type: skip}}\n";
+    static const char global[] =
+        "version: v1\nvolumePolicies:\n"
+        "- {conditions: {storageClass: [a, b]}, action: {type: fs-backup}}\n"
+        "includeExcludePolicy: {excludedNamespaceScopedResources: [secrets]}\n";
+    XB_CLEANUP(xb_policy_freep)
+    struct xb_policy *both = xb_policy_follow(parse(own), parse(global));
+    assert_int_equal(says_of_class(both, "a"), XB_POLICY_SKIP);
+    assert_int_equal(says_of_class(both, "b"), XB_POLICY_FS_BACKUP);
+    assert_int_equal(says_of_class(both, "c"), XB_POLICY_NONE);
+    XB_CLEANUP(xb_policy_freep) struct xb_policy *alone = xb_policy_follow(NULL, parse(global));
+    assert_int_equal(says_of_class(alone, "a"), XB_POLICY_FS_BACKUP);
+    XB_CLEANUP(xb_json_putp) xb_json *spec = probe_json("{\"includedResources\":[\"pods\"]}");
+    assert_null(xb_policy_filters_problem(alone, spec));
+    assert_null(xb_policy_filters(alone));
+    XB_CLEANUP(xb_policy_freep) struct xb_policy *first = xb_policy_follow(parse(own), NULL);
+    assert_int_equal(says_of_class(first, "b"), XB_POLICY_NONE);
+    assert_null(xb_policy_follow(NULL, NULL));
+}
+
 static void mixed(void **state)
 {
     (void)state;
@@ -318,6 +352,7 @@ int main(void)
         cmocka_unit_test(config_maps),
         cmocka_unit_test(filters),
         cmocka_unit_test(mixed),
+        cmocka_unit_test(followed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

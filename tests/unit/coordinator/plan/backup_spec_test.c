@@ -24,21 +24,24 @@ static void fills(const char *spec_text, const char *want)
 static void open_fields(void **state)
 {
     (void)state;
-    static const char all[] =
-        "{\"defaultVolumesToFsBackup\":true,\"snapshotMoveData\":false,\"csiSnapshotTimeout\":"
-        "\"10m0s\",\"itemOperationTimeout\":\"4h0m0s\",\"volumeGroupSnapshotLabelKey\":"
-        "\"velero.io/volume-group\"}";
+    static const char all[] = "{\"includedNamespaces\":[\"*\"],\"defaultVolumesToFsBackup\":true,"
+                              "\"snapshotMoveData\":false,\"csiSnapshotTimeout\":\"10m0s\","
+                              "\"itemOperationTimeout\":\"4h0m0s\",\"volumeGroupSnapshotLabelKey\":"
+                              "\"velero.io/volume-group\"}";
     fills("{}", all);
-    fills("{\"csiSnapshotTimeout\":\"0s\",\"itemOperationTimeout\":\"\"}", all);
+    fills("{\"includedNamespaces\":[],\"csiSnapshotTimeout\":\"0s\",\"itemOperationTimeout\":\"\"}",
+          all);
 }
 
 static void said_fields(void **state)
 {
     (void)state;
-    fills("{\"defaultVolumesToFsBackup\":false,\"snapshotMoveData\":false,\"csiSnapshotTimeout\":"
+    fills("{\"includedNamespaces\":[\"a\"],\"defaultVolumesToFsBackup\":false,\"snapshotMoveData\":"
+          "false,\"csiSnapshotTimeout\":"
           "\"1m\",\"itemOperationTimeout\":\"2h\",\"volumeGroupSnapshotLabelKey\":\"a/b\"}",
           "{}");
-    fills("{\"defaultVolumesToFsBackup\":false,\"snapshotMoveData\":false,\"csiSnapshotTimeout\":"
+    fills("{\"includedNamespaces\":[\"a\"],\"defaultVolumesToFsBackup\":false,\"snapshotMoveData\":"
+          "false,\"csiSnapshotTimeout\":"
           "\"soon\",\"itemOperationTimeout\":\"2h\",\"volumeGroupSnapshotLabelKey\":\"a/b\"}",
           "{}");
 }
