@@ -308,6 +308,12 @@ static void show(void *context, uint64_t items)
                                ordering->work->object, status, &err);
 }
 
+static int is_readable(void *context, const char *node, struct xb_error *err)
+{
+    struct xb_ordering *ordering = context;
+    return xb_agents_find(&ordering->agents, node, err);
+}
+
 static int collect(struct xb_ordering *ordering, struct xb_error *err)
 {
     struct xb_step_work *work = ordering->work;
@@ -332,6 +338,7 @@ static int collect(struct xb_ordering *ordering, struct xb_error *err)
                                                .progress = show,
                                                .before_pod = xb_pod_hooks_before,
                                                .after_pod = xb_pod_hooks_after,
+                                               .readable = is_readable,
                                                .context = ordering};
     r = xb_collect(&options, &run->collected, err);
     if (r == 0) {

@@ -33,6 +33,7 @@ struct xb_collected_volume {
     char *claim, *claim_uid, *persistent_volume; /* NULL: no claim */
     xb_json *pv_info; /* reclaimPolicy and labels, as volumeinfo has them; NULL: no such volume */
     char *skipped;    /* why it is not backed up; NULL: it is */
+    bool elsewhere;   /* its node cannot read it; another pod's, which shares the claim, may */
     bool ordered;     /* the caller has made its order */
 };
 void xb_collected_volume_free(struct xb_collected_volume *volume); /* what it owns */
@@ -75,6 +76,9 @@ struct xb_collect_options {
     int (*before_pod)(void *context, const struct xb_collected_pod *pod, bool *ret_take,
                       struct xb_error *err);
     void (*after_pod)(void *context, xb_json *pod);
+    /* Whether volumes can be read on a node: else NOT_FOUND, and a claim that pods of several nodes
+     * share is read through another one. Other errors end the collection. NULL: on all. */
+    int (*readable)(void *context, const char *node, struct xb_error *err);
     void *context;
 };
 

@@ -124,11 +124,45 @@ static void note(const struct one *one, enum xb_record_level level, const char *
                        one->volume.pod, why);
 }
 
+static bool is_shared(xb_json *claim)
+{
+    xb_json *modes = xb_json_get(claim, "spec.accessModes");
+    size_t count =
+        json_object_is_type(modes, json_type_array) ? json_object_array_length(modes) : 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *mode = json_object_get_string(json_object_array_get_idx(modes, i));
+        if (mode && (strcmp(mode, "ReadWriteMany") == 0 || strcmp(mode, "ReadOnlyMany") == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A claim that pods of several nodes may share is left to another one where this one's node cannot
+ * read it: what becomes of that is said at the end. */
+static int look_elsewhere(struct one *one, const struct behind *behind, struct xb_error *err)
+{
+    const struct xb_collect_options *options = one->collection->options;
+    struct xb_error why = XB_ERROR_INIT;
+    if (!options->readable || !is_shared(behind->claim) ||
+        options->readable(options->context, one->volume.node, &why) == 0) {
+        return 0;
+    }
+    if (why.kind != XB_ERR_NOT_FOUND) {
+        *err = why;
+        return why.code;
+    }
+    one->volume.elsewhere = true;
+    one->volume.skipped = strdup(why.text);
+    return one->volume.skipped ? 0 : xb_error_no_memory(err, "a volume");
+}
+
 /* What another pod has done about the claim, and what it has to know of this one. Returns whether
  * somebody else speaks for the claim: then this pod's volume is worth no warning. */
-static int mind_claim(struct one *one, const char *claim_name, bool *ret_quiet,
+static int mind_claim(struct one *one, const struct behind *behind, bool *ret_quiet,
                       struct xb_error *err)
 {
+    const char *claim_name = one->volume.claim;
     struct xb_claim *claim = NULL;
     int r = xb_claims_get(&one->collection->claims, place(one), claim_name, &claim, err);
     if (r < 0) {
@@ -148,6 +182,10 @@ static int mind_claim(struct one *one, const char *claim_name, bool *ret_quiet,
         one->volume.skipped = strdup(reason);
         one->choice.verdict = XB_VOLUME_SKIP;
         return one->volume.skipped ? 0 : xb_error_no_memory(err, "a volume");
+    }
+    r = look_elsewhere(one, behind, err);
+    if (r < 0 || one->volume.elsewhere) {
+        return r;
     }
     claim->taken_by = copy(one->volume.pod);
     return claim->taken_by ? 0 : xb_error_no_memory(err, "a claim");
@@ -169,8 +207,8 @@ static int choose(struct one *one, const char *claim, const struct behind *behin
     bool quiet = false;
     one->choice = xb_volume_choose(one->pod, one->source, &facts);
     one->volume.skipped = copy(one->choice.reason);
-    int r = claim ? mind_claim(one, claim, &quiet, err) : 0;
-    if (r == 0 && one->volume.skipped) {
+    int r = claim ? mind_claim(one, behind, &quiet, err) : 0;
+    if (r == 0 && one->volume.skipped && !one->volume.elsewhere) {
         bool warning = one->choice.verdict == XB_VOLUME_MISSED && !quiet;
         note(one, warning ? XB_RECORD_WARNING : XB_RECORD_INFO, one->volume.skipped);
     }
@@ -301,9 +339,36 @@ static int account_for(struct collection *collection, const struct xb_claim *cla
     return r;
 }
 
+/* A volume that was left to another pod: it was found, or the data is nowhere. */
+static int settle_elsewhere(struct collection *collection, struct xb_collected_volume *volume,
+                            struct xb_error *err)
+{
+    struct xb_claim *claim = NULL;
+    int r = xb_claims_get(&collection->claims, volume->pod_namespace, volume->claim, &claim, err);
+    if (r == 0 && claim->taken_by) {
+        char reason[XB_VOLUME_CLAIM_BYTES];
+        snprintf(reason, sizeof reason, "its claim %s is backed up through pod %s", volume->claim,
+                 claim->taken_by);
+        free(volume->skipped);
+        volume->skipped = strdup(reason);
+        r = volume->skipped ? 0 : xb_error_no_memory(err, "a volume");
+    }
+    if (r == 0) {
+        xb_record_log_line(collection->options->log,
+                           claim->taken_by ? XB_RECORD_INFO : XB_RECORD_ERROR,
+                           volume->pod_namespace, "volume %s of pod %s is not backed up: %s",
+                           volume->volume, volume->pod, volume->skipped);
+    }
+    return r;
+}
+
 int xb_collect_account_for_claims(struct collection *collection, struct xb_error *err)
 {
     int r = 0;
+    for (size_t i = 0; r == 0 && i < collection->result->volume_count; i++) {
+        struct xb_collected_volume *volume = &collection->result->volumes[i];
+        r = volume->elsewhere ? settle_elsewhere(collection, volume, err) : 0;
+    }
     for (size_t i = 0; r == 0 && i < collection->claims.count; i++) {
         const struct xb_claim *claim = &collection->claims.items[i];
         if (claim->collected && !claim->mounted) {
