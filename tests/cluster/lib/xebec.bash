@@ -7,16 +7,18 @@ kubectl() { bed kubectl "$@"; }
 velero() { bed velero "$@"; }
 
 # Builds the image from build/release and puts it on both nodes. The same programs make the same image, and to make it costs ten
-# seconds of a processor: it is kept beside the real peers, for the next test.
+# seconds of a processor: it is kept beside the real peers, for the next test. They are copied first: somebody may be building.
 xebec_image() { # work folder
-    local programs=${XB_BUILD:-$root/build/release} cache=${XDG_CACHE_HOME:-$HOME/.cache}/xebec/images key
-    key=$({ cat "$programs"/{xebec,xebec-coordinator,velero-entry,velero-restore-helper} "$root/deploy/image/build" &&
+    local cache=${XDG_CACHE_HOME:-$HOME/.cache}/xebec/images key
+    mkdir -p "$cache" "$1/programs" &&
+        cp "${XB_BUILD:-$root/build/release}"/{xebec,xebec-coordinator,velero-entry,velero-restore-helper} "$1/programs/" || return 1
+    key=$({ cat "$1"/programs/* "$root/deploy/image/build" &&
         stat -c %Y /var/lib/dpkg/status /etc/ssl/certs/ca-certificates.crt 2>/dev/null; } | sha256sum | cut -c1-20)
-    mkdir -p "$cache" && (
+    (
         flock 9 && find "$cache" -name '*.tar*' -mmin +240 -delete
         if [ ! -e "$cache/$key.tar" ]; then
-            "$root/deploy/image/build" --programs "$programs" "$cache/$key.tar.part" >/dev/null && mv "$cache/$key.tar.part" "$cache/$key.tar"
-        fi && touch "$cache/$key.tar" && ln -f "$cache/$key.tar" "$1/xebec.tar" 2>/dev/null || cp "$cache/$key.tar" "$1/xebec.tar"
+            "$root/deploy/image/build" --programs "$1/programs" "$cache/$key.tar.part" >/dev/null && mv "$cache/$key.tar.part" "$cache/$key.tar"
+        fi && touch "$cache/$key.tar" && { ln -f "$cache/$key.tar" "$1/xebec.tar" 2>/dev/null || cp "$cache/$key.tar" "$1/xebec.tar"; }
     ) 9>"$cache/lock" && bed import "$1/xebec.tar"
 }
 
