@@ -122,11 +122,6 @@ static int check_claims(const struct opening *opening, struct xb_error *err)
     if (!member) {
         return forged(err, "the order is not among its members");
     }
-    if (!xb_hooks_lists_take(xb_json_get(opening->backup, "spec.includedNamespaces"),
-                             xb_json_get(opening->backup, "spec.excludedNamespaces"),
-                             text(opening->order, "spec.pod.namespace"))) {
-        return forged(err, "the pod's namespace is not in the backup");
-    }
     return check_name(opening, err);
 }
 

@@ -8,6 +8,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/codec/text.h"
+#include "shared/velero/hooks.h"
 #include "shared/velero/location.h"
 #include "shared/velero/velero.h"
 
@@ -82,6 +83,27 @@ void xb_order_progress(struct xb_order *order, uint64_t done, uint64_t total)
     }
 }
 
+/* An order under the name of a backup, but about a pod that it does not take, or for another place,
+ * is nobody's: whoever wrote it would get at data by a backup of somebody else. */
+static int check_backup(const struct xb_order *order, xb_json *backup, struct xb_error *err)
+{
+    const char *name = xb_json_str(backup, "metadata.name", "");
+    const char *location = xb_json_str(backup, "spec.storageLocation", "");
+    if (!xb_hooks_lists_take(xb_json_get(backup, "spec.includedNamespaces"),
+                             xb_json_get(backup, "spec.excludedNamespaces"),
+                             text(order, "spec.pod.namespace"))) {
+        return xb_error_set(err, XB_ERR_INVALID, -EPERM,
+                            "the pod's namespace is not in the backup: %s does not take %.63s",
+                            name, text(order, "spec.pod.namespace"));
+    }
+    if (location[0] && strcmp(location, text(order, "spec.backupStorageLocation")) != 0) {
+        return xb_error_set(err, XB_ERR_INVALID, -EPERM,
+                            "its storage location is not the backup's: %s goes to %s", name,
+                            location);
+    }
+    return 0;
+}
+
 int xb_order_get_owner(struct xb_order *order, const char *kind, xb_json **ret,
                        struct xb_error *err)
 {
@@ -110,6 +132,9 @@ int xb_order_get_owner(struct xb_order *order, const char *kind, xb_json **ret,
     if (xb_velero_backup_phase_final(phase)) {
         return xb_error_set(err, XB_ERR_INVALID, -ESTALE, "its owner, %s %s, has ended (%s)", kind,
                             name, phase);
+    }
+    if (resource == &xb_velero_backups && (r = check_backup(order, found, err)) < 0) {
+        return r;
     }
     *ret = XB_TAKE(found);
     return 0;
