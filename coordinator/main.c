@@ -12,7 +12,7 @@
 #include "shared/codec/text.h"
 #include "shared/velero/flags.h"
 
-enum { BURST = 100 };
+enum { BURST = 100, RESTORES = 4 };
 
 #define GROUP_LABEL "velero.io/volume-group"
 

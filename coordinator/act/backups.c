@@ -100,21 +100,6 @@ static void count_hooks(struct hooks_view *view, struct xb_step_facts *facts)
 
 /* ---- what a step needs ---- */
 
-/* The run's orders, as the cache has them; those that are gone are left out. */
-static void add_orders(struct xb_step_work *work, struct xb_kube_informer *informer)
-{
-    size_t count = work->run->orders ? json_object_array_length(work->run->orders) : 0;
-    for (size_t i = 0; i < count; i++) {
-        char key[2 * XB_VELERO_NAME_BYTES];
-        snprintf(key, sizeof key, "%s/%s", work->coordinator->options->namespace,
-                 json_object_get_string(json_object_array_get_idx(work->run->orders, i)));
-        xb_json *order = xb_kube_informer_get(informer, key);
-        if (order) {
-            json_object_array_add(work->extra, json_object_get(order));
-        }
-    }
-}
-
 static bool add_lease(void *context, const char *key, xb_json *lease)
 {
     struct xb_step_work *work = context;
@@ -126,51 +111,6 @@ static bool add_lease(void *context, const char *key, xb_json *lease)
         json_object_array_add(work->extra, json_object_get(lease));
     }
     return true;
-}
-
-/* What the step needs of the loop's world, copied. */
-static struct xb_step_work *make_work(struct xb_coordinator *coordinator, xb_json *object,
-                                      struct xb_run *run, const struct xb_step_result *step)
-{
-    struct xb_step_work *work = xb_step_work_new(coordinator, object);
-    if (!work) {
-        return NULL;
-    }
-    work->run = run;
-    work->step = step->step;
-    work->position = step->position;
-    work->extra = json_object_new_array();
-    return work;
-}
-
-static enum xb_plan act_on(struct xb_step_work *work,
-                           int (*run)(void *, const atomic_bool *, struct xb_error *),
-                           struct xb_action *ret)
-{
-    if (!work) {
-        return XB_PLAN_NONE;
-    }
-    *ret = (struct xb_action){
-        .work = work, .run = run, .done = xb_step_done, .free = xb_step_work_free};
-    return XB_PLAN_ACT;
-}
-
-static enum xb_plan plan_cancel(struct xb_step_work *work, struct xb_kube_informer *informer,
-                                const struct xb_kube_resource *resource, struct xb_action *ret)
-{
-    if (!work) {
-        return XB_PLAN_NONE;
-    }
-    json_object_put(work->extra);
-    work->extra = xb_orders_late(work->run, informer, work->coordinator->options->namespace);
-    work->orders = resource;
-    return act_on(work, xb_orders_cancel, ret);
-}
-
-static bool is_old(const struct xb_run *run, xb_json *object)
-{
-    return run->acted_on[0] &&
-           strcmp(run->acted_on, xb_json_str(object, "metadata.resourceVersion", "")) == 0;
 }
 
 enum xb_plan xb_plan_backups(void *context, const char *key, int64_t now_ns, struct xb_action *ret)
@@ -188,7 +128,7 @@ enum xb_plan xb_plan_backups(void *context, const char *key, int64_t now_ns, str
         return XB_PLAN_NONE;
     }
     struct xb_run *run = xb_run_of(&coordinator->backup_runs, key, backup);
-    if (!run || is_old(run, backup)) {
+    if (!run || xb_plan_is_old(run, backup)) {
         return XB_PLAN_NONE;
     }
     struct xb_kube_informer *pvbs = coordinator->watched[XB_WATCH_PVBS];
@@ -212,80 +152,18 @@ enum xb_plan xb_plan_backups(void *context, const char *key, int64_t now_ns, str
         ret->at_ns = step.at_ns;
         return XB_PLAN_AT;
     }
-    struct xb_step_work *work = make_work(coordinator, backup, run, &step);
+    struct xb_step_work *work = xb_plan_work(coordinator, backup, run, &step);
     if (step.step == XB_STEP_CANCEL) {
-        return plan_cancel(work, pvbs, &xb_velero_pvbs, ret);
+        return xb_plan_cancel(work, pvbs, &xb_velero_pvbs, ret);
     }
     if (work && (step.step == XB_STEP_FINALIZE || step.step == XB_STEP_PUBLISH)) {
         work->timed_out = orders.given_up > 0;
-        add_orders(work, coordinator->watched[XB_WATCH_PVBS]);
+        xb_plan_add_orders(work, coordinator->watched[XB_WATCH_PVBS]);
     } else if (work && step.step == XB_STEP_HOOKS) {
         hooks.due = work->extra;
         count_hooks(&hooks, &facts);
     } else if (work && step.step == XB_STEP_WORK) {
         xb_kube_informer_each(coordinator->watched[XB_WATCH_NODES], add_lease, work);
     }
-    return act_on(work, xb_act_backup, ret);
-}
-
-enum xb_plan xb_plan_restores(void *context, const char *key, int64_t now_ns, struct xb_action *ret)
-{
-    struct xb_coordinator *coordinator = context;
-    xb_json *restore = xb_kube_informer_get(coordinator->watched[XB_WATCH_RESTORES], key);
-    if (!restore || !xb_kube_informer_synced(coordinator->watched[XB_WATCH_PVRS])) {
-        xb_run_drop(&coordinator->restore_runs, key);
-        return XB_PLAN_NONE;
-    }
-    struct xb_run *run = xb_run_of(&coordinator->restore_runs, key, restore);
-    if (!run || is_old(run, restore)) {
-        return XB_PLAN_NONE;
-    }
-    struct xb_kube_informer *pvrs = coordinator->watched[XB_WATCH_PVRS];
-    const struct xb_orders_view orders =
-        xb_orders_look(run, pvrs, coordinator->options->namespace, now_ns);
-    const struct xb_step_facts facts = {
-        .phase = xb_json_str(restore, "status.phase", ""),
-        .deleting = xb_json_get(restore, "metadata.deletionTimestamp") != NULL,
-        .worked = run->worked,
-        .volumes_open = orders.open,
-        .volumes_late = orders.late,
-        .look_ns = orders.look_ns};
-    const struct xb_step_result step = xb_plan_restore(&facts);
-    if (step.step == XB_STEP_NONE) {
-        xb_run_drop(&coordinator->restore_runs, key);
-        return XB_PLAN_NONE;
-    }
-    if (step.step == XB_STEP_WAIT) {
-        ret->at_ns = step.at_ns;
-        return XB_PLAN_AT;
-    }
-    struct xb_step_work *work = make_work(coordinator, restore, run, &step);
-    if (step.step == XB_STEP_CANCEL) {
-        return plan_cancel(work, pvrs, &xb_velero_pvrs, ret);
-    }
-    if (work && step.step == XB_STEP_PUBLISH) {
-        work->timed_out = orders.given_up > 0;
-        add_orders(work, coordinator->watched[XB_WATCH_PVRS]);
-    }
-    return act_on(work, xb_act_restore, ret);
-}
-
-/* The answer comes back through the watch; only what this process knows changes here. */
-void xb_step_done(void *context, const char *key, void *work, const struct xb_error *err)
-{
-    struct xb_step_work *step = work;
-    (void)context;
-    (void)key;
-    if (err && step->step == XB_STEP_WORK) {
-        xb_run_reset(step->run); /* done again from the start */
-    }
-    if (!err && step->step == XB_STEP_CANCEL) {
-        xb_orders_cancelled(step->run);
-    }
-    /* Every other step has changed the object: what the cache shows until then is old. */
-    snprintf(step->run->acted_on, sizeof step->run->acted_on, "%.63s",
-             err || step->step == XB_STEP_WORK || step->step == XB_STEP_CANCEL ||
-                     step->step == XB_STEP_HOOKS
-                 ? ""
-                 : xb_json_str(step->object, "metadata.resourceVersion", ""));
+    return xb_plan_act(work, xb_act_backup, ret);
 }

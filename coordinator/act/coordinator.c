@@ -160,8 +160,9 @@ static int start(struct xb_coordinator *coordinator, struct xb_error *err)
     if (r < 0 || (r = find_self(coordinator, err)) < 0 ||
         (r = xb_downloads_start(coordinator, err)) < 0 ||
         (r = xb_loop_new(&coordinator->loop, err)) < 0 ||
-        (r = xb_workers_new(WORKERS + coordinator->options->backups_max, QUEUE_MAX,
-                            &coordinator->workers, err)) < 0 ||
+        (r = xb_workers_new(WORKERS + coordinator->options->backups_max +
+                                coordinator->options->restores_max,
+                            QUEUE_MAX, &coordinator->workers, err)) < 0 ||
         (r = xb_metrics_prepare(coordinator, err)) < 0 ||
         (r = xb_watched_start(coordinator, err)) < 0 || (r = make_lease(coordinator, err)) < 0 ||
         (r = xb_timer_new(coordinator->loop, on_tick, coordinator, &coordinator->timer, err)) < 0) {

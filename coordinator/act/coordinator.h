@@ -35,7 +35,7 @@ struct xb_coordinator_options {
                                     separated by commas; NULL: none */
     bool restore_only;           /* no backups, schedules, deletions, and nothing expires */
     uint16_t downloads_port, metrics_port;
-    unsigned backups_max;
+    unsigned backups_max, restores_max; /* at work at the same time */
     double client_qps; /* requests to the API server per second, after a burst; 0: no limit */
     unsigned client_burst;
     bool schedule_skip_immediately;            /* of schedules that say nothing */

@@ -233,6 +233,18 @@ enum xb_plan xb_plan_downloads(void *coordinator, const char *key, int64_t now_n
                                struct xb_action *ret);
 enum xb_plan xb_plan_status_requests(void *coordinator, const char *key, int64_t now_ns,
                                      struct xb_action *ret);
+/* What plans share. A step with what it needs of the loop's world, copied; the action for it; the
+ * action that cancels the late orders; whether the cache does not show the last step yet; the
+ * run's orders, as the cache has them, into work->extra (those that are gone are left out). */
+struct xb_step_work *xb_plan_work(struct xb_coordinator *coordinator, xb_json *object,
+                                  struct xb_run *run, const struct xb_step_result *step);
+enum xb_plan xb_plan_act(struct xb_step_work *work,
+                         int (*run)(void *, const atomic_bool *, struct xb_error *),
+                         struct xb_action *ret);
+enum xb_plan xb_plan_cancel(struct xb_step_work *work, struct xb_kube_informer *informer,
+                            const struct xb_kube_resource *resource, struct xb_action *ret);
+bool xb_plan_is_old(const struct xb_run *run, xb_json *object);
+void xb_plan_add_orders(struct xb_step_work *work, struct xb_kube_informer *informer);
 void xb_location_done(void *coordinator, const char *key, void *work, const struct xb_error *err);
 void xb_step_done(void *coordinator, const char *key, void *work, const struct xb_error *err);
 

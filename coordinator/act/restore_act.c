@@ -16,30 +16,40 @@ static const char *text(const struct xb_step_work *work, const char *path)
 
 /* ---- work ---- */
 
-struct view {
-    struct xb_step_work *work;
-    int64_t patched_ns;
-};
-
-static void show_progress(void *context, uint64_t items, uint64_t items_total)
+/* The status as people see it, and the mark as the next run finds it. */
+static void show_progress(void *context, const struct xb_bring_progress *progress)
 {
-    struct view *view = context;
-    int64_t now = xb_clock_mono_ns();
+    struct xb_step_work *work = context;
     struct xb_error err = XB_ERROR_INIT;
-    if (now - view->patched_ns < XB_NS_PER_S) {
+    xb_json *patch = json_object_new_object();
+    xb_json *status = json_object_new_object();
+    json_object_object_add(status, "progress",
+                           xb_restore_progress(progress->items, progress->items_total));
+    json_object_object_add(patch, "status", status);
+    if (progress->mark) {
+        xb_restore_mark(patch, progress->mark);
+    }
+    if (xb_check_leading(work->coordinator, &err) < 0) {
+        json_object_put(patch);
         return;
     }
-    view->patched_ns = now;
-    xb_json *status = json_object_new_object();
-    json_object_object_add(status, "progress", xb_restore_progress(items, items_total));
-    (void)!xb_act_patch_status(view->work->coordinator, &xb_velero_restores, view->work->object,
-                               status, &err);
+    (void)!xb_act_patch(work->coordinator, &xb_velero_restores, work->object, patch, &err);
+}
+
+static const char *mark_of(xb_json *restore)
+{
+    xb_json *annotations = xb_json_get(restore, "metadata.annotations");
+    xb_json *mark = NULL;
+    return annotations && json_object_object_get_ex(annotations, XB_BRING_MARK_ANNOTATION, &mark) &&
+                   json_object_is_type(mark, json_type_string)
+               ? json_object_get_string(mark)
+               : NULL;
 }
 
 static bool may_write(void *context)
 {
-    struct view *view = context;
-    return xb_kube_lease_held(view->work->coordinator->lease);
+    const struct xb_step_work *work = context;
+    return xb_kube_lease_held(work->coordinator->lease);
 }
 
 static int open_backup(struct xb_step_work *work, xb_json **ret, struct xb_store **ret_store,
@@ -62,7 +72,6 @@ static int bring(struct xb_step_work *work, const atomic_bool *cancel, struct xb
     char identity[XB_STORE_IDENTITY_BYTES];
     struct xb_run *run = work->run;
     struct xb_coordinator *coordinator = work->coordinator;
-    struct view view = {.work = work};
     int r = xb_run_begin(coordinator, run, "restore", err);
     r = r ? r : open_backup(work, &backup, &store, identity, err);
     if (r < 0) {
@@ -80,7 +89,8 @@ static int bring(struct xb_step_work *work, const atomic_bool *cancel, struct xb
                                              .cancel = cancel,
                                              .may_write = may_write,
                                              .progress = show_progress,
-                                             .context = &view};
+                                             .context = work,
+                                             .mark = mark_of(work->object)};
     struct xb_brought brought = {.items = 0};
     r = xb_bring(&options, &brought, err);
     if (r < 0) {
@@ -175,6 +185,17 @@ static int fail(struct xb_step_work *work, const char *reason, struct xb_error *
     return xb_act_patch_status(work->coordinator, &xb_velero_restores, work->object, status, err);
 }
 
+/* What is left is the end: what follows from all items together, and the record. */
+static int finalize(struct xb_step_work *work, struct xb_error *err)
+{
+    bool errors = xb_record_log_errors(work->run->log) > 0;
+    xb_json *status = json_object_new_object();
+    xb_json_put_text(status, "phase", errors ? "FinalizingPartiallyFailed" : "Finalizing");
+    json_object_object_add(status, "progress",
+                           xb_restore_progress(work->run->items, work->run->items));
+    return xb_act_patch_status(work->coordinator, &xb_velero_restores, work->object, status, err);
+}
+
 int xb_act_restore(void *context, const atomic_bool *cancel, struct xb_error *err)
 {
     struct xb_step_work *work = context;
@@ -183,6 +204,9 @@ int xb_act_restore(void *context, const atomic_bool *cancel, struct xb_error *er
     }
     if (work->step == XB_STEP_START) {
         return xb_restore_start(work, err);
+    }
+    if (work->step == XB_STEP_FINALIZE) {
+        return finalize(work, err);
     }
     int r = work->step == XB_STEP_WORK ? bring(work, cancel, err) : xb_restore_publish(work, err);
     if (r == 0 || err->kind == XB_ERR_RETRY || err->kind == XB_ERR_CANCELLED) {

@@ -23,6 +23,9 @@ xb_json *xb_restore_finalizers(xb_json *restore, bool with);
 /* status.progress */
 xb_json *xb_restore_progress(uint64_t items, uint64_t items_total);
 
+/* Puts a restore's mark (coordinator/bring/bring.h) into a patch; NULL takes it away. */
+void xb_restore_mark(xb_json *patch, const char *mark);
+
 /* Takes our finalizer off a restore, if it has it; its record stays. */
 int xb_restore_release(struct xb_coordinator *coordinator, xb_json *restore,
                        struct xb_error *err) XB_MUST_CHECK;

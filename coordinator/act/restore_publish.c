@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "coordinator/act/restore_internal.h"
+#include "coordinator/bring/bring.h"
 #include "coordinator/record/upload.h"
 #include "shared/base/log.h"
 
@@ -133,6 +134,16 @@ xb_json *xb_restore_progress(uint64_t items, uint64_t items_total)
     return progress;
 }
 
+void xb_restore_mark(xb_json *patch, const char *mark)
+{
+    xb_json *metadata = json_object_new_object();
+    xb_json *annotations = json_object_new_object();
+    json_object_object_add(annotations, XB_BRING_MARK_ANNOTATION,
+                           mark ? json_object_new_string(mark) : NULL);
+    json_object_object_add(metadata, "annotations", annotations);
+    json_object_object_add(patch, "metadata", metadata);
+}
+
 int xb_restore_publish(struct xb_step_work *work, struct xb_error *err)
 {
     struct xb_run *run = work->run;
@@ -154,5 +165,8 @@ int xb_restore_publish(struct xb_step_work *work, struct xb_error *err)
     }
     xb_log_info("restore ended", "restore", text(work, "metadata.name"), "phase",
                 errors ? "PartiallyFailed" : "Completed");
-    return xb_act_patch_status(work->coordinator, &xb_velero_restores, work->object, status, err);
+    xb_json *patch = json_object_new_object();
+    json_object_object_add(patch, "status", status);
+    xb_restore_mark(patch, NULL);
+    return xb_act_patch(work->coordinator, &xb_velero_restores, work->object, patch, err);
 }

@@ -144,10 +144,13 @@ static void pvr_changed(struct xb_coordinator *coordinator, const char *key, xb_
     }
 }
 
-/* A backup is deleted after its restores. */
+/* A restore that ends makes room for those that wait; a backup is deleted after its restores. */
 static void restore_changed(struct xb_coordinator *coordinator, const char *key, xb_json *object)
 {
     (void)key;
+    if (!object || !is_open(object)) {
+        xb_watched_mark_all(coordinator, XB_WATCH_RESTORES);
+    }
     if (!object) {
         xb_watched_mark_all(coordinator, XB_WATCH_DELETIONS);
     }
@@ -279,6 +282,8 @@ static int make_control(struct xb_coordinator *coordinator, enum xb_watched kind
                                          .actions_max = XB_COORDINATOR_ACTIONS_MAX};
     if (kind == XB_WATCH_BACKUPS) { /* those that run leave room for the queue */
         options.actions_max += coordinator->options->backups_max;
+    } else if (kind == XB_WATCH_RESTORES) {
+        options.actions_max += coordinator->options->restores_max;
     }
     int r = xb_control_new(&options, &coordinator->controls[kind], err);
     if (r == 0) {

@@ -185,3 +185,85 @@ int xb_run_begin(struct xb_coordinator *coordinator, struct xb_run *run, const c
     run->volumes = json_object_new_array();
     return xb_record_log_new(log, &run->log, err);
 }
+
+/* ---- for the plans ---- */
+
+/* The run's orders, as the cache has them; those that are gone are left out. */
+void xb_plan_add_orders(struct xb_step_work *work, struct xb_kube_informer *informer)
+{
+    size_t count = work->run->orders ? json_object_array_length(work->run->orders) : 0;
+    for (size_t i = 0; i < count; i++) {
+        char key[2 * XB_VELERO_NAME_BYTES];
+        snprintf(key, sizeof key, "%s/%s", work->coordinator->options->namespace,
+                 json_object_get_string(json_object_array_get_idx(work->run->orders, i)));
+        xb_json *order = xb_kube_informer_get(informer, key);
+        if (order) {
+            json_object_array_add(work->extra, json_object_get(order));
+        }
+    }
+}
+
+/* What the step needs of the loop's world, copied. */
+struct xb_step_work *xb_plan_work(struct xb_coordinator *coordinator, xb_json *object,
+                                  struct xb_run *run, const struct xb_step_result *step)
+{
+    struct xb_step_work *work = xb_step_work_new(coordinator, object);
+    if (!work) {
+        return NULL;
+    }
+    work->run = run;
+    work->step = step->step;
+    work->position = step->position;
+    work->extra = json_object_new_array();
+    return work;
+}
+
+enum xb_plan xb_plan_act(struct xb_step_work *work,
+                         int (*run)(void *, const atomic_bool *, struct xb_error *),
+                         struct xb_action *ret)
+{
+    if (!work) {
+        return XB_PLAN_NONE;
+    }
+    *ret = (struct xb_action){
+        .work = work, .run = run, .done = xb_step_done, .free = xb_step_work_free};
+    return XB_PLAN_ACT;
+}
+
+enum xb_plan xb_plan_cancel(struct xb_step_work *work, struct xb_kube_informer *informer,
+                            const struct xb_kube_resource *resource, struct xb_action *ret)
+{
+    if (!work) {
+        return XB_PLAN_NONE;
+    }
+    json_object_put(work->extra);
+    work->extra = xb_orders_late(work->run, informer, work->coordinator->options->namespace);
+    work->orders = resource;
+    return xb_plan_act(work, xb_orders_cancel, ret);
+}
+
+bool xb_plan_is_old(const struct xb_run *run, xb_json *object)
+{
+    return run->acted_on[0] &&
+           strcmp(run->acted_on, xb_json_str(object, "metadata.resourceVersion", "")) == 0;
+}
+
+/* The answer comes back through the watch; only what this process knows changes here. */
+void xb_step_done(void *context, const char *key, void *work, const struct xb_error *err)
+{
+    struct xb_step_work *step = work;
+    (void)context;
+    (void)key;
+    if (err && step->step == XB_STEP_WORK) {
+        xb_run_reset(step->run); /* done again from the start */
+    }
+    if (!err && step->step == XB_STEP_CANCEL) {
+        xb_orders_cancelled(step->run);
+    }
+    /* Every other step has changed the object: what the cache shows until then is old. */
+    snprintf(step->run->acted_on, sizeof step->run->acted_on, "%.63s",
+             err || step->step == XB_STEP_WORK || step->step == XB_STEP_CANCEL ||
+                     step->step == XB_STEP_HOOKS
+                 ? ""
+                 : xb_json_str(step->object, "metadata.resourceVersion", ""));
+}

@@ -7,6 +7,7 @@
 
 #include "coordinator/bring/internal.h"
 #include "coordinator/collect/kinds.h"
+#include "shared/base/clock.h"
 #include "shared/http/retry.h"
 
 /* ---- what steps ask ---- */
@@ -35,13 +36,34 @@ bool xb_bring_pause(const struct xb_bring *bring, int64_t ms)
     return xb_http_retry_sleep(ms, bring->options->cancel);
 }
 
-void xb_bring_progress(struct xb_bring *bring, uint64_t items)
+/* Whether it is this thread's turn to tell. With the lock held. */
+static bool is_due(struct xb_bring *bring)
+{
+    int64_t now_ns = xb_clock_mono_ns();
+    if (bring->telling || now_ns - bring->told_ns < XB_BRING_PROGRESS_MS * XB_NS_PER_MS) {
+        return false;
+    }
+    bring->told_ns = now_ns;
+    bring->telling = true;
+    return true;
+}
+
+void xb_bring_count(struct xb_bring *bring)
 {
     pthread_mutex_lock(&bring->lock);
-    bring->brought->items += items;
-    bring->options->progress(bring->options->context, bring->brought->items,
-                             bring->brought->items_total);
+    bring->brought->items++;
+    struct xb_bring_progress progress = {.items = bring->brought->items,
+                                         .items_total = bring->brought->items_total};
+    bool due = is_due(bring);
     pthread_mutex_unlock(&bring->lock);
+    if (due) {
+        XB_CLEANUP(xb_freep) char *mark = xb_bring_track_mark(bring->track);
+        progress.mark = mark;
+        bring->options->progress(bring->options->context, &progress);
+        pthread_mutex_lock(&bring->lock);
+        bring->telling = false;
+        pthread_mutex_unlock(&bring->lock);
+    }
 }
 
 /* ---- what the cluster serves ---- */
@@ -125,6 +147,7 @@ static void end(struct xb_bring *bring)
     xb_json *const own[] = {bring->data,     bring->infos,    bring->namespaces,
                             bring->settling, bring->left_out, bring->definitions};
     xb_spool_free(bring->spool);
+    xb_bring_track_free(bring->track);
     xb_filter_free(bring->filter);
     xb_kube_discovery_free(bring->discovery);
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
@@ -147,7 +170,7 @@ int xb_bring(const struct xb_bring_options *options, struct xb_brought *ret, str
         r = xb_bring_discover(&bring, err);
     }
     if (r == 0 && (r = xb_bring_load(&bring, err)) == 0 &&
-        (r = xb_bring_namespaces(&bring, err)) == 0 && (r = xb_bring_groups(&bring, err)) == 0) {
+        (r = xb_bring_groups(&bring, err)) == 0 && (r = xb_bring_find_orders(&bring, err)) == 0) {
         xb_record_log_line(options->log, XB_RECORD_INFO, NULL, "%llu items, %zu volumes ordered",
                            (unsigned long long)ret->items, json_object_array_length(ret->orders));
     }

@@ -28,9 +28,19 @@
 #include "shared/store/store.h"
 
 enum {
-    XB_BRING_THREADS = 32,   /* items of one restore under way */
-    XB_BRING_QUEUE_MAX = 64, /* items that wait for them */
-    XB_BRING_TRIES_MAX = 6   /* of one item's creation, where it may do better later */
+    XB_BRING_PROGRESS_MS = 1000, /* it is told so often */
+    XB_BRING_THREADS = 32,       /* items of one restore under way */
+    XB_BRING_QUEUE_MAX = 64,     /* items that wait for them */
+    XB_BRING_TRIES_MAX = 6       /* of one item's creation, where it may do better later */
+};
+
+/* How far a restore has got. To be kept where the next run finds it, also that of another process:
+ * see track.h. */
+#define XB_BRING_MARK_ANNOTATION "xebec.io/restored-so-far"
+
+struct xb_bring_progress {
+    uint64_t items, items_total;
+    const char *mark;
 };
 
 struct xb_bring_options {
@@ -44,8 +54,9 @@ struct xb_bring_options {
     int64_t terminating_ns;   /* how long the end of a namespace is waited for */
     const atomic_bool *cancel;
     bool (*may_write)(void *context); /* false: another coordinator leads; asked before a write */
-    void (*progress)(void *context, uint64_t items, uint64_t items_total);
+    void (*progress)(void *context, const struct xb_bring_progress *progress);
     void *context;
+    const char *mark; /* what XB_BRING_MARK_ANNOTATION says; NULL: nothing */
 };
 
 struct xb_brought {

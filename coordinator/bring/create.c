@@ -20,8 +20,14 @@ static struct xb_kube_ref ref_of(const struct xb_bring_item *item)
 
 /* ---- what is there already ---- */
 
+/* By its label, and because it is younger than the Restore: an earlier restore may have had the
+ * same name. Both times are the API server's. */
 static bool made_by_us(const struct xb_bring *bring, xb_json *existing)
 {
+    if (strcmp(xb_json_str(existing, "metadata.creationTimestamp", ""),
+               xb_json_str(bring->restore, "metadata.creationTimestamp", "")) < 0) {
+        return false;
+    }
     xb_json *labels = xb_json_get(existing, "metadata.labels");
     xb_json *label = NULL;
     return labels && json_object_object_get_ex(labels, "velero.io/restore-name", &label) &&
@@ -77,6 +83,21 @@ static int meet_existing(struct xb_bring *bring, struct xb_bring_item *item, str
     return 0;
 }
 
+/* What an earlier run of this restore has brought to its end. */
+static int meet_again(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
+{
+    int r = meet_existing(bring, item, err);
+    if (r < 0 && err->kind == XB_ERR_NOT_FOUND) {
+        *err = (struct xb_error)XB_ERROR_INIT;
+        xb_bring_say(item, XB_RECORD_INFO,
+                     "was made before the coordinator began anew, and was deleted since: it is "
+                     "not made again");
+        item->outcome = XB_BRING_CREATED;
+        return 0;
+    }
+    return r;
+}
+
 /* ---- creation ---- */
 
 /* Whether the API server answers at all: then a failure is the item's, not the restore's. */
@@ -116,6 +137,9 @@ static int try_create(struct xb_bring *bring, struct xb_bring_item *item, struct
 int xb_bring_create(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
 {
     item->watched = item->watched || xb_bring_is(item, "pods");
+    if (item->done_before) {
+        return meet_again(bring, item, err);
+    }
     int r = try_create(bring, item, err);
     if (r < 0 && err->kind == XB_ERR_CONFLICT && err->code == -EEXIST) {
         *err = (struct xb_error)XB_ERROR_INIT;

@@ -11,8 +11,7 @@
 /* An item with what it lends, in one piece. */
 struct job {
     struct xb_bring *bring;
-    struct xb_tarball_item from;
-    size_t len;
+    struct xb_bring_source source;
     char text[]; /* JSON, version, namespace, name: each with its NUL */
 };
 
@@ -24,6 +23,7 @@ static void keep_failure(struct xb_bring *bring, const struct xb_error *err)
         bring->failure = *err;
     }
     pthread_mutex_unlock(&bring->lock);
+    xb_bring_track_stop(bring->track);
 }
 
 static void run_job(void *context)
@@ -31,10 +31,10 @@ static void run_job(void *context)
     struct job *job = context;
     struct xb_error err = XB_ERROR_INIT;
     if (xb_bring_goes_on(job->bring)) {
-        if (xb_bring_item(job->bring, &job->from, job->text, job->len, &err) < 0) {
+        if (xb_bring_item(job->bring, &job->source, &err) < 0) {
             keep_failure(job->bring, &err);
         } else {
-            xb_bring_progress(job->bring, 1);
+            xb_bring_count(job->bring);
         }
     }
     free(job);
@@ -65,13 +65,15 @@ static int feed(void *context, const struct xb_tarball_item *item, const char *j
     if (!job) {
         return xb_error_no_memory(err, "an item");
     }
-    *job = (struct job){.bring = feeding->bring, .from = *item, .len = len};
+    *job = (struct job){.bring = feeding->bring, .source = {.from = *item, .len = len}};
     memcpy(job->text, json, len);
     job->text[len] = '\0';
     char *at = job->text + len + 1;
-    job->from.version = put_text(&at, item->version);
-    job->from.namespace = put_text(&at, item->namespace);
-    job->from.name = put_text(&at, item->name);
+    job->source.text = job->text;
+    job->source.from.version = put_text(&at, item->version);
+    job->source.from.namespace = put_text(&at, item->namespace);
+    job->source.from.name = put_text(&at, item->name);
+    job->source.number = xb_bring_track_begin_item(feeding->bring->track);
     xb_workers_submit(feeding->workers, run_job, job);
     return 0;
 }
@@ -106,11 +108,28 @@ static int bring_group(struct feeding *feeding, const struct group *group, struc
     return r;
 }
 
-int xb_bring_groups(struct xb_bring *bring, struct xb_error *err)
+static int make_track(struct xb_bring *bring, const struct group *groups, size_t count,
+                      struct xb_error *err)
 {
-    XB_CLEANUP(xb_workers_freep) struct xb_workers *workers = NULL;
+    XB_CLEANUP(xb_freep) const char **names = calloc(count + 1, sizeof *names);
+    if (!names) {
+        return xb_error_no_memory(err, "the kinds");
+    }
+    for (size_t i = 0; i < count; i++) {
+        names[i] = groups[i].name;
+    }
+    int r = xb_bring_track_new(names, count, bring->options->mark, &bring->track, err);
+    if (r == 0) {
+        xb_bring_track_log(bring->track, bring->options->log);
+    }
+    return r;
+}
+
+/* In their order. */
+static int sort_groups(struct xb_bring *bring, struct group **ret, struct xb_error *err)
+{
     size_t count = xb_spool_group_count(bring->spool);
-    XB_CLEANUP(xb_freep) struct group *groups = calloc(count + 1, sizeof *groups);
+    struct group *groups = calloc(count + 1, sizeof *groups);
     if (!groups) {
         return xb_error_no_memory(err, "the kinds");
     }
@@ -118,10 +137,24 @@ int xb_bring_groups(struct xb_bring *bring, struct xb_error *err)
         groups[i] = (struct group){xb_spool_group_name(bring->spool, i), i};
     }
     qsort(groups, count, sizeof *groups, compare_groups);
-    int r = xb_workers_new(XB_BRING_THREADS, XB_BRING_QUEUE_MAX, &workers, err);
+    *ret = groups;
+    return make_track(bring, groups, count, err);
+}
+
+int xb_bring_groups(struct xb_bring *bring, struct xb_error *err)
+{
+    XB_CLEANUP(xb_workers_freep) struct xb_workers *workers = NULL;
+    XB_CLEANUP(xb_freep) struct group *groups = NULL;
+    int r = sort_groups(bring, &groups, err);
+    r = r ? r : xb_bring_namespaces(bring, err);
+    r = r ? r : xb_workers_new(XB_BRING_THREADS, XB_BRING_QUEUE_MAX, &workers, err);
     struct feeding feeding = {bring, workers};
-    for (size_t i = 0; r == 0 && i < count; i++) {
+    for (size_t i = 0; r == 0 && i < xb_spool_group_count(bring->spool); i++) {
+        xb_bring_track_begin_group(bring->track, i);
         r = bring_group(&feeding, &groups[i], err);
+    }
+    if (r == 0) {
+        xb_bring_track_end(bring->track);
     }
     return r;
 }

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "coordinator/bring/bring.h"
+#include "coordinator/bring/track.h"
 #include "coordinator/collect/filter.h"
 #include "coordinator/record/spool.h"
 #include "coordinator/restore/transform.h"
@@ -34,6 +35,7 @@ struct xb_bring {
     struct xb_filter *filter;
     struct xb_kube_discovery *discovery; /* made anew between two kinds */
     struct xb_spool *spool;
+    struct xb_bring_track *track;
     struct xb_restore_context context;
     char backup_label[XB_VELERO_LABEL_BYTES], restore_label[XB_VELERO_LABEL_BYTES];
 
@@ -43,6 +45,8 @@ struct xb_bring {
     xb_json *settling;          /* namespace: 0 (being made), true (is there), text (why not) */
     xb_json *left_out;          /* name: true, for volumes of the backup that are not made again */
     xb_json *definitions;       /* array: names of those that must be established */
+    bool telling;               /* some thread tells the progress */
+    int64_t told_ns;            /* monotonic: when it was told last */
     bool failed;                /* `failure` ends the restore; no item begins any more */
     struct xb_error failure;
 };
@@ -58,6 +62,9 @@ enum xb_bring_outcome {
 
 /* One item on its way. */
 struct xb_bring_item {
+    uint64_t number;  /* in its kind */
+    bool done_before; /* an earlier run of this restore has brought it to its end: what is missing
+                         of it was deleted since, and is not made again */
     const struct xb_tarball_item *from; /* its place in the backup: names before the mapping */
     const char *text;                   /* its JSON as the backup has it */
     size_t len;
@@ -89,14 +96,21 @@ bool xb_bring_goes_on(struct xb_bring *bring);
 int xb_bring_may_write(const struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
 /* Sleeps; false when the restore was cancelled meanwhile. */
 bool xb_bring_pause(const struct xb_bring *bring, int64_t ms);
-/* Some more items have come to their end. */
-void xb_bring_progress(struct xb_bring *bring, uint64_t items);
+/* One more item has come to its end; tells how far the restore is, every now and then. */
+void xb_bring_count(struct xb_bring *bring);
 
 /* ---- items ---- */
 
+/* An item as it comes from the spool. */
+struct xb_bring_source {
+    struct xb_tarball_item from;
+    uint64_t number;
+    const char *text;
+    size_t len;
+};
 /* Takes an item through its steps to its end. Only what ends the restore is an error. */
-int xb_bring_item(struct xb_bring *bring, const struct xb_tarball_item *from, const char *text,
-                  size_t len, struct xb_error *err) XB_MUST_CHECK;
+int xb_bring_item(struct xb_bring *bring, const struct xb_bring_source *source,
+                  struct xb_error *err) XB_MUST_CHECK;
 /* A line of the restore's log: "configmaps web/settings: ...". */
 void xb_bring_say(struct xb_bring_item *item, enum xb_record_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -128,6 +142,9 @@ int xb_bring_namespaces(struct xb_bring *bring, struct xb_error *err) XB_MUST_CH
 void xb_bring_await_definitions(struct xb_bring *bring);
 
 /* ---- volumes ---- */
+
+/* The orders of an earlier run whose pods are gone: they are waited for and reported, too. */
+int xb_bring_find_orders(struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
 
 /* Sorts the backup's PodVolumeBackups into bring->data. */
 int xb_bring_index_data(struct xb_bring *bring, xb_json *pvbs, struct xb_error *err) XB_MUST_CHECK;

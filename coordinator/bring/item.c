@@ -100,13 +100,33 @@ static int take_steps(struct xb_bring *bring, struct xb_bring_item *item, struct
     return 0;
 }
 
-int xb_bring_item(struct xb_bring *bring, const struct xb_tarball_item *from, const char *text,
-                  size_t len, struct xb_error *err)
+/* As the mark knows it. */
+static int name_of(const struct xb_tarball_item *from, char **ret, struct xb_error *err)
 {
-    struct xb_bring_item item = {.from = from, .text = text, .len = len};
-    int r = take_steps(bring, &item, err);
-    xb_record_lines_put(&item.lines, bring->options->log);
+    if (asprintf(ret, "%s/%s/%s", from->resource, from->namespace, from->name) < 0) {
+        *ret = NULL;
+        return xb_error_no_memory(err, "an item");
+    }
+    return 0;
+}
+
+int xb_bring_item(struct xb_bring *bring, const struct xb_bring_source *source,
+                  struct xb_error *err)
+{
+    XB_CLEANUP(xb_freep) char *name = NULL;
+    struct xb_bring_item item = {
+        .from = &source->from, .number = source->number, .text = source->text, .len = source->len};
+    int r = name_of(item.from, &name, err);
+    if (r == 0) {
+        item.done_before = xb_bring_track_done_before(bring->track, item.number, name);
+        r = take_steps(bring, &item, err);
+    }
     r = r < 0 ? r : add_to_list(bring, &item, err);
+    if (r == 0) {
+        xb_bring_track_end_item(bring->track, item.number, &item.lines,
+                                item.outcome == XB_BRING_FAILED ? name : NULL);
+    }
+    xb_record_lines_free(&item.lines);
     json_object_put(item.object);
     json_object_put(item.live);
     return r;

@@ -140,18 +140,39 @@ int xb_bring_namespace(struct xb_bring *bring, const char *source, struct xb_err
 int xb_bring_enter_namespace(struct xb_bring *bring, struct xb_bring_item *item,
                              struct xb_error *err)
 {
-    return item->from->namespace[0] ? xb_bring_namespace(bring, item->from->namespace, err) : 0;
+    return item->from->namespace[0] && !item->done_before
+               ? xb_bring_namespace(bring, item->from->namespace, err)
+               : 0;
+}
+
+/* A namespace that an earlier run has made, and that is gone since, was deleted: it is not made
+ * again unless something else goes into it. */
+static int meet_again(struct xb_bring *bring, const char *source, struct xb_error *err)
+{
+    const char *target = xb_restore_namespace(&bring->context, source);
+    const struct xb_kube_ref ref = {.resource = &xb_core_namespaces, .name = target};
+    XB_CLEANUP(xb_json_putp) xb_json *now = NULL;
+    int r = xb_kube_get(bring->options->client, &ref, &now, err);
+    if (r < 0 && err->kind == XB_ERR_NOT_FOUND) {
+        *err = (struct xb_error)XB_ERROR_INIT;
+        return 0;
+    }
+    bool ours =
+        r == 0 && strcmp(xb_json_str(now, "metadata.creationTimestamp", ""),
+                         xb_json_str(bring->restore, "metadata.creationTimestamp", "")) >= 0;
+    return ours ? xb_resource_list_add(&bring->brought->list, now, "created", err) : r;
 }
 
 int xb_bring_namespaces(struct xb_bring *bring, struct xb_error *err)
 {
+    bool resumes = xb_bring_track_resumes(bring->track);
     json_object_object_foreach(bring->namespaces, name, object)
     {
         (void)object;
         struct xb_error why = XB_ERROR_INIT;
-        int r = xb_filter_takes_namespace(bring->filter, name)
-                    ? xb_bring_namespace(bring, name, &why)
-                    : 0;
+        int r = !xb_filter_takes_namespace(bring->filter, name) ? 0
+                : resumes                                       ? meet_again(bring, name, &why)
+                          : xb_bring_namespace(bring, name, &why);
         if (r < 0 && (why.kind == XB_ERR_RETRY || why.kind == XB_ERR_CANCELLED)) {
             *err = why;
             return r;

@@ -224,3 +224,41 @@ int xb_bring_order_volumes(struct xb_bring *bring, struct xb_bring_item *item, s
     }
     return r;
 }
+
+/* ---- an earlier run's ---- */
+
+static bool is_known(xb_json *orders, const char *name)
+{
+    for (size_t i = 0; i < json_object_array_length(orders); i++) {
+        if (strcmp(json_object_get_string(json_object_array_get_idx(orders, i)), name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int add_order(void *context, xb_json *order, struct xb_error *err)
+{
+    struct xb_bring *bring = context;
+    const char *name = xb_json_str(order, "metadata.name", "");
+    (void)err;
+    if (!is_known(bring->brought->orders, name)) {
+        json_object_array_add(bring->brought->orders, json_object_new_string(name));
+    }
+    return 0;
+}
+
+int xb_bring_find_orders(struct xb_bring *bring, struct xb_error *err)
+{
+    char selector[128];
+    if (!xb_bring_track_resumes(bring->track)) {
+        return 0;
+    }
+    snprintf(selector, sizeof selector, "velero.io/restore-uid=%.63s", bring->context.restore_uid);
+    const struct xb_kube_list list = {.resource = &xb_velero_pvrs,
+                                      .namespace =
+                                          xb_json_str(bring->restore, "metadata.namespace", ""),
+                                      .label_selector = selector,
+                                      .cancel = bring->options->cancel};
+    return xb_kube_list_pages(bring->options->client, &list, add_order, bring, err);
+}

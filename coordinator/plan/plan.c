@@ -34,7 +34,8 @@ static struct xb_step_result plan_running(const struct xb_step_facts *facts)
     if (facts->volumes_open > 0 || facts->hooks_open > 0) {
         return (struct xb_step_result){.step = XB_STEP_WAIT, .at_ns = facts->look_ns};
     }
-    return (struct xb_step_result){.step = XB_STEP_PUBLISH};
+    return (struct xb_step_result){.step = xb_plan_finalizes(facts->phase) ? XB_STEP_PUBLISH
+                                                                           : XB_STEP_FINALIZE};
 }
 
 static bool in_progress(const char *phase)
@@ -44,10 +45,15 @@ static bool in_progress(const char *phase)
 }
 
 /* Those ahead that may start take the free places first. */
+static bool may_start(const struct xb_step_facts *facts)
+{
+    return !facts->conflict && facts->running < facts->running_max &&
+           facts->ready_ahead < facts->running_max - facts->running;
+}
+
 static struct xb_step_result plan_queued(const struct xb_step_facts *facts)
 {
-    if (!facts->conflict && facts->running < facts->running_max &&
-        facts->ready_ahead < facts->running_max - facts->running) {
+    if (may_start(facts)) {
         return (struct xb_step_result){.step = XB_STEP_READY};
     }
     if (facts->rank != facts->position && !facts->rank_taken) {
@@ -70,13 +76,19 @@ struct xb_step_result xb_plan_backup(const struct xb_step_facts *facts)
         result.step = XB_STEP_START;
     } else if (in_progress(phase)) {
         result = plan_running(facts);
-        if (result.step == XB_STEP_PUBLISH && !xb_plan_finalizes(phase)) {
-            result.step = XB_STEP_FINALIZE;
-        }
     }
     return result;
 }
 
+const char *xb_plan_restore_queued(const char *phase)
+{
+    if (is(phase, "") || is(phase, "New")) {
+        return "Queued";
+    }
+    return in_progress(phase) ? "InProgress" : NULL;
+}
+
+/* Velero knows no queue of restores: those that wait are New. */
 struct xb_step_result xb_plan_restore(const struct xb_step_facts *facts)
 {
     const char *phase = facts->phase;
@@ -84,7 +96,7 @@ struct xb_step_result xb_plan_restore(const struct xb_step_facts *facts)
     if (facts->deleting) {
         result.step = XB_STEP_REMOVE;
     } else if (is(phase, "") || is(phase, "New")) {
-        result.step = XB_STEP_START;
+        result.step = may_start(facts) ? XB_STEP_START : XB_STEP_NONE;
     } else if (in_progress(phase)) {
         result = plan_running(facts);
     }

@@ -23,7 +23,7 @@ enum xb_step {
     XB_STEP_HOOKS,    /* backups: post hooks that are the coordinator's to run */
     XB_STEP_WAIT,     /* until at_ns at the latest; a volume's order may end before */
     XB_STEP_CANCEL,   /* the orders that make no progress */
-    XB_STEP_FINALIZE, /* backups: everything has ended; what came of it, and Finalizing */
+    XB_STEP_FINALIZE, /* everything has ended; what came of it, and Finalizing */
     XB_STEP_PUBLISH,  /* the record, then the final phase */
     XB_STEP_REMOVE    /* restores: being deleted, the store's part goes first */
 };
@@ -37,8 +37,8 @@ struct xb_step_facts {
     size_t hooks_open;   /* pods whose hooks have begun and not ended */
     size_t hooks_due;    /* of these: their post hooks are the coordinator's, and due */
     int64_t look_ns;     /* when the open ones must be looked at again */
-    /* Backups only. */
-    size_t running; /* backups at work, in any phase between Ready and the end */
+    /* The queue; positions are of backups only. */
+    size_t running; /* those at work, in any phase between Ready and the end */
     size_t running_max;
     bool conflict;         /* with a running one, or one queued before this one */
     size_t ready_ahead;    /* queued before this one and in conflict with none */
@@ -56,6 +56,10 @@ struct xb_step_result {
 
 struct xb_step_result xb_plan_backup(const struct xb_step_facts *facts);
 struct xb_step_result xb_plan_restore(const struct xb_step_facts *facts);
+
+/* How a restore in this phase stands in the queue, in the words of backups: it waits, it runs;
+ * NULL: it is over. */
+const char *xb_plan_restore_queued(const char *phase);
 
 /* Whether a backup in this phase keeps a place among the running ones. */
 bool xb_plan_backup_runs(const char *phase);

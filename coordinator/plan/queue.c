@@ -131,6 +131,67 @@ bool xb_queue_meet(xb_json *spec_a, xb_json *spec_b)
     return false;
 }
 
+/* ---- restores ---- */
+
+static bool is_everything(xb_json *includes)
+{
+    for (size_t i = 0; i < count_of(includes); i++) {
+        if (strcmp(text_of(includes, i), "*") == 0) {
+            return true;
+        }
+    }
+    return count_of(includes) == 0;
+}
+
+static void copy_texts(xb_json *from, xb_json *to, const char *name)
+{
+    xb_json *list = json_object_new_array();
+    for (size_t i = 0; i < count_of(from); i++) {
+        json_object_array_add(list, json_object_new_string(text_of(from, i)));
+    }
+    json_object_object_add(to, name, list);
+}
+
+static const char *target_of(xb_json *mapping, const char *name)
+{
+    xb_json *target = NULL;
+    return json_object_object_get_ex(mapping, name, &target) &&
+                   json_object_is_type(target, json_type_string) &&
+                   json_object_get_string_len(target) > 0
+               ? json_object_get_string(target)
+               : name;
+}
+
+/* Whether the name is more than one: which of them are mapped cannot be told. */
+static bool is_pattern(const char *name)
+{
+    return name[strcspn(name, "*?[{\\")] != '\0';
+}
+
+xb_json *xb_queue_restore_spec(xb_json *restore, xb_json *backup)
+{
+    xb_json *spec = json_object_new_object();
+    xb_json *targets = json_object_new_array();
+    xb_json *mapping = xb_json_get(restore, "namespaceMapping");
+    bool own = !is_everything(list_of(restore, "includedNamespaces"));
+    xb_json *source = own ? restore : backup;
+    xb_json *includes = list_of(source, "includedNamespaces");
+    bool mapped =
+        json_object_is_type(mapping, json_type_object) && json_object_object_length(mapping) > 0;
+    for (size_t i = 0; i < count_of(includes); i++) {
+        const char *name = text_of(includes, i);
+        name = mapped && is_pattern(name) ? "*" : mapped ? target_of(mapping, name) : name;
+        json_object_array_add(targets, json_object_new_string(name));
+    }
+    json_object_object_add(spec, "includedNamespaces", targets);
+    /* What is left out may be what another name is mapped to. */
+    if (!mapped) {
+        copy_texts(list_of(own || !backup ? restore : backup, "excludedNamespaces"), spec,
+                   "excludedNamespaces");
+    }
+    return spec;
+}
+
 /* ---- the queue ---- */
 
 static bool is_before(const struct xb_queue_entry *a, const struct xb_queue_entry *b)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * queue.h - which backups may run beside one another.
+ * queue.h - which backups, or which restores, may run beside one another.
  *
  * What for:  two backups may run at once if no namespace is in both: then no pod's hooks run twice
  *            at a time, and no volume is read twice. Decided from the filters alone, without asking
  *            which namespaces there are; where that cannot be told, they wait for one another.
+ *            So do two restores that may write into one namespace.
  * Ownership: lends.    Threads: any.    Blocking: never (pure).
  * Limits:    XB_QUEUE_*.
  * Source:    velero-contract section 1, the machine of Backup.
@@ -28,7 +29,12 @@ enum {
 /* Whether the specs of two backups may have a namespace in common. */
 bool xb_queue_meet(xb_json *spec_a, xb_json *spec_b);
 
-/* One backup that runs or is queued. */
+/* What a restore writes to, as the spec of a backup says what it reads; the caller puts it. A
+ * restore that names no namespaces of its own takes those of the backup. Mapped names are those
+ * that it maps to. `backup`: a BackupSpec, or NULL when it is not known. */
+xb_json *xb_queue_restore_spec(xb_json *restore, xb_json *backup);
+
+/* One backup (or restore) that runs or is queued. */
 struct xb_queue_entry {
     const char *key;
     xb_json *spec;

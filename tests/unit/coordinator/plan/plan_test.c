@@ -91,11 +91,10 @@ static void backups_move_up(void **state)
 
 typedef struct xb_step_result plan_fn(const struct xb_step_facts *facts);
 
-/* A backup says that its record is all that is missing, before it makes that. */
-static enum xb_step last_step(plan_fn *plan, const char *phase)
+/* A backup or restore says that its record is all that is missing, before it makes that. */
+static enum xb_step last_step(const char *phase)
 {
-    return plan == xb_plan_restore || strncmp(phase, "Finalizing", 10) == 0 ? XB_STEP_PUBLISH
-                                                                            : XB_STEP_FINALIZE;
+    return strncmp(phase, "Finalizing", 10) == 0 ? XB_STEP_PUBLISH : XB_STEP_FINALIZE;
 }
 
 static void check_running(plan_fn *plan)
@@ -118,7 +117,7 @@ static void check_running(plan_fn *plan)
         assert_int_equal(plan(&facts).step, XB_STEP_WAIT);
         assert_int_equal(plan(&facts).at_ns, 20);
         facts.hooks_open = 0;
-        assert_int_equal(plan(&facts).step, last_step(plan, running_phases[i]));
+        assert_int_equal(plan(&facts).step, last_step(running_phases[i]));
     }
 }
 
@@ -145,10 +144,28 @@ static void ended(void **state)
 static void restores(void **state)
 {
     (void)state;
-    struct xb_step_facts facts = {.phase = ""};
+    struct xb_step_facts facts = {.phase = "", .running_max = 2};
     assert_int_equal(restore_step(&facts), XB_STEP_START);
     facts.phase = "New";
     assert_int_equal(restore_step(&facts), XB_STEP_START);
+    facts.conflict = true;
+    assert_int_equal(restore_step(&facts), XB_STEP_NONE);
+    facts.conflict = false;
+    facts.running = 2;
+    assert_int_equal(restore_step(&facts), XB_STEP_NONE);
+    facts.running = 1;
+    facts.ready_ahead = 1;
+    assert_int_equal(restore_step(&facts), XB_STEP_NONE);
+    facts.ready_ahead = 0;
+    assert_int_equal(restore_step(&facts), XB_STEP_START);
+    assert_string_equal(xb_plan_restore_queued(""), "Queued");
+    assert_string_equal(xb_plan_restore_queued("New"), "Queued");
+    for (size_t i = 0; i < COUNT(running_phases); i++) {
+        assert_string_equal(xb_plan_restore_queued(running_phases[i]), "InProgress");
+    }
+    for (size_t i = 0; i < COUNT(other_phases); i++) {
+        assert_null(xb_plan_restore_queued(other_phases[i]));
+    }
     facts.phase = "Queued";
     assert_int_equal(restore_step(&facts), XB_STEP_NONE);
     facts.deleting = true;

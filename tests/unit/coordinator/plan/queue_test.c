@@ -177,11 +177,55 @@ static void a_long_queue(void **state)
     assert_int_equal(xb_plan_backup(&facts).position, 2 * XB_QUEUE_LOOK_MAX + 1);
 }
 
+/* What a restore writes to. */
+static void check_restore(const char *restore, const char *backup, const char *want)
+{
+    xb_json *from = json_tokener_parse(restore);
+    xb_json *of = backup ? json_tokener_parse(backup) : NULL;
+    xb_json *spec = xb_queue_restore_spec(from, of);
+    xb_json *wanted = json_tokener_parse(want);
+    assert_non_null(from);
+    assert_non_null(wanted);
+    if (!json_object_equal(spec, wanted)) {
+        fail_msg("%s of %s: %s", restore, backup ? backup : "-", json_object_to_json_string(spec));
+    }
+    json_object_put(from);
+    json_object_put(of);
+    json_object_put(spec);
+    json_object_put(wanted);
+}
+
+static void restores(void **state)
+{
+    (void)state;
+    check_restore("{}", NULL, "{'includedNamespaces': [], 'excludedNamespaces': []}");
+    check_restore("{'includedNamespaces': ['a']}", "{'includedNamespaces': ['a', 'b']}",
+                  "{'includedNamespaces': ['a'], 'excludedNamespaces': []}");
+    check_restore("{}", "{'includedNamespaces': ['a', 'b'], 'excludedNamespaces': ['c']}",
+                  "{'includedNamespaces': ['a', 'b'], 'excludedNamespaces': ['c']}");
+    check_restore("{'includedNamespaces': ['*']}", "{'includedNamespaces': ['a']}",
+                  "{'includedNamespaces': ['a'], 'excludedNamespaces': []}");
+    check_restore("{'excludedNamespaces': ['c']}", NULL,
+                  "{'includedNamespaces': [], 'excludedNamespaces': ['c']}");
+    /* Mapped: the names that are written to. */
+    check_restore("{'includedNamespaces': ['a', 'b'], 'namespaceMapping': {'a': 'x'}}", NULL,
+                  "{'includedNamespaces': ['x', 'b']}");
+    check_restore("{'namespaceMapping': {'a': 'x'}}", "{'includedNamespaces': ['a']}",
+                  "{'includedNamespaces': ['x']}");
+    check_restore("{'includedNamespaces': ['a*'], 'namespaceMapping': {'a1': 'x'}}", NULL,
+                  "{'includedNamespaces': ['*']}");
+    check_restore("{'excludedNamespaces': ['x'], 'namespaceMapping': {'a': 'x'}}", NULL,
+                  "{'includedNamespaces': []}");
+    check_restore("{'includedNamespaces': ['a', 7], 'namespaceMapping': {'a': 8, 'b': ''}}", NULL,
+                  "{'includedNamespaces': ['a', '7']}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),  cmocka_unit_test(excludes),    cmocka_unit_test(globs),
-        cmocka_unit_test(limits), cmocka_unit_test(who_is_next), cmocka_unit_test(a_long_queue),
+        cmocka_unit_test(names),    cmocka_unit_test(excludes),    cmocka_unit_test(globs),
+        cmocka_unit_test(limits),   cmocka_unit_test(who_is_next), cmocka_unit_test(a_long_queue),
+        cmocka_unit_test(restores),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
