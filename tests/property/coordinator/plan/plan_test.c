@@ -70,7 +70,9 @@ static struct xb_step_facts facts_of(struct world *world, const struct run *run)
     for (size_t i = 0; i < world->count; i++) {
         const struct xb_queue_entry entry = entry_of(world, &world->runs[i]);
         if (&world->runs[i] != run) {
-            xb_queue_add(&queue, world->runs[i].phase, &entry);
+            const char *phase = world->runs[i].phase;
+            phase = world->restores ? xb_plan_restore_queued(phase) : phase;
+            xb_queue_add(&queue, phase ? phase : "", &entry);
         }
     }
     xb_queue_facts(&queue, &facts);
@@ -99,7 +101,7 @@ static void check_places(const struct world *world)
     for (size_t i = 0; i < world->count; i++) {
         running += xb_plan_backup_runs(world->runs[i].phase);
     }
-    assert_true(world->restores || running <= world->running_max);
+    assert_true(running <= world->running_max);
 }
 
 static void start(struct world *world, struct run *run)
@@ -107,8 +109,12 @@ static void start(struct world *world, struct run *run)
     bool valid = !property_once_in(&world->source, 5);
     assert_true(world->restores ? is(run->phase, "") || is(run->phase, "New")
                                 : is(run->phase, "ReadyToStart"));
+    for (size_t i = 0; world->restores && !world->apart && i < world->count; i++) {
+        assert_false(xb_plan_backup_runs(world->runs[i].phase)); /* in the same namespaces */
+    }
     run->phase = valid ? "InProgress" : "FailedValidation";
     run->ended = !valid;
+    check_places(world);
 }
 
 static void publish(struct world *world, struct run *run)
@@ -117,7 +123,7 @@ static void publish(struct world *world, struct run *run)
     assert_true(run->worked);
     assert_true(run->volumes_open == 0 && run->hooks_open == 0);
     assert_false(run->published);
-    assert_true(world->restores || xb_plan_finalizes(run->phase));
+    assert_true(xb_plan_finalizes(run->phase));
     run->published = true;
     run->ended = true;
     run->phase = pick(&world->source, ends, 3);
@@ -126,7 +132,6 @@ static void publish(struct world *world, struct run *run)
 static void finalize(struct world *world, struct run *run)
 {
     static const char *const phases[] = {"Finalizing", "FinalizingPartiallyFailed"};
-    assert_false(world->restores);
     assert_true(run->worked && run->volumes_open == 0 && run->hooks_open == 0);
     assert_false(xb_plan_finalizes(run->phase));
     run->phase = pick(&world->source, phases, 2);
@@ -312,8 +317,10 @@ static void any_facts(void **state)
                      is(facts.phase, "PartiallyFailed") || is(facts.phase, "FailedValidation");
         assert_true((backup.step != XB_STEP_PUBLISH && backup.step != XB_STEP_FINALIZE) ||
                     (facts.worked && due));
-        assert_true(restore.step != XB_STEP_FINALIZE);
-        assert_true(restore.step != XB_STEP_PUBLISH || (facts.worked && due));
+        assert_true((restore.step != XB_STEP_PUBLISH && restore.step != XB_STEP_FINALIZE) ||
+                    (facts.worked && due));
+        assert_true(restore.step != XB_STEP_START ||
+                    (facts.running + facts.ready_ahead < facts.running_max && !facts.conflict));
         assert_true(backup.step != XB_STEP_READY ||
                     (facts.running + facts.ready_ahead < facts.running_max && !facts.conflict));
         assert_true(backup.step != XB_STEP_MOVE || !facts.rank_taken);
