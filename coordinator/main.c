@@ -54,7 +54,7 @@ struct words {
     const char *volumes, *validation, *ttl, *sync, *collect, *terminating;
     const char *item_operation, *resource, *maintain;
     const char *restore_only, *fs_backup, *skip, *move_data;
-    const char *backups, *port, *metrics, *qps, *burst;
+    const char *backups, *restores, *port, *metrics, *qps, *burst;
 };
 
 static void take_times(const struct words *words, struct xb_coordinator_options *options)
@@ -89,6 +89,7 @@ static void take_rest(const struct words *words, struct xb_coordinator_options *
     options->scratch = words->scratch && words->scratch[0] ? words->scratch : "/scratch";
     options->restore_only = is_set(words->restore_only);
     options->backups_max = (unsigned)number(words->backups, 1, 64);
+    options->restores_max = (unsigned)number(words->restores, RESTORES, 64);
     options->downloads_port = (uint16_t)number(words->port, 8443, 65535);
     options->metrics_port = (uint16_t)number(colon ? colon + 1 : words->metrics, 8085, 65535);
     options->client_qps = (double)number(words->qps, 0, 1000000);
@@ -154,6 +155,7 @@ int main(int argc, char **argv)
         {"default-snapshot-move-data", &words.move_data},
         {"schedule-skip-immediately", &words.skip},
         {"concurrent-backups", &words.backups},
+        {"concurrent-restores", &words.restores},
         {"downloads-port", &words.port},
         {"metrics-address", &words.metrics},
         {"client-qps", &words.qps},

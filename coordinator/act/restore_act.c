@@ -97,6 +97,10 @@ static int bring(struct xb_step_work *work, const atomic_bool *cancel, struct xb
         xb_brought_free(&brought);
         return r;
     }
+    const struct xb_kube_pace_state pace = xb_kube_pace_look(coordinator->pace);
+    xb_record_log_line(run->log, XB_RECORD_INFO, NULL,
+                       "up to %u requests at a time; the API server asked %llu times for fewer",
+                       pace.highest, (unsigned long long)pace.cuts);
     json_object_put(run->orders);
     run->orders = brought.orders;
     run->list = brought.list;

@@ -48,21 +48,28 @@ static bool is_due(struct xb_bring *bring)
     return true;
 }
 
+void xb_bring_tell(struct xb_bring *bring)
+{
+    XB_CLEANUP(xb_freep) char *mark = xb_bring_track_mark(bring->track);
+    struct xb_bring_progress progress = {.mark = mark};
+    pthread_mutex_lock(&bring->lock);
+    progress.items = bring->brought->items;
+    progress.items_total = bring->brought->items_total;
+    pthread_mutex_unlock(&bring->lock);
+    bring->options->progress(bring->options->context, &progress);
+    pthread_mutex_lock(&bring->lock);
+    bring->telling = false;
+    pthread_mutex_unlock(&bring->lock);
+}
+
 void xb_bring_count(struct xb_bring *bring)
 {
     pthread_mutex_lock(&bring->lock);
     bring->brought->items++;
-    struct xb_bring_progress progress = {.items = bring->brought->items,
-                                         .items_total = bring->brought->items_total};
     bool due = is_due(bring);
     pthread_mutex_unlock(&bring->lock);
     if (due) {
-        XB_CLEANUP(xb_freep) char *mark = xb_bring_track_mark(bring->track);
-        progress.mark = mark;
-        bring->options->progress(bring->options->context, &progress);
-        pthread_mutex_lock(&bring->lock);
-        bring->telling = false;
-        pthread_mutex_unlock(&bring->lock);
+        xb_bring_tell(bring);
     }
 }
 

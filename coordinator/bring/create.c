@@ -90,7 +90,7 @@ static int meet_again(struct xb_bring *bring, struct xb_bring_item *item, struct
     if (r < 0 && err->kind == XB_ERR_NOT_FOUND) {
         *err = (struct xb_error)XB_ERROR_INIT;
         xb_bring_say(item, XB_RECORD_INFO,
-                     "was made before the coordinator began anew, and was deleted since: it is "
+                     "had its turn before the coordinator began anew, and is gone since: it is "
                      "not made again");
         item->outcome = XB_BRING_CREATED;
         return 0;

@@ -153,8 +153,9 @@ int xb_bring_groups(struct xb_bring *bring, struct xb_error *err)
         xb_bring_track_begin_group(bring->track, i);
         r = bring_group(&feeding, &groups[i], err);
     }
-    if (r == 0) {
+    if (r == 0) { /* volumes may take hours from here */
         xb_bring_track_end(bring->track);
+        xb_bring_tell(bring);
     }
     return r;
 }

@@ -98,6 +98,8 @@ int xb_bring_may_write(const struct xb_bring *bring, struct xb_error *err) XB_MU
 bool xb_bring_pause(const struct xb_bring *bring, int64_t ms);
 /* One more item has come to its end; tells how far the restore is, every now and then. */
 void xb_bring_count(struct xb_bring *bring);
+/* Tells it now. */
+void xb_bring_tell(struct xb_bring *bring);
 
 /* ---- items ---- */
 

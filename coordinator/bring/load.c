@@ -34,7 +34,6 @@ static int on_item(void *context, const struct xb_tarball_item *item, const char
                    struct xb_error *err)
 {
     struct xb_bring *bring = context;
-    bring->brought->items_total++;
     if (strcmp(item->resource, "namespaces") == 0) {
         xb_json *namespace = NULL;
         int r = xb_json_parse(json, len, &namespace, err);
@@ -43,7 +42,11 @@ static int on_item(void *context, const struct xb_tarball_item *item, const char
         }
         return r;
     }
-    return xb_restore_never(item->resource) ? 0 : xb_spool_add(bring->spool, item, json, len, err);
+    if (xb_restore_never(item->resource)) {
+        return 0;
+    }
+    bring->brought->items_total++;
+    return xb_spool_add(bring->spool, item, json, len, err);
 }
 
 /* ---- in which version, where the record has several ---- */
