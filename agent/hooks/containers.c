@@ -6,6 +6,8 @@
 #include <string.h>
 
 #define LABEL_POD_UID "io.kubernetes.pod.uid"
+#define LABEL_POD_NAMESPACE "io.kubernetes.pod.namespace"
+#define LABEL_POD_NAME "io.kubernetes.pod.name"
 #define LABEL_CONTAINER "io.kubernetes.container.name"
 
 /* protobuf-c's structures, packed and unpacked, have char pointers even where it only reads. */
@@ -116,6 +118,9 @@ static bool matches(const Cri__Container *container, const struct xb_cri_target 
 {
     return container->state == CRI__CONTAINER_STATE__CONTAINER_RUNNING && container->metadata &&
            has_label(container, LABEL_POD_UID, target->pod_uid) &&
+           (!target->pod_namespace ||
+            has_label(container, LABEL_POD_NAMESPACE, target->pod_namespace)) &&
+           (!target->pod_name || has_label(container, LABEL_POD_NAME, target->pod_name)) &&
            has_label(container, LABEL_CONTAINER, target->container);
 }
 

@@ -13,8 +13,9 @@
  *            restarts is waited for).
  * Shapes:    below `root` each runtime's folder is mounted under the name that it has below the
  *            host's /run (never the socket alone: after a restart that would be the old one). The
- *            container is the one whose labels name the pod's uid and the container, that is
- *            running, and whose attempt is the highest: a container of another pod can never match.
+ *            container is the one whose labels name the pod (uid, and if they are given namespace
+ *            and name) and the container, that is running, and whose attempt is the highest: a
+ *            container of another pod can never match.
  *            Where several runtimes have sockets, each is asked. A timeout has the runtime kill the
  *            process; what that has started itself lives on, and the output so far is lost, as the
  *            CRI hands none out. `cancel` closes the connection, upon which the runtime kills the
@@ -40,8 +41,11 @@ enum {
 #define XB_CRI_ROOT "/host_run"
 
 struct xb_cri_target {
-    const char *pod_uid;
+    const char *pod_uid;   /* as the kubelet knows it: xb_volume_pod_uid() */
     const char *container; /* a name */
+    /* Where the uid is an annotation's word (a static pod's), a pod's namespace and name, which the
+     * container must have, too. NULL: the uid is enough. */
+    const char *pod_namespace, *pod_name;
 };
 
 /* Whether any runtime's socket is there now. `root` NULL: XB_CRI_ROOT. */

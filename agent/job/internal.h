@@ -86,6 +86,10 @@ int xb_order_get_owner(struct xb_order *order, const char *kind, xb_json **ret,
                        struct xb_error *err) XB_MUST_CHECK;
 /* Gets the pod and checks its uid and node. */
 int xb_order_get_pod(struct xb_order *order, xb_json **ret, struct xb_error *err) XB_MUST_CHECK;
+/* The pod's uid as this node's kubelet knows it, lent by the pod. INVALID: it says that it is a
+ * static pod's mirror and is not. */
+int xb_order_pod_uid(struct xb_order *order, xb_json *pod, const char **ret,
+                     struct xb_error *err) XB_MUST_CHECK;
 /* Opens volume and repository. `repository_namespace`: whose repository. */
 int xb_order_open(struct xb_order *order, const char *repository_namespace, bool read_only,
                   struct xb_order_place *ret, struct xb_error *err) XB_MUST_CHECK;

@@ -177,6 +177,45 @@ int xb_order_get_pod(struct xb_order *order, xb_json **ret, struct xb_error *err
     return 0;
 }
 
+/* ---- static pods ---- */
+
+struct claimed {
+    const char *own, *uid; /* the pod's in the API, and what it says is its kubelet's */
+};
+
+static int compare_pod(void *context, xb_json *pod, struct xb_error *err)
+{
+    const struct claimed *claimed = context;
+    const char *uid = xb_json_str(pod, "metadata.uid", "");
+    if (strcmp(uid, claimed->own) != 0 &&
+        (strcmp(uid, claimed->uid) == 0 || xb_volume_mirrors(pod, claimed->uid))) {
+        return xb_error_set(err, XB_ERR_INVALID, -EEXIST,
+                            "pod %.250s says that it is the same static pod: neither is believed",
+                            xb_json_str(pod, "metadata.name", "?"));
+    }
+    return 0;
+}
+
+/* An annotation is anybody's word: what it claims must be no other pod's of this node. */
+int xb_order_pod_uid(struct xb_order *order, xb_json *pod, const char **ret, struct xb_error *err)
+{
+    char on_node[XB_VELERO_NAME_BYTES + 32];
+    const char *uid = NULL;
+    int r = xb_volume_pod_uid(pod, &uid, err);
+    if (r < 0) {
+        return r;
+    }
+    struct claimed claimed = {xb_json_str(pod, "metadata.uid", ""), uid};
+    const struct xb_kube_list list = {.resource = &xb_core_pods, .field_selector = on_node};
+    snprintf(on_node, sizeof on_node, "spec.nodeName=%s", order->agent->options->node);
+    if (strcmp(uid, claimed.own) != 0 &&
+        (r = xb_kube_list_pages(order->agent->client, &list, compare_pod, &claimed, err)) < 0) {
+        return r;
+    }
+    *ret = uid;
+    return 0;
+}
+
 /* ---- the volume ---- */
 
 /* Whether a CSI driver of the cluster made the volume or has taken it over. */
@@ -256,8 +295,10 @@ static int open_volume(struct xb_order *order, struct xb_order_place *place, str
     if (r < 0) {
         return r;
     }
+    if ((r = xb_order_pod_uid(order, place->pod, &place->where.pod_uid, err)) < 0) {
+        return r;
+    }
     place->where.pods_root = order->agent->options->pods_root;
-    place->where.pod_uid = xb_json_str(place->pod, "metadata.uid", "");
     place->where.folder = place->folder;
     r = xb_volume_open(&place->where, &place->volume, err);
     return r < 0 ? xb_error_wrap(err, "volume %s", volume) : 0;

@@ -12,7 +12,7 @@
 
 #include "shared/base/file.h"
 
-enum { UID_BYTES = 36 };
+enum { UID_BYTES = 36, STATIC_UID_BYTES = 32 };
 
 /* Sources that are no data of the application, or not the node's to read. */
 static const char *refusal(xb_json *volume)
@@ -94,9 +94,11 @@ static bool plain_name(const char *name)
     return name[0] && name[0] != '.' && strlen(name) <= NAME_MAX && !strchr(name, '/');
 }
 
+/* Of the API, or of a static pod. */
 static bool uid_valid(const char *uid)
 {
-    return strlen(uid) == UID_BYTES && strspn(uid, "0123456789abcdef-") == UID_BYTES;
+    size_t len = strlen(uid);
+    return (len == UID_BYTES || len == STATIC_UID_BYTES) && strspn(uid, "0123456789abcdef-") == len;
 }
 
 /* The one place that fits, over all roots. */

@@ -9,7 +9,8 @@
  * Errors:    NOT_FOUND: no such volume in the pod, or its folder is not there; INVALID: a volume of
  *            a type that cannot be backed up, or a hostile name; CONFLICT: more than one folder
  *            fits.
- * Source:    velero-contract section 3, "Finding the data on the node".
+ * Source:    velero-contract section 3, "Finding the data on the node"; the kubelet's annotations
+ *            kubernetes.io/config.mirror and kubernetes.io/config.hash.
  */
 #pragma once
 
@@ -39,6 +40,15 @@ bool xb_volume_is_csi(xb_json *persistent_volume);
 size_t xb_volume_drivers(xb_json *persistent_volume, const char *ret[XB_VOLUME_DRIVERS_MAX]);
 /* Why a volume with this PersistentVolume cannot be read as a folder; NULL: it can (pure). */
 const char *xb_volume_refusal(xb_json *persistent_volume);
+
+/* The uid under which the kubelet has the pod's folder and its containers (pure), lent by the pod.
+ * For a static pod, of which the API has a mirror with a uid of its own, that is in an annotation,
+ * which is believed only of a mirror that could be real: the two annotations are the same, and no
+ * API object's uid; the pod's node is its controller; and it runs, which only a kubelet can say,
+ * and says of a mirror only if it has that very static pod. INVALID: of any other. */
+int xb_volume_pod_uid(xb_json *pod, const char **ret, struct xb_error *err) XB_MUST_CHECK;
+/* Whether one of its annotations names that uid (pure). */
+bool xb_volume_mirrors(xb_json *pod, const char *uid);
 
 struct xb_volume_place {
     const char *pods_root; /* "/host_pods"; several kubelets' folders with colons between them */

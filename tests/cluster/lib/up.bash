@@ -133,6 +133,7 @@ tlsCertFile: $PKI/node$1.crt
 tlsPrivateKeyFile: $PKI/node$1.key
 containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
 volumePluginDir: /var/lib/kubelet/volume-plugins
+${XEBEC_BED_STATIC:+staticPodPath: $BED/node$1/static}
 cgroupDriver: cgroupfs
 cgroupRoot: /$GROUP-node$1
 cgroupsPerQOS: true
@@ -164,7 +165,7 @@ make_node_groups() { # number
 
 start_containerd() { # number
     local node=$BED/node$1
-    mkdir -p "$node/cni" && cni_config "$1" >"$node/cni/10-pods.conflist" &&
+    mkdir -p "$node/cni" "$node/static" && cni_config "$1" >"$node/cni/10-pods.conflist" &&
         containerd_config "$1" >"$node/containerd.toml" && make_node_groups "$1" || return 1
     start_on_node "$1" "containerd$1" containerd --config "$node/containerd.toml"
 }

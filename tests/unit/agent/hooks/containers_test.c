@@ -18,7 +18,7 @@
 #include "agent/hooks/containers.h"
 #include "shared/base/clock.h"
 
-enum { CONTAINERS_MAX = 8 };
+enum { CONTAINERS_MAX = 8, LABELS = 4 };
 
 static const struct xb_cri_target target = {.pod_uid = "uid-1", .container = "main"};
 
@@ -26,7 +26,8 @@ struct one {
     const char *id, *uid, *name;
     unsigned attempt;
     Cri__ContainerState state;
-    bool bare; /* without metadata and labels */
+    bool bare;                   /* without metadata and labels */
+    const char *namespace, *pod; /* NULL: "n" and "p" */
 };
 
 static char *lent(const char *text)
@@ -40,27 +41,31 @@ static size_t pack(const struct one *ones, size_t count, uint8_t *out)
     Cri__Container containers[CONTAINERS_MAX];
     Cri__Container *list[CONTAINERS_MAX];
     Cri__ContainerMetadata metadata[CONTAINERS_MAX];
-    Cri__Pair pairs[CONTAINERS_MAX][2];
-    Cri__Pair *labels[CONTAINERS_MAX][2];
+    Cri__Pair pairs[CONTAINERS_MAX][LABELS];
+    Cri__Pair *labels[CONTAINERS_MAX][LABELS];
     Cri__ListContainersResponse response = CRI__LIST_CONTAINERS_RESPONSE__INIT;
     for (size_t i = 0; i < count; i++) {
         cri__container__init(&containers[i]);
         cri__container_metadata__init(&metadata[i]);
-        cri__pair__init(&pairs[i][0]);
-        cri__pair__init(&pairs[i][1]);
+        for (size_t j = 0; j < LABELS; j++) {
+            cri__pair__init(&pairs[i][j]);
+            labels[i][j] = &pairs[i][j];
+        }
         pairs[i][0].key = lent("io.kubernetes.container.name");
         pairs[i][0].value = lent(ones[i].name);
         pairs[i][1].key = lent("io.kubernetes.pod.uid");
         pairs[i][1].value = lent(ones[i].uid);
-        labels[i][0] = &pairs[i][0];
-        labels[i][1] = &pairs[i][1];
+        pairs[i][2].key = lent("io.kubernetes.pod.namespace");
+        pairs[i][2].value = lent(ones[i].namespace ? ones[i].namespace : "n");
+        pairs[i][3].key = lent("io.kubernetes.pod.name");
+        pairs[i][3].value = lent(ones[i].pod ? ones[i].pod : "p");
         metadata[i].attempt = ones[i].attempt;
         containers[i].id = lent(ones[i].id);
         containers[i].state = ones[i].state;
         if (!ones[i].bare) {
             containers[i].metadata = &metadata[i];
             containers[i].labels = labels[i];
-            containers[i].n_labels = 2;
+            containers[i].n_labels = LABELS;
         }
         list[i] = &containers[i];
     }
@@ -69,13 +74,19 @@ static size_t pack(const struct one *ones, size_t count, uint8_t *out)
     return cri__list_containers_response__pack(&response, out);
 }
 
-static const char *choose(const struct one *ones, size_t count)
+static const char *choose_for(const struct xb_cri_target *wanted, const struct one *ones,
+                              size_t count)
 {
     static char id[XB_CONTAINER_ID_BYTES];
     uint8_t answer[4096];
     struct xb_error err = XB_ERROR_INIT;
     size_t len = pack(ones, count, answer);
-    return xb_containers_choose(answer, len, &target, id, &err) < 0 ? NULL : id;
+    return xb_containers_choose(answer, len, wanted, id, &err) < 0 ? NULL : id;
+}
+
+static const char *choose(const struct one *ones, size_t count)
+{
+    return choose_for(&target, ones, count);
 }
 
 #define RUNNING CRI__CONTAINER_STATE__CONTAINER_RUNNING
@@ -87,18 +98,31 @@ static void test_choice(void **state)
 {
     (void)state;
     const struct one ones[] = {
-        {"old", "uid-1", "main", 1, RUNNING, false},
-        {"new", "uid-1", "main", 3, RUNNING, false},
-        {"mid", "uid-1", "main", 2, RUNNING, false},
-        {"ended", "uid-1", "main", 9, EXITED, false},
-        {"other-pod", "uid-2", "main", 9, RUNNING, false},
-        {"other-name", "uid-1", "side", 9, RUNNING, false},
-        {"bare", "uid-1", "main", 9, RUNNING, true},
+        {"old", "uid-1", "main", 1, RUNNING, false, NULL, NULL},
+        {"new", "uid-1", "main", 3, RUNNING, false, NULL, NULL},
+        {"mid", "uid-1", "main", 2, RUNNING, false, NULL, NULL},
+        {"ended", "uid-1", "main", 9, EXITED, false, NULL, NULL},
+        {"other-pod", "uid-2", "main", 9, RUNNING, false, NULL, NULL},
+        {"other-name", "uid-1", "side", 9, RUNNING, false, NULL, NULL},
+        {"bare", "uid-1", "main", 9, RUNNING, true, NULL, NULL},
     };
     assert_string_equal(choose(ones, 7), "new");
     assert_string_equal(choose(ones, 1), "old");
     assert_string_equal(choose(ones + 3, 4), "");
     assert_string_equal(choose(ones, 0), "");
+}
+
+/* A static pod's uid is an annotation's word: it gains no container of another pod. */
+static void test_names(void **state)
+{
+    (void)state;
+    static const struct xb_cri_target named = {
+        .pod_uid = "uid-1", .container = "main", .pod_namespace = "n", .pod_name = "p"};
+    const struct one ones[] = {{"theirs", "uid-1", "main", 9, RUNNING, false, "other", "p"},
+                               {"its", "uid-1", "main", 9, RUNNING, false, "n", "other"},
+                               {"ours", "uid-1", "main", 1, RUNNING, false, "n", "p"}};
+    assert_string_equal(choose_for(&named, ones, 3), "ours");
+    assert_string_equal(choose_for(&named, ones, 2), "");
 }
 
 static void test_ids(void **state)
@@ -107,9 +131,9 @@ static void test_ids(void **state)
     char large[XB_CONTAINER_ID_BYTES + 1];
     memset(large, 'a', sizeof large - 1);
     large[sizeof large - 1] = '\0';
-    const struct one wrong[] = {{large, "uid-1", "main", 1, RUNNING, false},
-                                {"a b\n", "uid-1", "main", 1, RUNNING, false},
-                                {"", "uid-1", "main", 1, RUNNING, false}};
+    const struct one wrong[] = {{large, "uid-1", "main", 1, RUNNING, false, NULL, NULL},
+                                {"a b\n", "uid-1", "main", 1, RUNNING, false, NULL, NULL},
+                                {"", "uid-1", "main", 1, RUNNING, false, NULL, NULL}};
     for (size_t i = 0; i < 3; i++) {
         assert_null(choose(&wrong[i], 1));
     }
@@ -159,7 +183,9 @@ static void test_requests(void **state)
     assert_string_equal(exec->cmd[1], "");
     assert_string_equal(exec->cmd[2], "-c");
     cri__exec_sync_request__free_unpacked(exec, NULL);
-    static const struct xb_cri_target nobody[] = {{"", "main"}, {"uid", ""}, {NULL, "main"}};
+    static const struct xb_cri_target nobody[] = {{.pod_uid = "", .container = "main"},
+                                                  {.pod_uid = "uid", .container = ""},
+                                                  {.container = "main"}};
     for (size_t i = 0; i < 3; i++) {
         assert_true(xb_containers_request(&nobody[i], &out, &err) < 0);
         assert_int_equal(err.kind, XB_ERR_INVALID);
@@ -224,9 +250,9 @@ static void test_presence(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_choice),   cmocka_unit_test(test_ids),
-        cmocka_unit_test(test_memory),   cmocka_unit_test(test_requests),
-        cmocka_unit_test(test_presence),
+        cmocka_unit_test(test_choice),   cmocka_unit_test(test_names),
+        cmocka_unit_test(test_ids),      cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_requests), cmocka_unit_test(test_presence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -277,6 +277,67 @@ static void refused_volumes(void **state)
     assert_null(xb_volume_refusal(local));
 }
 
+#define HASH "0123456789abcdef0123456789abcdef"
+
+/* A mirror as the kubelet makes it, with one thing changed. */
+static xb_json *mirror(const char *path, const char *value)
+{
+    xb_json *pod = probe_json(
+        "{\"metadata\":{\"name\":\"s-node1\",\"uid\":\"api-uid\",\"annotations\":{"
+        "\"kubernetes.io/config.mirror\":\"" HASH "\",\"kubernetes.io/config.hash\":\"" HASH
+        "\"},\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"name\":\"node1\","
+        "\"controller\":true}]},\"spec\":{\"nodeName\":\"node1\"},\"status\":{\"phase\":"
+        "\"Running\"}}");
+    if (path) {
+        PROBE_OK(xb_json_set(pod, path, probe_json(value), &err));
+    }
+    return pod;
+}
+
+/* The kubelet's uid of a static pod is believed only of a mirror that can be real. */
+static void static_pods(void **state)
+{
+    static const char *const wrong[][2] = {
+        {"metadata.annotations", "{\"kubernetes.io/config.mirror\":\"" HASH "\"}"},
+        {"metadata.annotations",
+         "{\"kubernetes.io/config.mirror\":\"" HASH
+         "\",\"kubernetes.io/config.hash\":\"1123456789abcdef0123456789abcdef\"}"},
+        {"metadata.annotations",
+         "{\"kubernetes.io/config.mirror\":\"6f9619ff-8b86-d011-b42d-00cf4fc964ff\","
+         "\"kubernetes.io/config.hash\":\"6f9619ff-8b86-d011-b42d-00cf4fc964ff\"}"},
+        {"metadata.annotations", "{\"kubernetes.io/config.mirror\":\"..\","
+                                 "\"kubernetes.io/config.hash\":\"..\"}"},
+        {"metadata.annotations", "{\"kubernetes.io/config.mirror\":\"\","
+                                 "\"kubernetes.io/config.hash\":\"\"}"},
+        {"metadata.ownerReferences", "[]"},
+        {"metadata.ownerReferences",
+         "[{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"name\":\"node2\",\"controller\":true}]"},
+        {"metadata.ownerReferences", "[{\"apiVersion\":\"apps/v1\",\"kind\":\"Node\",\"name\":"
+                                     "\"node1\",\"controller\":true}]"},
+        {"metadata.ownerReferences",
+         "[{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"name\":\"node1\"}]"},
+        {"spec", "{}"},
+        {"status", "{\"phase\":\"Pending\"}"},
+    };
+    const char *uid = NULL;
+    (void)state;
+    XB_CLEANUP(xb_json_putp) xb_json *real = mirror(NULL, NULL);
+    PROBE_OK(xb_volume_pod_uid(real, &uid, &err));
+    assert_string_equal(uid, HASH);
+    assert_true(xb_volume_mirrors(real, HASH));
+    assert_false(xb_volume_mirrors(real, "api-uid"));
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        XB_CLEANUP(xb_json_putp) xb_json *pod = mirror(wrong[i][0], wrong[i][1]);
+        PROBE_REFUSED(xb_volume_pod_uid(pod, &uid, &err), XB_ERR_INVALID);
+    }
+    XB_CLEANUP(xb_json_putp)
+    xb_json *plain = mirror("metadata.annotations", "{\"kubernetes.io/config.hash\":\"" HASH "\"}");
+    PROBE_OK(xb_volume_pod_uid(plain, &uid, &err));
+    assert_string_equal(uid, "api-uid");
+    assert_true(xb_volume_mirrors(plain, HASH));
+    assert_false(xb_volume_mirrors(NULL, HASH));
+}
+
 /* Several kubelets' folders: the pod is below one of them, and exactly one place fits. */
 static void several_roots(void **state)
 {
@@ -314,6 +375,7 @@ int main(void)
         cmocka_unit_test(persistent_volumes),
         cmocka_unit_test(drivers),
         cmocka_unit_test(refused_volumes),
+        cmocka_unit_test(static_pods),
         cmocka_unit_test_setup_teardown(several_roots, probe_folder_make, probe_folder_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
