@@ -147,16 +147,24 @@ static int read_opening(struct xb_order *order, struct opening *opening, struct 
 
 static int tell(void *context, const struct xb_bracket_record *record, struct xb_error *err)
 {
-    const struct opening *opening = context;
-    return xb_bracket_tell(opening->order->agent->client, opening->order->object, record, err);
+    const struct xb_order *order = ((const struct opening *)context)->order;
+    const struct xb_kube_ref ref = {.resource = order->resource,
+                                    .namespace = text(order, "metadata.namespace"),
+                                    .name = text(order, "metadata.name")};
+    return xb_bracket_tell(order->agent->client, &ref, record, err);
 }
 
 static int exec(void *context, const char *container, const struct xb_exec_command *command,
                 struct xb_exec_result *ret, struct xb_error *err)
 {
     const struct opening *opening = context;
-    const struct xb_cri_target target = {.pod_uid = xb_json_str(opening->pod, "metadata.uid", ""),
-                                         .container = container};
+    struct xb_cri_target target = {.container = container,
+                                   .pod_namespace = text(opening->order, "spec.pod.namespace"),
+                                   .pod_name = text(opening->order, "spec.pod.name")};
+    int r = xb_order_pod_uid(opening->order, opening->pod, &target.pod_uid, err);
+    if (r < 0) {
+        return r;
+    }
     xb_log_info("running a hook", "order", opening->order->key, "pod",
                 text(opening->order, "spec.pod.name"), "container", container);
     return xb_cri_exec(NULL, &target, command, ret, err);
@@ -200,7 +208,7 @@ static int lead(struct opening *opening, struct xb_error *err)
     return r == 0 && opening->record.refused ? refuse(opening, err) : r;
 }
 
-/* What the leader, or the coordinator, has written down. */
+/* What the leader has written down. */
 static int follow(struct opening *opening, struct xb_error *err)
 {
     struct xb_order *order = opening->order;
@@ -237,10 +245,9 @@ int xb_order_open_bracket(struct xb_order *order, struct xb_error *err)
     struct opening opening = {.order = order};
     int r = read_opening(order, &opening, err);
     if (r > 0) {
-        bool leads = !opening.bracket.by_coordinator &&
-                     strcmp(xb_bracket_leader(&opening.bracket), text(order, "metadata.name")) == 0;
+        bool leads = strcmp(xb_bracket_leader(&opening.bracket), text(order, "metadata.name")) == 0;
         r = leads ? lead(&opening, err) : follow(&opening, err);
-        if (opening.record.state != XB_BRACKET_UNBEGUN && !opening.bracket.by_coordinator) {
+        if (opening.record.state != XB_BRACKET_UNBEGUN) {
             order->bracketed = XB_TAKE(opening.backup);
         }
     }

@@ -337,7 +337,7 @@ static int collect(struct xb_ordering *ordering, struct xb_error *err)
                                                .cancel = ordering->cancel,
                                                .progress = show,
                                                .before_pod = xb_pod_hooks_before,
-                                               .after_pod = xb_pod_hooks_after,
+                                               .after_block = xb_block_hooks_after,
                                                .readable = is_readable,
                                                .context = ordering};
     r = xb_collect(&options, &run->collected, err);
@@ -362,6 +362,15 @@ static int64_t volumes_timeout(const struct xb_step_work *work)
     return work->coordinator->options->volumes_timeout_ns;
 }
 
+static void note_record(void *context, const struct xb_hook_pod *pod,
+                        const struct xb_bracket_record *record)
+{
+    struct xb_ordering *ordering = context;
+    (void)pod;
+    (void)record;
+    ordering->records_found = true;
+}
+
 static int do_work(struct xb_step_work *work, const atomic_bool *cancel, struct xb_error *err)
 {
     struct xb_run *run = work->run;
@@ -371,10 +380,13 @@ static int do_work(struct xb_step_work *work, const atomic_bool *cancel, struct 
     }
     xb_record_log_line(run->log, XB_RECORD_INFO, NULL, "backup %s begins (Xebec %s)",
                        text(work, "metadata.name"), XB_VERSION);
+    run->timeout_ns = volumes_timeout(work);
     struct xb_ordering ordering = {.work = work, .cancel = cancel, .shown_ns = xb_clock_mono_ns()};
     r = xb_ordering_open(&ordering, err);
+    r = r ? r : xb_hook_records_each(work, note_record, &ordering, err);
     if (r == 0 && (r = collect(&ordering, err)) == 0) {
-        r = xb_ordering_make_rest(&ordering, err);
+        r = xb_ordering_make_all(&ordering, run->collected.volumes, run->collected.volume_count,
+                                 err);
     }
     xb_ordering_close(&ordering);
     if (r < 0) {
@@ -383,7 +395,6 @@ static int do_work(struct xb_step_work *work, const atomic_bool *cancel, struct 
     xb_record_log_line(run->log, XB_RECORD_INFO, NULL, "%llu items collected, %zu volumes ordered",
                        (unsigned long long)run->items, json_object_array_length(run->orders));
     run->made_ns = xb_clock_wall_ns();
-    run->timeout_ns = volumes_timeout(work);
     run->worked = true;
     return 0;
 }

@@ -72,11 +72,11 @@ static int merge(struct xb_step_work *work, struct xb_error *err)
     if (run->infos) {
         return 0;
     }
-    int r = xb_volume_infos(&what, &infos, err);
+    int r = xb_pod_hooks_merge(work, err);
+    r = r ? r : xb_volume_infos(&what, &infos, err);
     if (r < 0) {
         return r;
     }
-    xb_pod_hooks_merge(work);
     run->hooks_attempted = work->hooks_attempted;
     run->hooks_failed = work->hooks_failed;
     run->infos = infos;
@@ -280,7 +280,11 @@ static int end_with(struct xb_step_work *work, xb_json *status, struct xb_error 
 {
     xb_log_info("backup ended", "backup", text(work, "metadata.name"), "phase",
                 xb_json_str(status, "phase", "?"));
-    return xb_act_patch_status(work->coordinator, &xb_velero_backups, work->object, status, err);
+    int r = xb_act_patch_status(work->coordinator, &xb_velero_backups, work->object, status, err);
+    if (r == 0) {
+        xb_hook_records_remove(work);
+    }
+    return r;
 }
 
 int xb_backup_finalize(struct xb_step_work *work, struct xb_error *err)
@@ -364,5 +368,9 @@ int xb_backup_fail(struct xb_step_work *work, const char *reason, struct xb_erro
     json_object_object_add(status, "completionTimestamp", xb_velero_now());
     cancel_ordered(work);
     xb_log_info("backup failed", "backup", text(work, "metadata.name"), "why", reason);
-    return xb_act_patch_status(work->coordinator, &xb_velero_backups, work->object, status, err);
+    int r = xb_act_patch_status(work->coordinator, &xb_velero_backups, work->object, status, err);
+    if (r == 0) {
+        xb_hook_records_remove(work);
+    }
+    return r;
 }

@@ -51,9 +51,8 @@ struct hooks_view {
     xb_json *due;     /* those that are due; NULL: they are only counted */
 };
 
-static xb_json *find_order(void *context, const char *name)
+static xb_json *find_order(const struct hooks_view *view, const char *name)
 {
-    struct hooks_view *view = context;
     char key[2 * XB_VELERO_NAME_BYTES];
     snprintf(key, sizeof key, "%s/%s", view->coordinator->options->namespace, name);
     return xb_kube_informer_get(view->coordinator->watched[XB_WATCH_PVBS], key);
@@ -81,15 +80,13 @@ static void count_hooks(struct hooks_view *view, struct xb_step_facts *facts)
     xb_json *orders = view->run->orders;
     size_t count = view->run->worked && orders ? json_object_array_length(orders) : 0;
     for (size_t i = 0; i < count; i++) {
-        bool due = false;
         xb_json *order =
             find_order(view, json_object_get_string(json_object_array_get_idx(orders, i)));
-        enum xb_bracket_state state =
-            order ? xb_bracket_look(order, find_order, view, &due) : XB_BRACKET_UNBEGUN;
+        enum xb_bracket_state state = order ? xb_bracket_look(order) : XB_BRACKET_UNBEGUN;
         if (state == XB_BRACKET_UNBEGUN || state == XB_BRACKET_DONE) {
             continue;
         }
-        due = due || agent_is_gone(view, state);
+        bool due = agent_is_gone(view, state);
         facts->hooks_open++;
         facts->hooks_due += due;
         if (due && view->due) {

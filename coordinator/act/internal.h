@@ -71,7 +71,7 @@ struct xb_run {
     xb_json *orders;               /* array of PVB or PVR names */
     xb_json *volumes;              /* restores: array of volume infos; syncs: record: why refused */
     uint64_t items, items_total;
-    int64_t hooks_attempted, hooks_failed; /* of pods without orders; of all, once merged */
+    int64_t hooks_attempted, hooks_failed; /* of all pods, once merged */
     xb_json *infos;         /* backups: of each volume, once all orders are merged; NULL: not yet */
     int64_t hooks_since_ns; /* monotonic: when only hooks were waited for; 0: not */
     struct xb_cron *cron;   /* schedules: what cron_text says; NULL: nothing */

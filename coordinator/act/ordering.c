@@ -6,7 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "shared/codec/text.h"
 #include "shared/velero/bracket.h"
+
+enum { NO_SIGN_OF_LIFE_S = 120 };
 
 static const char *text(const struct xb_step_work *work, const char *path)
 {
@@ -21,6 +26,21 @@ bool xb_ordering_node_runs_hooks(const struct xb_ordering *orders, const char *n
            json_object_object_get_ex(xb_json_get(lease, "metadata.annotations"),
                                      XB_BRACKET_NODE_ANNOTATION, &value) &&
            strcmp(json_object_get_string(value), "true") == 0;
+}
+
+bool xb_ordering_agent_silent(const struct xb_ordering *orders, const char *node)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *lease = NULL;
+    struct xb_error ignored = XB_ERROR_INIT; /* a server that is away is asked again */
+    char name[XB_VELERO_NAME_BYTES];
+    int64_t renewed_ns = 0;
+    const struct xb_kube_ref ref = {.resource = &xb_coordination_leases,
+                                    .namespace = orders->work->coordinator->options->namespace,
+                                    .name = name};
+    snprintf(name, sizeof name, "xebec-node-%.200s", node);
+    return xb_kube_get(orders->work->coordinator->client, &ref, &lease, &ignored) == 0 &&
+           xb_time_parse(xb_json_str(lease, "spec.renewTime", ""), &renewed_ns, &ignored) == 0 &&
+           xb_clock_wall_ns() - renewed_ns > NO_SIGN_OF_LIFE_S * XB_NS_PER_S;
 }
 
 /* Texts, as Velero writes them. */
@@ -171,12 +191,32 @@ int xb_ordering_make(struct xb_ordering *orders, struct xb_collected_volume *vol
     return settle(orders, volume, r, &why, err);
 }
 
-int xb_ordering_make_rest(struct xb_ordering *orders, struct xb_error *err)
+void xb_ordering_cancel(const struct xb_ordering *orders, const struct xb_collected_volume *volume)
 {
-    struct xb_collected *collected = &orders->work->run->collected;
+    char name[XB_VELERO_NAME_BYTES];
+    struct xb_error err = XB_ERROR_INIT;
+    XB_CLEANUP(xb_json_putp) xb_json *patch = json_object_new_object();
+    xb_json *spec = json_object_new_object();
+    json_object_object_add(spec, "cancel", json_object_new_boolean(true));
+    json_object_object_add(patch, "spec", spec);
+    if (!volume->ordered || xb_ordering_name(orders, volume, name, &err) < 0) {
+        return;
+    }
+    const struct xb_kube_ref ref = {.resource = &xb_velero_pvbs,
+                                    .namespace = text(orders->work, "metadata.namespace"),
+                                    .name = name};
+    if (xb_kube_merge_patch(orders->work->coordinator->client, &ref, patch, NULL, &err) < 0 &&
+        err.kind != XB_ERR_NOT_FOUND) {
+        xb_log_error(&err, "an order could not be cancelled", "order", name);
+    }
+}
+
+int xb_ordering_make_all(struct xb_ordering *orders, struct xb_collected_volume *volumes,
+                         size_t count, struct xb_error *err)
+{
     int r = 0;
-    for (size_t i = 0; r == 0 && i < collected->volume_count; i++) {
-        struct xb_collected_volume *volume = &collected->volumes[i];
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        struct xb_collected_volume *volume = &volumes[i];
         if (!volume->skipped && !volume->ordered) {
             r = xb_ordering_prepare(orders, volume, err);
         }

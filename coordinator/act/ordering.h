@@ -14,7 +14,7 @@
 
 #include "coordinator/act/agents.h"
 
-struct xb_pod_hooks;
+struct xb_open_pod;
 
 struct xb_ordering {
     struct xb_step_work *work; /* extra: the nodes' leases */
@@ -24,8 +24,11 @@ struct xb_ordering {
     char identity[XB_STORE_IDENTITY_BYTES];
     char looked_for[XB_VELERO_NAME_BYTES]; /* the namespace whose repository was looked for last */
     struct xb_error missing;               /* why it is not there; code 0: it is */
-    struct xb_pod_hooks *open;             /* pods between before_pod and after_pod */
     struct xb_agents agents;
+    /* Of the block that the collection is at. */
+    struct xb_open_pod *open; /* pods whose hooks the coordinator runs, between pre and post */
+    bool no_copies;           /* nothing of it is copied: it can be thawed at any time */
+    bool records_found;       /* an earlier attempt has left records of hooks */
 };
 
 int xb_ordering_open(struct xb_ordering *orders, struct xb_error *err) XB_MUST_CHECK;
@@ -37,8 +40,13 @@ int xb_ordering_prepare(struct xb_ordering *orders, struct xb_collected_volume *
 /* `bracket`: the annotation's text, or NULL. */
 int xb_ordering_make(struct xb_ordering *orders, struct xb_collected_volume *volume,
                      const char *bracket, struct xb_error *err) XB_MUST_CHECK;
-/* Orders for all volumes that are to be backed up and have none. */
-int xb_ordering_make_rest(struct xb_ordering *orders, struct xb_error *err) XB_MUST_CHECK;
+/* Orders for those volumes that are to be backed up and have none. */
+int xb_ordering_make_all(struct xb_ordering *orders, struct xb_collected_volume *volumes,
+                         size_t count, struct xb_error *err) XB_MUST_CHECK;
 int xb_ordering_name(const struct xb_ordering *orders, const struct xb_collected_volume *volume,
                      char out[XB_VELERO_NAME_BYTES], struct xb_error *err) XB_MUST_CHECK;
 bool xb_ordering_node_runs_hooks(const struct xb_ordering *orders, const char *node);
+/* Tells the volume's order, if it has one, to end. */
+void xb_ordering_cancel(const struct xb_ordering *orders, const struct xb_collected_volume *volume);
+/* Whether the node's agent has not been heard of for long (asks the server). */
+bool xb_ordering_agent_silent(const struct xb_ordering *orders, const char *node);

@@ -13,7 +13,7 @@ enum { WHY_BYTES = 300 };
 
 /* ---- the log ---- */
 
-static void note_result(struct xb_record_log *log, struct xb_pod_hooks_name pod, xb_json *result)
+static void note_result(struct xb_record_log *log, const struct xb_hook_pod *pod, xb_json *result)
 {
     char why[WHY_BYTES + XB_ERROR_TEXT_BYTES] = "exit code 0";
     const char *phase = xb_json_str(result, "phase", "?");
@@ -21,14 +21,14 @@ static void note_result(struct xb_record_log *log, struct xb_pod_hooks_name pod,
     const char *container = xb_json_str(result, "container", "");
     bool failed = xb_bracket_failed(result, why, sizeof why);
     if (note) {
-        xb_record_log_line(log, XB_RECORD_WARNING, pod.namespace, "%s hook of pod %s: %.400s",
-                           phase, pod.pod, note);
+        xb_record_log_line(log, XB_RECORD_WARNING, pod->namespace, "%s hook of pod %s: %.400s",
+                           phase, pod->name, note);
     }
     if (xb_json_bool(result, "skipped", false)) {
         snprintf(why, sizeof why, "not run, as one before it failed");
     }
-    xb_record_log_line(log, failed ? XB_RECORD_ERROR : XB_RECORD_INFO, pod.namespace,
-                       "%s hook of pod %s%s%.253s%s%.253s: %s", phase, pod.pod,
+    xb_record_log_line(log, failed ? XB_RECORD_ERROR : XB_RECORD_INFO, pod->namespace,
+                       "%s hook of pod %s%s%.253s%s%.253s: %s", phase, pod->name,
                        container[0] ? ", container " : "", container,
                        xb_json_str(result, "hook", "")[0] ? ", " : "",
                        xb_json_str(result, "hook", ""), why);
@@ -36,13 +36,13 @@ static void note_result(struct xb_record_log *log, struct xb_pod_hooks_name pod,
     for (size_t i = 0; i < sizeof streams / sizeof streams[0]; i++) {
         const char *said = xb_json_str(result, streams[i], NULL);
         if (said) {
-            xb_record_log_line(log, XB_RECORD_INFO, pod.namespace, "%s hook of pod %s, %s: %s",
-                               phase, pod.pod, streams[i], said);
+            xb_record_log_line(log, XB_RECORD_INFO, pod->namespace, "%s hook of pod %s, %s: %s",
+                               phase, pod->name, streams[i], said);
         }
     }
 }
 
-void xb_pod_hooks_note(struct xb_record_log *log, struct xb_pod_hooks_name pod, xb_json *results)
+static void note_results(struct xb_record_log *log, const struct xb_hook_pod *pod, xb_json *results)
 {
     for (size_t i = 0; i < json_object_array_length(results); i++) {
         note_result(log, pod, json_object_array_get_idx(results, i));
@@ -56,58 +56,64 @@ static int exec(void *context, const char *container, const struct xb_exec_comma
 {
     const struct xb_pod_hooks_executor *executor = context;
     const struct xb_kube_exec_target target = {
-        .namespace = xb_json_str(executor->pod, "metadata.namespace", ""),
-        .pod = xb_json_str(executor->pod, "metadata.name", ""),
-        .container = container};
+        .namespace = executor->pod->namespace, .pod = executor->pod->name, .container = container};
     xb_log_info("running a hook", "namespace", target.namespace, "pod", target.pod, "container",
                 container);
-    return xb_kube_exec(executor->coordinator->client, &target, command, ret, err);
+    return xb_kube_exec(executor->work->coordinator->client, &target, command, ret, err);
+}
+
+static struct xb_kube_ref order_ref(const struct xb_step_work *work, const char *name)
+{
+    return (struct xb_kube_ref){.resource = &xb_velero_pvbs,
+                                .namespace = xb_json_str(work->object, "metadata.namespace", ""),
+                                .name = name};
+}
+
+int xb_pod_hooks_order(struct xb_step_work *work, const char *name, xb_json **ret,
+                       struct xb_error *err)
+{
+    const struct xb_kube_ref ref = order_ref(work, name);
+    return xb_kube_get(work->coordinator->client, &ref, ret, err);
 }
 
 static int tell(void *context, const struct xb_bracket_record *record, struct xb_error *err)
 {
     const struct xb_pod_hooks_executor *executor = context;
-    return xb_bracket_tell(executor->coordinator->client, executor->leader, record, err);
+    if (!executor->leader) {
+        return xb_hook_record_tell(executor->work, executor->pod, record, err);
+    }
+    const struct xb_kube_ref ref =
+        order_ref(executor->work, xb_json_str(executor->leader, "metadata.name", ""));
+    return xb_bracket_tell(executor->work->coordinator->client, &ref, record, err);
 }
 
 struct xb_bracket_run xb_pod_hooks_how(struct xb_pod_hooks_executor *executor,
                                        const atomic_bool *cancel)
 {
     return (struct xb_bracket_run){.exec = exec,
-                                   .tell = executor->leader ? tell : NULL,
+                                   .tell = tell,
                                    .context = executor,
                                    .cancel = cancel,
                                    .who = "the coordinator"};
 }
 
-int xb_pod_hooks_order(struct xb_step_work *work, const char *name, xb_json **ret,
-                       struct xb_error *err)
+int xb_pod_hooks_get_pod(struct xb_step_work *work, const struct xb_hook_pod *pod, xb_json **ret,
+                         struct xb_error *err)
 {
-    const struct xb_kube_ref ref = {.resource = &xb_velero_pvbs,
-                                    .namespace =
-                                        xb_json_str(work->object, "metadata.namespace", ""),
-                                    .name = name};
-    return xb_kube_get(work->coordinator->client, &ref, ret, err);
-}
-
-/* ---- after the copies ---- */
-
-static int get_pod(struct xb_step_work *work, xb_json *order, xb_json **ret, struct xb_error *err)
-{
-    XB_CLEANUP(xb_json_putp) xb_json *pod = NULL;
-    const struct xb_kube_ref ref = {.resource = &xb_core_pods,
-                                    .namespace = xb_json_str(order, "spec.pod.namespace", ""),
-                                    .name = xb_json_str(order, "spec.pod.name", "")};
-    int r = xb_kube_get(work->coordinator->client, &ref, &pod, err);
-    if (r == 0 && strcmp(xb_json_str(pod, "metadata.uid", ""),
-                         xb_json_str(order, "spec.pod.uid", "?")) != 0) {
+    XB_CLEANUP(xb_json_putp) xb_json *found = NULL;
+    const struct xb_kube_ref ref = {
+        .resource = &xb_core_pods, .namespace = pod->namespace, .name = pod->name};
+    int r = xb_kube_get(work->coordinator->client, &ref, &found, err);
+    if (r == 0 && strcmp(xb_json_str(found, "metadata.uid", ""), pod->uid) != 0) {
         r = xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT, "the pod is another one now");
     }
     if (r == 0) {
-        *ret = XB_TAKE(pod);
+        *ret = XB_TAKE(found);
     }
     return r;
 }
+
+/* ---- in place of an agent that is gone ---- */
 
 static int close_leader(struct xb_step_work *work, xb_json *leader, const atomic_bool *cancel,
                         struct xb_error *err)
@@ -116,24 +122,26 @@ static int close_leader(struct xb_step_work *work, xb_json *leader, const atomic
     struct xb_hooks hooks = {.phases = {{.hooks = NULL}}};
     struct xb_bracket_record record = {.state = XB_BRACKET_UNBEGUN};
     struct xb_error why = XB_ERROR_INIT;
-    struct xb_pod_hooks_executor executor = {.coordinator = work->coordinator, .leader = leader};
+    const struct xb_hook_pod own = {.namespace = xb_json_str(leader, "spec.pod.namespace", ""),
+                                    .name = xb_json_str(leader, "spec.pod.name", ""),
+                                    .uid = xb_json_str(leader, "spec.pod.uid", "?")};
+    struct xb_pod_hooks_executor executor = {.work = work, .pod = &own, .leader = leader};
     int r = xb_bracket_record_parse(leader, &record, err);
     if (r < 0 || record.state == XB_BRACKET_UNBEGUN || record.state == XB_BRACKET_DONE) {
         xb_bracket_record_free(&record);
         return r;
     }
     record.taken = true;
-    if ((r = get_pod(work, leader, &pod, &why)) < 0 ||
+    if ((r = xb_pod_hooks_get_pod(work, &own, &pod, &why)) < 0 ||
         (r = xb_hooks_of(work->object, pod, &hooks, &why)) < 0) {
         if (why.kind == XB_ERR_RETRY) {
             *err = why;
         } else {
             xb_bracket_record_fail(&record, XB_HOOK_POST, why.text);
             record.state = XB_BRACKET_DONE;
-            r = xb_bracket_tell(work->coordinator->client, leader, &record, err);
+            r = tell(&executor, &record, err);
         }
     } else {
-        executor.pod = pod;
         const struct xb_bracket_run run = xb_pod_hooks_how(&executor, cancel);
         r = xb_bracket_close(&run, &hooks, &record, err);
     }
@@ -159,50 +167,54 @@ int xb_pod_hooks_close(struct xb_step_work *work, const atomic_bool *cancel, str
     return r;
 }
 
+/* ---- at the end ---- */
+
 /* How long the application was held. */
-static void note_time(struct xb_step_work *work, struct xb_pod_hooks_name pod,
+static void note_time(struct xb_step_work *work, const struct xb_hook_pod *pod,
                       const struct xb_bracket_record *record)
 {
     double seconds = (double)(record->ended_ms - record->begun_ms) / 1000;
     if (record->begun_ms <= 0 || record->ended_ms < record->begun_ms) {
         return; /* without post hooks, nobody knows when it went on */
     }
-    xb_record_log_line(work->run->log, XB_RECORD_INFO, pod.namespace,
-                       "pod %s was between its pre and its post hooks for %.3f s", pod.pod,
+    xb_record_log_line(work->run->log, XB_RECORD_INFO, pod->namespace,
+                       "pod %s was between its pre and its post hooks for %.3f s", pod->name,
                        seconds);
     xb_meters_observe(work->coordinator->meters, XB_METER_FREEZE_SECONDS, NULL, seconds);
 }
 
-static void merge_record(struct xb_step_work *work, xb_json *order,
+static void merge_record(void *context, const struct xb_hook_pod *pod,
                          const struct xb_bracket_record *record)
 {
-    const struct xb_pod_hooks_name pod = {xb_json_str(order, "spec.pod.namespace", ""),
-                                          xb_json_str(order, "spec.pod.name", "")};
-    xb_pod_hooks_note(work->run->log, pod, record->results);
+    struct xb_step_work *work = context;
+    note_results(work->run->log, pod, record->results);
     note_time(work, pod, record);
     xb_bracket_record_count(record, &work->hooks_attempted, &work->hooks_failed);
     if (record->state != XB_BRACKET_UNBEGUN && record->state != XB_BRACKET_DONE) {
-        xb_record_log_line(work->run->log, XB_RECORD_ERROR, pod.namespace,
+        xb_record_log_line(work->run->log, XB_RECORD_ERROR, pod->namespace,
                            "it is not known whether the post hooks of pod %s have been run: look "
                            "whether the application is still frozen",
-                           pod.pod);
+                           pod->name);
     }
 }
 
-void xb_pod_hooks_merge(struct xb_step_work *work)
+int xb_pod_hooks_merge(struct xb_step_work *work, struct xb_error *err)
 {
-    work->hooks_attempted = work->run->hooks_attempted;
-    work->hooks_failed = work->run->hooks_failed;
-    for (size_t i = 0; i < json_object_array_length(work->extra); i++) {
+    work->hooks_attempted = 0;
+    work->hooks_failed = 0;
+    int r = xb_hook_records_each(work, merge_record, work, err);
+    for (size_t i = 0; r == 0 && i < json_object_array_length(work->extra); i++) {
         xb_json *order = json_object_array_get_idx(work->extra, i);
+        const struct xb_hook_pod pod = {.namespace = xb_json_str(order, "spec.pod.namespace", ""),
+                                        .name = xb_json_str(order, "spec.pod.name", "")};
         struct xb_bracket_record record = {.state = XB_BRACKET_UNBEGUN};
         struct xb_error why = XB_ERROR_INIT;
         if (xb_bracket_record_parse(order, &record, &why) < 0) {
-            xb_record_log_line(work->run->log, XB_RECORD_ERROR,
-                               xb_json_str(order, "spec.pod.namespace", ""), "%s", why.text);
+            xb_record_log_line(work->run->log, XB_RECORD_ERROR, pod.namespace, "%s", why.text);
             continue;
         }
-        merge_record(work, order, &record);
+        merge_record(work, &pod, &record);
         xb_bracket_record_free(&record);
     }
+    return r;
 }

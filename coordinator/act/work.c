@@ -145,8 +145,6 @@ void xb_run_reset(struct xb_run *run)
     run->worked = false;
     run->items = 0;
     run->items_total = 0;
-    run->hooks_attempted = 0;
-    run->hooks_failed = 0;
     run->hooks_since_ns = 0;
 }
 

@@ -10,13 +10,15 @@
 #include "shared/base/fnv.h"
 
 struct claim {
-    uint64_t hash; /* of namespace and name; 0 is free */
+    uint64_t hash; /* of namespace and name, of a claim or of a group; 0 is free */
     size_t pod;    /* the first that uses it */
 };
 
 struct xb_blocks {
-    struct claim *claims;
+    struct xb_block_pod *pods;
     size_t count, cap;
+    struct claim *claims;
+    size_t claim_count, claim_cap;
     bool joining, has_joint;
     size_t joint; /* the first of those that are joined whatever they share */
 };
@@ -33,10 +35,23 @@ int xb_blocks_new(struct xb_blocks **ret, struct xb_error *err)
 
 void xb_blocks_free(struct xb_blocks *blocks)
 {
-    if (blocks) {
-        free(blocks->claims);
-        free(blocks);
+    if (!blocks) {
+        return;
     }
+    for (size_t i = 0; i < blocks->count; i++) {
+        free(blocks->pods[i].namespace);
+        free(blocks->pods[i].name);
+        free(blocks->pods[i].uid);
+        free(blocks->pods[i].why);
+    }
+    free(blocks->pods);
+    free(blocks->claims);
+    free(blocks);
+}
+
+size_t xb_blocks_count(const struct xb_blocks *blocks)
+{
+    return blocks->count;
 }
 
 void xb_blocks_join_all(struct xb_blocks *blocks, bool join)
@@ -45,108 +60,128 @@ void xb_blocks_join_all(struct xb_blocks *blocks, bool join)
     blocks->has_joint = false;
 }
 
-static size_t root_of(struct xb_collected *result, size_t pod)
+/* ---- the forest ---- */
+
+static size_t root_of(struct xb_blocks *blocks, size_t pod)
 {
-    while (result->pods[pod].block != pod) {
-        /* Halves the way for the next one. */
-        result->pods[pod].block = result->pods[result->pods[pod].block].block;
-        pod = result->pods[pod].block;
+    struct xb_block_pod *pods = blocks->pods;
+    while (pods[pod].block != pod) {
+        pods[pod].block = pods[pods[pod].block].block; /* halves the way for the next one */
+        pod = pods[pod].block;
     }
     return pod;
 }
 
-static void join(struct xb_collected *result, size_t left, size_t right)
+static void join(struct xb_blocks *blocks, size_t left, size_t right)
 {
-    left = root_of(result, left);
-    right = root_of(result, right);
+    left = root_of(blocks, left);
+    right = root_of(blocks, right);
     if (left != right) {
-        result->pods[left < right ? right : left].block = left < right ? left : right;
+        blocks->pods[left < right ? right : left].block = left < right ? left : right;
     }
 }
 
+/* ---- claims ---- */
+
 static size_t slot_of(const struct xb_blocks *blocks, uint64_t hash)
 {
-    size_t at = (size_t)(hash ^ hash >> 31) & (blocks->cap - 1);
+    size_t at = (size_t)(hash ^ hash >> 31) & (blocks->claim_cap - 1);
     while (blocks->claims[at].hash && blocks->claims[at].hash != hash) {
-        at = (at + 1) & (blocks->cap - 1);
+        at = (at + 1) & (blocks->claim_cap - 1);
     }
     return at;
 }
 
 static int grow(struct xb_blocks *blocks, struct xb_error *err)
 {
-    struct xb_blocks grown = {.cap = blocks->cap ? 2 * blocks->cap : 64};
-    grown.claims = calloc(grown.cap, sizeof *grown.claims);
+    struct xb_blocks grown = {.claim_cap = blocks->claim_cap ? 2 * blocks->claim_cap : 64};
+    grown.claims = calloc(grown.claim_cap, sizeof *grown.claims);
     if (!grown.claims) {
         return xb_error_no_memory(err, "item blocks");
     }
-    for (size_t i = 0; i < blocks->cap; i++) {
+    for (size_t i = 0; i < blocks->claim_cap; i++) {
         if (blocks->claims[i].hash) {
             grown.claims[slot_of(&grown, blocks->claims[i].hash)] = blocks->claims[i];
         }
     }
     free(blocks->claims);
     blocks->claims = grown.claims;
-    blocks->cap = grown.cap;
+    blocks->claim_cap = grown.claim_cap;
     return 0;
 }
 
-static int use_claim(struct xb_blocks *blocks, struct xb_collected *result, size_t pod,
-                     const char *claim, struct xb_error *err)
+static uint64_t hash_of(const char *namespace, const char *what, const char *name)
 {
-    char place[600];
-    if (2 * (blocks->count + 1) > blocks->cap) {
+    char place[1024];
+    snprintf(place, sizeof place, "%.300s/%s/%.500s", namespace, what, name);
+    return xb_fnv1a(place) | 1;
+}
+
+/* The pod uses this; so may others. */
+static int use(struct xb_blocks *blocks, size_t pod, uint64_t hash, struct xb_error *err)
+{
+    if (2 * (blocks->claim_count + 1) > blocks->claim_cap) {
         int r = grow(blocks, err);
         if (r < 0) {
             return r;
         }
     }
-    snprintf(place, sizeof place, "%s/%s", result->pods[pod].namespace, claim);
-    uint64_t hash = xb_fnv1a(place) | 1;
     size_t at = slot_of(blocks, hash);
     if (blocks->claims[at].hash) {
-        join(result, blocks->claims[at].pod, pod);
+        join(blocks, blocks->claims[at].pod, pod);
         return 0;
     }
     blocks->claims[at] = (struct claim){hash, pod};
-    blocks->count++;
+    blocks->claim_count++;
     return 0;
 }
 
-static int add_pod(struct xb_collected *result, xb_json *pod, struct xb_error *err)
+int xb_blocks_group(struct xb_blocks *blocks, xb_json *claim, const char *group,
+                    struct xb_error *err)
 {
-    if (result->pod_count == XB_COLLECTED_PODS_MAX) {
-        return xb_error_set(err, XB_ERR_FULL, -E2BIG, "more than %d pods", XB_COLLECTED_PODS_MAX);
+    const char *namespace = xb_json_str(claim, "metadata.namespace", "");
+    uint64_t hash = hash_of(namespace, "claim", xb_json_str(claim, "metadata.name", ""));
+    const struct claim *used = blocks->claims ? &blocks->claims[slot_of(blocks, hash)] : NULL;
+    return used && used->hash ? use(blocks, used->pod, hash_of(namespace, "group", group), err) : 0;
+}
+
+/* ---- pods ---- */
+
+static int add_pod(struct xb_blocks *blocks, xb_json *pod, struct xb_error *err)
+{
+    if (blocks->count == XB_COLLECTED_PODS_MAX) {
+        return xb_error_set(err, XB_ERR_FULL, -E2BIG, "more than %d pods with claims",
+                            XB_COLLECTED_PODS_MAX);
     }
-    if (result->pod_count == result->pod_cap) {
-        size_t cap = result->pod_cap ? 2 * result->pod_cap : 64;
-        struct xb_block_pod *pods = reallocarray(result->pods, cap, sizeof *pods);
+    if (blocks->count == blocks->cap) {
+        size_t cap = blocks->cap ? 2 * blocks->cap : 64;
+        struct xb_block_pod *pods = reallocarray(blocks->pods, cap, sizeof *pods);
         if (!pods) {
             return xb_error_no_memory(err, "the pods");
         }
-        result->pods = pods;
-        result->pod_cap = cap;
+        blocks->pods = pods;
+        blocks->cap = cap;
     }
     struct xb_block_pod one = {
         .namespace = strdup(xb_json_str(pod, "metadata.namespace", "")),
         .name = strdup(xb_json_str(pod, "metadata.name", "")),
         .uid = strdup(xb_json_str(pod, "metadata.uid", "")),
-        .block = result->pod_count,
+        .index = blocks->count,
+        .block = blocks->count,
     };
-    result->pods[result->pod_count++] = one;
+    blocks->pods[blocks->count++] = one;
     return one.namespace && one.name && one.uid ? 0 : xb_error_no_memory(err, "the pods");
 }
 
-int xb_blocks_add(struct xb_blocks *blocks, struct xb_collected *result, xb_json *pod,
-                  struct xb_error *err)
+int xb_blocks_add(struct xb_blocks *blocks, xb_json *pod, struct xb_error *err)
 {
-    int r = add_pod(result, pod, err);
+    int r = add_pod(blocks, pod, err);
     if (r < 0) {
         return r;
     }
-    size_t index = result->pod_count - 1;
+    size_t index = blocks->count - 1;
     if (blocks->joining && blocks->has_joint) {
-        join(result, blocks->joint, index);
+        join(blocks, blocks->joint, index);
     } else if (blocks->joining) {
         blocks->joint = index;
         blocks->has_joint = true;
@@ -161,15 +196,41 @@ int xb_blocks_add(struct xb_blocks *blocks, struct xb_collected *result, xb_json
     for (size_t i = 0; r == 0 && i < count; i++) {
         const char *claim = xb_json_str(json_object_array_get_idx(volumes, i),
                                         "persistentVolumeClaim.claimName", "");
-        r = claim[0] ? use_claim(blocks, result, index, claim, err) : 0;
+        r = claim[0]
+                ? use(blocks, index, hash_of(blocks->pods[index].namespace, "claim", claim), err)
+                : 0;
     }
     return r;
 }
 
-void xb_blocks_finish(struct xb_blocks *blocks, struct xb_collected *result)
+/* ---- block by block ---- */
+
+static int by_block(const void *left, const void *right)
 {
-    (void)blocks;
-    for (size_t i = 0; i < result->pod_count; i++) {
-        result->pods[i].block = root_of(result, i);
+    const struct xb_block_pod *one = left;
+    const struct xb_block_pod *two = right;
+    if (one->block != two->block) {
+        return one->block < two->block ? -1 : 1;
     }
+    return one->index < two->index ? -1 : one->index > two->index;
+}
+
+void xb_blocks_finish(struct xb_blocks *blocks)
+{
+    for (size_t i = 0; i < blocks->count; i++) {
+        blocks->pods[i].block = root_of(blocks, i);
+    }
+    if (blocks->count > 0) {
+        qsort(blocks->pods, blocks->count, sizeof *blocks->pods, by_block);
+    }
+}
+
+size_t xb_blocks_at(struct xb_blocks *blocks, size_t at, struct xb_block_pod **ret)
+{
+    size_t count = 0;
+    while (at + count < blocks->count && blocks->pods[at + count].block == blocks->pods[at].block) {
+        count++;
+    }
+    *ret = count ? &blocks->pods[at] : NULL;
+    return count;
 }

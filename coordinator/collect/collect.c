@@ -131,7 +131,8 @@ static int collect_kind(struct collection *collection, const struct xb_kube_api 
     int r = xb_collect_ordered(collection, api, err);
     if (!api->resource.namespaced || named == 0 || named > NAMED_LISTS_MAX ||
         !xb_filter_only_named(filter)) {
-        return r ? r : list_kind(collection, api, NULL, err);
+        r = r ? r : list_kind(collection, api, NULL, err);
+        return r ? r : xb_collect_blocks(collection, err);
     }
     for (size_t i = 0; r == 0 && i < named; i++) {
         const char *namespace = xb_filter_named(filter, i);
@@ -139,7 +140,7 @@ static int collect_kind(struct collection *collection, const struct xb_kube_api 
                 ? 0
                 : list_kind(collection, api, namespace, err);
     }
-    return r;
+    return r ? r : xb_collect_blocks(collection, err);
 }
 
 /* ---- all kinds ---- */
@@ -221,9 +222,6 @@ int xb_collect(const struct xb_collect_options *options, struct xb_collected *re
             xb_json_bool(options->backup, "spec.defaultVolumesToRestic", false)};
     int r = xb_blocks_new(&collection.blocks, err);
     r = r ? r : collect_all(&collection, err);
-    if (r == 0) {
-        xb_blocks_finish(collection.blocks, &result);
-    }
     xb_blocks_free(collection.blocks);
     xb_kube_discovery_free(collection.discovery);
     xb_seen_free(&collection.items);
@@ -263,13 +261,7 @@ void xb_collected_free(struct xb_collected *collected)
     for (size_t i = 0; i < collected->volume_count; i++) {
         xb_collected_volume_free(&collected->volumes[i]);
     }
-    for (size_t i = 0; i < collected->pod_count; i++) {
-        free(collected->pods[i].namespace);
-        free(collected->pods[i].name);
-        free(collected->pods[i].uid);
-    }
     free(collected->volumes);
-    free(collected->pods);
     xb_resource_list_free(&collected->list);
     *collected = (struct xb_collected){.items = 0};
 }

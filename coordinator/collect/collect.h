@@ -10,7 +10,7 @@
  * Errors:    those that end the backup. What is wrong with one kind or object is an error line in
  *            the log, and the backup PartiallyFailed.
  * Memory:    one page of objects; 8 bytes per item; per item its name for the resource list; the
- *            volumes.
+ *            volumes; the names of pods that use claims.
  * Source:    velero-contract section 3.
  */
 #pragma once
@@ -24,7 +24,11 @@
 #include "coordinator/record/tarball.h"
 #include "shared/kube/discovery.h"
 
-enum { XB_COLLECTED_VOLUMES_MAX = 100000, XB_COLLECTED_PODS_MAX = 500000 };
+enum {
+    XB_COLLECTED_VOLUMES_MAX = 100000,
+    XB_COLLECTED_PODS_MAX = 500000, /* that use claims */
+    XB_COLLECTED_WHY_BYTES = 300
+};
 
 /* A volume of a pod; or, skipped and without pod, node and volume, the data of a claim that no pod
  * of the backup has among its volumes (pod_namespace is the claim's then). */
@@ -38,24 +42,16 @@ struct xb_collected_volume {
 };
 void xb_collected_volume_free(struct xb_collected_volume *volume); /* what it owns */
 
-/* A pod that was taken. Pods that share a claim, and those that spec.orderedResources names, are in
- * one block: hooks bracket a block as a whole. */
-struct xb_block_pod {
-    char *namespace, *name, *uid;
-    size_t block; /* index of the first pod of its block */
-};
-
 struct xb_collected {
     struct xb_resource_list list;
     struct xb_collected_volume *volumes;
     size_t volume_count, volume_cap;
-    struct xb_block_pod *pods;
-    size_t pod_count, pod_cap;
     uint64_t items;
 };
 
 struct xb_collected_pod {
     xb_json *pod;
+    bool alone;                          /* in its block: then its volumes are chosen already */
     struct xb_collected_volume *volumes; /* lent for the call */
     size_t count;
 };
@@ -70,12 +66,16 @@ struct xb_collect_options {
     struct xb_record_log *log;
     const atomic_bool *cancel;
     void (*progress)(void *context, uint64_t items); /* may be NULL */
-    /* Around each pod, with its volumes as they were chosen; for its hooks. before_pod may give
-     * volumes a reason to be skipped; *ret_take false leaves the pod out. after_pod is called
-     * whenever before_pod was, also when taking the pod has failed. NULL: none. */
-    int (*before_pod)(void *context, const struct xb_collected_pod *pod, bool *ret_take,
-                      struct xb_error *err);
-    void (*after_pod)(void *context, xb_json *pod);
+    /* Around the pods of an item block, for their hooks: before_pod for each of them, then all
+     * their items are taken and their volumes chosen, then after_block. Pods that share a claim, or
+     * whose claims are of one volume group, and those that spec.orderedResources names, are one
+     * block; any other pod is alone. before_pod leaves the pod out, with its volumes, by a `why`
+     * that is not empty. after_block is called whenever before_pod was; `failed`: something went
+     * wrong, and the collection ends with it. Both NULL: nobody wants to know. */
+    int (*before_pod)(void *context, const struct xb_collected_pod *pod,
+                      char why[XB_COLLECTED_WHY_BYTES], struct xb_error *err);
+    int (*after_block)(void *context, struct xb_collected_volume *volumes, size_t count,
+                       const struct xb_error *failed, struct xb_error *err);
     /* Whether volumes can be read on a node: else NOT_FOUND, and a claim that pods of several nodes
      * share is read through another one. Other errors end the collection. NULL: on all. */
     int (*readable)(void *context, const char *node, struct xb_error *err);

@@ -3,9 +3,9 @@
  * internal.h - a collection under way; for the files of this folder only.
  *
  * What for:  collect.c goes through the kinds, namespaces.c through the namespaces, take.c puts an
- *            object into the tarball, related.c brings in what it drags in, pod_volumes.c finds the
- *            volumes of a pod, fetched.c gets single objects, blocks.c joins pods that share
- *            claims.
+ *            object into the tarball, related.c brings in what it drags in, pods.c takes pods,
+ *            block by block, pod_volumes.c finds their volumes, fetched.c gets single objects,
+ *            blocks.c joins pods that belong together.
  */
 #pragma once
 
@@ -42,7 +42,9 @@ struct collection {
     struct xb_fetched fetched;
     xb_json *bindings; /* of accounts (accounts.h), loaded with the first of them */
     size_t binding_count;
-    struct xb_blocks *blocks;
+    struct xb_blocks *blocks;          /* pods that were put off */
+    const struct xb_kube_api *pod_api; /* theirs */
+    bool pods_ordered;                 /* spec.orderedResources names pods */
 };
 
 /* An object to be taken: its text as the server sent it, or taken apart; or both. Of the text's
@@ -57,6 +59,14 @@ struct xb_taking {
 /* Puts one object into the tarball unless it is there already, and what it drags in after it. */
 int xb_collect_take(struct collection *collection, const struct xb_taking *taking,
                     struct xb_error *err) XB_MUST_CHECK;
+/* The same for one that is new and may be taken, right now. */
+int xb_collect_write(struct collection *collection, const struct xb_taking *taking,
+                     struct xb_error *err) XB_MUST_CHECK;
+/* A pod, now if it is alone in its block for sure. Else it is put off until all pods are known. */
+int xb_collect_take_pod(struct collection *collection, const struct xb_taking *taking,
+                        struct xb_error *err) XB_MUST_CHECK;
+/* Those that were put off. */
+int xb_collect_blocks(struct collection *collection, struct xb_error *err) XB_MUST_CHECK;
 /* What the object drags in. */
 int xb_collect_related(struct collection *collection, const struct xb_kube_api *api,
                        xb_json *object, struct xb_error *err) XB_MUST_CHECK;
@@ -87,16 +97,29 @@ int xb_collect_namespaces(struct collection *collection, struct xb_error *err) X
 int xb_collect_ordered(struct collection *collection, const struct xb_kube_api *api,
                        struct xb_error *err) XB_MUST_CHECK;
 
-/* ---- blocks ---- */
+/* ---- blocks (pure) ---- */
 
 struct xb_blocks;
 
+struct xb_block_pod {
+    char *namespace, *name, *uid;
+    size_t index, block; /* its own, and that of the first pod of its block */
+    char *why;           /* it is left out; NULL: it is not */
+    bool gone;
+};
+
 int xb_blocks_new(struct xb_blocks **ret, struct xb_error *err) XB_MUST_CHECK;
-/* Adds the pod to the result, joined with those that share a claim with it. */
-int xb_blocks_add(struct xb_blocks *blocks, struct xb_collected *result, xb_json *pod,
-                  struct xb_error *err) XB_MUST_CHECK;
+/* Adds the pod, joined with those that share a claim with it. */
+int xb_blocks_add(struct xb_blocks *blocks, xb_json *pod, struct xb_error *err) XB_MUST_CHECK;
 /* Joins the next pods that are added, until it is told that it must not. */
 void xb_blocks_join_all(struct xb_blocks *blocks, bool join);
-/* Writes down which block each pod belongs to. */
-void xb_blocks_finish(struct xb_blocks *blocks, struct xb_collected *result);
+/* A claim is one of a group: pods that use claims of one group of their namespace are joined. */
+int xb_blocks_group(struct xb_blocks *blocks, xb_json *claim, const char *group,
+                    struct xb_error *err) XB_MUST_CHECK;
+/* Puts the pods of each block side by side; none may be added any more. Blocks, and the pods in
+ * them, stay in the order in which they came. */
+void xb_blocks_finish(struct xb_blocks *blocks);
+/* The block whose first pod is the one at `at`; 0: there are no more. */
+size_t xb_blocks_at(struct xb_blocks *blocks, size_t at, struct xb_block_pod **ret);
+size_t xb_blocks_count(const struct xb_blocks *blocks); /* of pods */
 void xb_blocks_free(struct xb_blocks *blocks);

@@ -56,6 +56,8 @@ int xb_collect_ordered(struct collection *collection, const struct xb_kube_api *
         !json_object_is_type(value, json_type_string)) {
         return 0;
     }
+    bool pods = api->resource.group[0] == '\0' && strcmp(api->resource.plural, "pods") == 0;
+    collection->pods_ordered = collection->pods_ordered || pods;
     xb_blocks_join_all(collection->blocks, true);
     for (const char *at = json_object_get_string(value); r == 0 && *at;) {
         char place[PLACE_BYTES];

@@ -115,7 +115,7 @@ static int pod_related(struct collection *collection, xb_json *pod, struct xb_er
     xb_json *volumes = xb_json_get(pod, "spec.volumes");
     size_t count =
         json_object_is_type(volumes, json_type_array) ? json_object_array_length(volumes) : 0;
-    int r = xb_blocks_add(collection->blocks, collection->result, pod, err);
+    int r = 0;
     for (size_t i = 0; r == 0 && i < count; i++) {
         const struct related claim = {.namespace = namespace,
                                       .name = xb_json_str(json_object_array_get_idx(volumes, i),

@@ -48,8 +48,8 @@ static int add_seen(struct collection *collection, const struct xb_taking *takin
     return xb_seen_add(&collection->items, place, ret_new, err);
 }
 
-static int write_and_follow(struct collection *collection, const struct xb_taking *taking,
-                            struct xb_error *err)
+int xb_collect_write(struct collection *collection, const struct xb_taking *taking,
+                     struct xb_error *err)
 {
     int r = write_item(collection, taking, err);
     if (r < 0) {
@@ -68,28 +68,6 @@ static int write_and_follow(struct collection *collection, const struct xb_takin
     }
     return taking->api->preferred ? xb_collect_related(collection, taking->api, taking->object, err)
                                   : 0;
-}
-
-/* A pod is written only after its pre hooks, which may forbid it. */
-static int take_pod(struct collection *collection, const struct xb_taking *taking,
-                    struct xb_error *err)
-{
-    const struct xb_collect_options *options = collection->options;
-    struct xb_collected *result = collection->result;
-    size_t first = result->volume_count;
-    bool take = true;
-    int r = xb_collect_pod_volumes(collection, taking->object, err);
-    if (r < 0 || !options->before_pod) {
-        return r < 0 ? r : write_and_follow(collection, taking, err);
-    }
-    const struct xb_collected_pod with = {taking->object, result->volumes + first,
-                                          result->volume_count - first};
-    r = options->before_pod(options->context, &with, &take, err);
-    if (r == 0 && take) {
-        r = write_and_follow(collection, taking, err);
-    }
-    options->after_pod(options->context, taking->object);
-    return r;
 }
 
 static bool is_core(const struct xb_kube_api *api, const char *plural)
@@ -119,7 +97,8 @@ static int take_apart(struct collection *collection, const struct xb_taking *tak
                             xb_json_str(collection->options->backup, "metadata.name", ""));
         own.text = NULL;
     }
-    return pod ? take_pod(collection, &own, err) : write_and_follow(collection, &own, err);
+    return pod ? xb_collect_take_pod(collection, &own, err)
+               : xb_collect_write(collection, &own, err);
 }
 
 int xb_collect_take(struct collection *collection, const struct xb_taking *taking,

@@ -74,17 +74,15 @@ int xb_bracket_parse(xb_json *order, struct xb_bracket *ret, struct xb_error *er
     if (r <= 0) {
         return r;
     }
-    const char *by = xb_json_str(json, "by", "");
     const struct xb_bracket bracket = {.json = json,
                                        .id = xb_json_str(json, "id", ""),
                                        .hooks = xb_json_str(json, "hooks", ""),
-                                       .members = xb_json_get(json, "members"),
-                                       .by_coordinator = strcmp(by, "coordinator") == 0};
+                                       .members = xb_json_get(json, "members")};
     if (!bracket.id[0] || strlen(bracket.hooks) != XB_HOOKS_DIGEST_BYTES - 1 ||
-        (!bracket.by_coordinator && strcmp(by, "agent") != 0) || !members_valid(bracket.members)) {
+        !members_valid(bracket.members)) {
         json_object_put(json);
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
-                            "annotation " XB_BRACKET_ANNOTATION ": want id, members, hooks and by");
+                            "annotation " XB_BRACKET_ANNOTATION ": want id, members and hooks");
     }
     *ret = bracket;
     return 1;
@@ -120,8 +118,6 @@ int xb_bracket_write(const struct xb_bracket *bracket, char **ret, struct xb_err
                             XB_BRACKET_MEMBERS_MAX);
     }
     json_object_object_add(json, "id", json_object_new_string(bracket->id));
-    json_object_object_add(
-        json, "by", json_object_new_string(bracket->by_coordinator ? "coordinator" : "agent"));
     json_object_object_add(json, "hooks", json_object_new_string(bracket->hooks));
     json_object_object_add(json, "members", json_object_get(bracket->members));
     const char *text = json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN);
@@ -290,8 +286,7 @@ static enum xb_bracket_step next_of(xb_json *order, const struct xb_bracket *bra
 {
     bool leads = strcmp(xb_json_str(order, "metadata.name", ""), xb_bracket_leader(bracket)) == 0;
     if (ended(order)) {
-        bool post = leads && !bracket->by_coordinator && !record->taken && begun(record) &&
-                    members->open == 0;
+        bool post = leads && !record->taken && begun(record) && members->open == 0;
         return post ? XB_BRACKET_POST : XB_BRACKET_OVER;
     }
     if (record->state >= XB_BRACKET_PRE_DONE || xb_json_bool(order, "spec.cancel", false) ||
@@ -300,7 +295,7 @@ static enum xb_bracket_step next_of(xb_json *order, const struct xb_bracket *bra
     }
     /* One that has begun goes on, whoever was deleted meanwhile. */
     bool may = members->missing == 0 || record->state == XB_BRACKET_PRE_BEGUN;
-    return leads && !bracket->by_coordinator && may ? XB_BRACKET_GO : XB_BRACKET_WAIT;
+    return leads && may ? XB_BRACKET_GO : XB_BRACKET_WAIT;
 }
 
 enum xb_bracket_step xb_bracket_next(xb_json *order, xb_bracket_find_fn *find, void *context)
@@ -322,20 +317,17 @@ enum xb_bracket_step xb_bracket_next(xb_json *order, xb_bracket_find_fn *find, v
     return step;
 }
 
-enum xb_bracket_state xb_bracket_look(xb_json *order, xb_bracket_find_fn *find, void *context,
-                                      bool *ret_due)
+enum xb_bracket_state xb_bracket_look(xb_json *order)
 {
     struct xb_bracket bracket;
     struct xb_bracket_record record = {.state = XB_BRACKET_UNBEGUN};
     struct xb_error ignored = XB_ERROR_INIT;
-    *ret_due = false;
     if (xb_bracket_parse(order, &bracket, &ignored) <= 0) {
         return XB_BRACKET_UNBEGUN;
     }
-    if (strcmp(xb_json_str(order, "metadata.name", ""), xb_bracket_leader(&bracket)) == 0 &&
-        xb_bracket_record_parse(order, &record, &ignored) == 0) {
-        *ret_due = bracket.by_coordinator && begun(&record) &&
-                   count_members(&bracket, find, context).open == 0;
+    if (strcmp(xb_json_str(order, "metadata.name", ""), xb_bracket_leader(&bracket)) != 0 ||
+        xb_bracket_record_parse(order, &record, &ignored) < 0) {
+        record.state = XB_BRACKET_UNBEGUN;
     }
     enum xb_bracket_state state = record.state;
     xb_bracket_record_free(&record);

@@ -2,18 +2,20 @@
  *
  * bracket.h - a pod's copies between its pre and its post hooks, agreed upon in annotations.
  *
- * What for:  the coordinator writes the bracket on every order (PodVolumeBackup) of the pod;
- *            whoever runs the hooks keeps their record on the first of them, the leader. So a
- *            restart of either side goes on where the other, or it itself, stood.
+ * What for:  a pod whose node's agent runs its hooks has a bracket on every one of its orders
+ *            (PodVolumeBackups), written by the coordinator; the agent keeps the record of what was
+ *            run on the first of them, the leader. Where the coordinator runs the hooks there is no
+ *            bracket, and the record is in an object of its own. So a restart of either side goes
+ *            on where it stood.
  * Ownership: a bracket and a record own their JSON (their _free functions).
  * Threads:   any; a bracket belongs to one at a time.
  * Blocking:  xb_bracket_run, _open and _close, as long as the hooks take, and xb_bracket_tell;
  *            all else never (pure).
  * Shapes:    annotation XB_BRACKET_ANNOTATION {"id": the pod's uid, "members": [orders],
- *            "hooks": a digest, "by": "agent" or "coordinator"}; annotation
- *            XB_BRACKET_RECORD_ANNOTATION {"state", "refused", "taken", "begunMs", "endedMs",
- * "results": [{"phase", "hook", "container", "exit" | "timedOut" | "error" | "skipped", "stdout",
- * "stderr", "note"}]}. The hooks themselves are never taken from an annotation of an order: who
+ *            "hooks": a digest}; annotation XB_BRACKET_RECORD_ANNOTATION {"state", "refused",
+ *            "taken", "begunMs", "endedMs", "results": [...]}, a result being {"phase", "hook",
+ *            "container", "stdout", "stderr", "note"} and one of "exit", "timedOut", "error" and
+ *            "skipped". The hooks themselves are never taken from an annotation of an order: who
  *            runs them asks the pod and the Backup (hooks.h), and the digest only tells whether
  *            both sides mean the same.
  * Rules:     a state is written before what it announces: "pre-begun" found after a restart
@@ -47,7 +49,6 @@ struct xb_bracket {
     xb_json *json;
     const char *id, *hooks; /* lent by json */
     xb_json *members;       /* lent; names, the first is the leader's */
-    bool by_coordinator;
 };
 
 /* 1: the order has a bracket; 0: it has none. */
@@ -118,9 +119,9 @@ int xb_bracket_open(const struct xb_bracket_run *run, const struct xb_hooks *hoo
 int xb_bracket_close(const struct xb_bracket_run *run, const struct xb_hooks *hooks,
                      struct xb_bracket_record *record, struct xb_error *err) XB_MUST_CHECK;
 
-/* Writes the record on an order that leads; a server that is away is waited for
- * (XB_BRACKET_TELL_TRIES_MAX). Blocks. */
-int xb_bracket_tell(struct xb_kube_client *client, xb_json *order,
+/* Writes the record on an object, the order that leads or one of its own; a server that is away is
+ * waited for (XB_BRACKET_TELL_TRIES_MAX). Blocks. */
+int xb_bracket_tell(struct xb_kube_client *client, const struct xb_kube_ref *where,
                     const struct xb_bracket_record *record, struct xb_error *err) XB_MUST_CHECK;
 
 /* ---- what is to be done with an order, seen from its agent ---- */
@@ -139,7 +140,5 @@ typedef xb_json *xb_bracket_find_fn(void *context, const char *name);
 enum xb_bracket_step xb_bracket_next(xb_json *order, xb_bracket_find_fn *find, void *context);
 
 /* Seen from the coordinator: how far the hooks are that the order leads; UNBEGUN for one that leads
- * none. *ret_due: they have begun and not ended, all members have ended, and it is the coordinator
- * that runs them. */
-enum xb_bracket_state xb_bracket_look(xb_json *order, xb_bracket_find_fn *find, void *context,
-                                      bool *ret_due);
+ * none. */
+enum xb_bracket_state xb_bracket_look(xb_json *order);

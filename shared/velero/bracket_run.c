@@ -8,7 +8,6 @@
 #include "shared/base/clock.h"
 #include "shared/codec/text.h"
 #include "shared/velero/bracket.h"
-#include "shared/velero/velero.h"
 
 enum { TRY_AGAIN_MS = 1000 };
 
@@ -225,24 +224,21 @@ int xb_bracket_close(const struct xb_bracket_run *run, const struct xb_hooks *ho
     return enter(run, record, XB_BRACKET_DONE, err);
 }
 
-int xb_bracket_tell(struct xb_kube_client *client, xb_json *order,
+int xb_bracket_tell(struct xb_kube_client *client, const struct xb_kube_ref *where,
                     const struct xb_bracket_record *record, struct xb_error *err)
 {
     const struct timespec pause = {.tv_sec = 1};
     XB_CLEANUP(xb_json_putp) xb_json *patch = NULL;
-    const struct xb_kube_ref ref = {.resource = &xb_velero_pvbs,
-                                    .namespace = xb_json_str(order, "metadata.namespace", ""),
-                                    .name = xb_json_str(order, "metadata.name", "")};
     int r = xb_bracket_record_patch(record, &patch, err);
     if (r < 0) {
         return r;
     }
-    r = xb_kube_merge_patch(client, &ref, patch, NULL, err);
+    r = xb_kube_merge_patch(client, where, patch, NULL, err);
     for (int try = 1; r < 0 && err->kind == XB_ERR_RETRY && try < XB_BRACKET_TELL_TRIES_MAX;
          try++) {
         (void)nanosleep(&pause, NULL);
         *err = (struct xb_error)XB_ERROR_INIT;
-        r = xb_kube_merge_patch(client, &ref, patch, NULL, err);
+        r = xb_kube_merge_patch(client, where, patch, NULL, err);
     }
     return r;
 }

@@ -47,10 +47,9 @@ static void check_order(xb_json *order)
     struct xb_bracket bracket;
     struct xb_bracket_record record;
     struct xb_error err = XB_ERROR_INIT;
-    bool due = false;
     int r = xb_bracket_parse(order, &bracket, &err);
     (void)xb_bracket_next(order, find, order);
-    (void)xb_bracket_look(order, find, order, &due);
+    (void)xb_bracket_look(order);
     if (r > 0) {
         char *text = NULL;
         need(xb_bracket_count(&bracket) > 0 && xb_bracket_leader(&bracket) != NULL);

@@ -130,8 +130,8 @@ static void claims(void **state)
     check_claim(pending, pending);
 }
 
-static void add_pod(struct xb_blocks *blocks, struct xb_collected *result, const char *name,
-                    const char *phase, const char *claims_text)
+static void add_pod(struct xb_blocks *blocks, const char *name, const char *phase,
+                    const char *claims_text)
 {
     char text[600];
     snprintf(
@@ -140,7 +140,15 @@ static void add_pod(struct xb_blocks *blocks, struct xb_collected *result, const
         "[%s]},\"status\":{\"phase\":\"%s\"}}",
         name, name, claims_text, phase);
     XB_CLEANUP(xb_json_putp) xb_json *pod = probe_json(text);
-    PROBE_OK(xb_blocks_add(blocks, result, pod, &err));
+    PROBE_OK(xb_blocks_add(blocks, pod, &err));
+}
+
+static void group_claim(struct xb_blocks *blocks, const char *name, const char *group)
+{
+    char text[200];
+    snprintf(text, sizeof text, "{\"metadata\":{\"name\":\"%s\",\"namespace\":\"n\"}}", name);
+    XB_CLEANUP(xb_json_putp) xb_json *claim = probe_json(text);
+    PROBE_OK(xb_blocks_group(blocks, claim, group, &err));
 }
 
 #define CLAIM(name) "{\"persistentVolumeClaim\":{\"claimName\":\"" name "\"}}"
@@ -149,35 +157,49 @@ static void blocks(void **state)
 {
     (void)state;
     struct xb_blocks *joined = NULL;
-    struct xb_collected result = {.items = 0};
     PROBE_OK(xb_blocks_new(&joined, &err));
-    add_pod(joined, &result, "a", "Running", CLAIM("x"));
-    add_pod(joined, &result, "b", "Running", CLAIM("y"));
-    add_pod(joined, &result, "c", "Running", "{\"emptyDir\":{}}");
-    add_pod(joined, &result, "d", "Succeeded", CLAIM("x"));
-    add_pod(joined, &result, "e", "Running", CLAIM("y") "," CLAIM("x"));
+    add_pod(joined, "a", "Running", CLAIM("x"));
+    add_pod(joined, "b", "Running", CLAIM("y"));
+    add_pod(joined, "c", "Running", "{\"emptyDir\":{}}");
+    add_pod(joined, "d", "Succeeded", CLAIM("x"));
+    add_pod(joined, "e", "Running", CLAIM("y") "," CLAIM("x"));
     xb_blocks_join_all(joined, true);
-    add_pod(joined, &result, "f", "Running", CLAIM("z"));
-    add_pod(joined, &result, "g", "Pending", "");
+    add_pod(joined, "f", "Running", CLAIM("z"));
+    add_pod(joined, "g", "Pending", "");
     xb_blocks_join_all(joined, false);
-    add_pod(joined, &result, "h", "Running", CLAIM("z"));
+    add_pod(joined, "h", "Running", CLAIM("z"));
     for (int i = 0; i < 100; i++) {
         char claim[100];
         snprintf(claim, sizeof claim, CLAIM("other-%d"), i);
-        add_pod(joined, &result, "i", "Running", claim);
+        add_pod(joined, "i", "Running", claim);
     }
-    xb_blocks_finish(joined, &result);
-    static const size_t want[] = {0, 0, 2, 3, 0, 5, 5, 5};
+    group_claim(joined, "other-98", "g");
+    group_claim(joined, "nobody's", "g");
+    group_claim(joined, "other-3", "g");
+    group_claim(joined, "y", "another");
+    xb_blocks_finish(joined);
+    static const char *const want[] = {"a b e", "c", "d", "f g h"};
+    struct xb_block_pod *pods = NULL;
+    size_t at = 0;
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
-        if (result.pods[i].block != want[i]) {
-            fail_msg("pod %s: block %zu", result.pods[i].name, result.pods[i].block);
+        char got[100] = "";
+        size_t count = xb_blocks_at(joined, at, &pods);
+        for (size_t j = 0; j < count; j++) {
+            size_t len = strlen(got);
+            snprintf(got + len, sizeof got - len, "%s%s", j ? " " : "", pods[j].name);
         }
+        assert_string_equal(got, want[i]);
+        at += count;
     }
-    for (size_t i = 8; i < result.pod_count; i++) {
-        assert_int_equal(result.pods[i].block, i);
+    for (int i = 0; i < 100; i++) {
+        size_t count = xb_blocks_at(joined, at, &pods);
+        if (i < 99) {
+            assert_int_equal(count, i == 3 ? 2 : 1);
+        }
+        at += count;
     }
+    assert_int_equal(at, xb_blocks_count(joined));
     xb_blocks_free(joined);
-    xb_collected_free(&result);
 }
 
 int main(void)

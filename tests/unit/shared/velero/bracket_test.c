@@ -10,13 +10,10 @@
 #define DIGEST "0123456789012345678901234567890123456789012345678901234567890123"
 
 /* An order of a pod with two of them; the first leads. */
-static xb_json *order(const char *name, const char *by, const char *phase, const char *state)
+static xb_json *order(const char *name, const char *phase, const char *state)
 {
     XB_CLEANUP(xb_json_putp) xb_json *members = probe_json("[\"one\",\"two\"]");
-    const struct xb_bracket bracket = {.id = "uid",
-                                       .hooks = DIGEST,
-                                       .members = members,
-                                       .by_coordinator = strcmp(by, "coordinator") == 0};
+    const struct xb_bracket bracket = {.id = "uid", .hooks = DIGEST, .members = members};
     xb_json *made = json_object_new_object();
     char *text = NULL;
     char record[64];
@@ -50,11 +47,10 @@ static void written_and_read(void **state)
     struct xb_bracket bracket;
     struct xb_error err = XB_ERROR_INIT;
     (void)state;
-    xb_json *made = order("one", "coordinator", "New", NULL);
+    xb_json *made = order("one", "New", NULL);
     assert_int_equal(xb_bracket_parse(made, &bracket, &err), 1);
     assert_string_equal(bracket.id, "uid");
     assert_string_equal(bracket.hooks, DIGEST);
-    assert_true(bracket.by_coordinator);
     assert_int_equal(xb_bracket_count(&bracket), 2);
     assert_string_equal(xb_bracket_leader(&bracket), "one");
     assert_string_equal(xb_bracket_member(&bracket, 1), "two");
@@ -70,20 +66,19 @@ static void hostile(void **state)
         "7",
         "[]",
         "{}",
-        "{\"id\":\"u\",\"by\":\"agent\",\"hooks\":\"" DIGEST "\",\"members\":[]}",
-        "{\"id\":\"u\",\"by\":\"agent\",\"hooks\":\"" DIGEST "\",\"members\":[\"a/b\"]}",
-        "{\"id\":\"u\",\"by\":\"agent\",\"hooks\":\"" DIGEST "\",\"members\":[7]}",
-        "{\"id\":\"u\",\"by\":\"agent\",\"hooks\":\"\",\"members\":[\"a\"]}",
-        "{\"id\":\"\",\"by\":\"agent\",\"hooks\":\"" DIGEST "\",\"members\":[\"a\"]}",
-        "{\"id\":\"u\",\"by\":\"me\",\"hooks\":\"" DIGEST "\",\"members\":[\"a\"]}",
-        "{\"id\":\"u\",\"by\":\"agent\",\"hooks\":\"" DIGEST "\",\"members\":[\"a\\u0000b\"]}",
+        "{\"id\":\"u\",\"hooks\":\"" DIGEST "\",\"members\":[]}",
+        "{\"id\":\"u\",\"hooks\":\"" DIGEST "\",\"members\":[\"a/b\"]}",
+        "{\"id\":\"u\",\"hooks\":\"" DIGEST "\",\"members\":[7]}",
+        "{\"id\":\"u\",\"hooks\":\"\",\"members\":[\"a\"]}",
+        "{\"id\":\"\",\"hooks\":\"" DIGEST "\",\"members\":[\"a\"]}",
+        "{\"id\":\"u\",\"hooks\":\"" DIGEST "\",\"members\":[\"a\\u0000b\"]}",
     };
     static const char *const records[] = {"", "[]", "{}", "{\"state\":\"dead\"}",
                                           "{\"state\":\"done\",\"results\":{}}"};
     (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct xb_bracket bracket;
-        xb_json *made = order("one", "agent", "New", NULL);
+        xb_json *made = order("one", "New", NULL);
         json_object_object_add(xb_json_get(made, "metadata.annotations"), XB_BRACKET_ANNOTATION,
                                json_object_new_string(texts[i]));
         PROBE_REFUSED(xb_bracket_parse(made, &bracket, &err), XB_ERR_INVALID);
@@ -91,7 +86,7 @@ static void hostile(void **state)
     }
     for (size_t i = 0; i < sizeof records / sizeof *records; i++) {
         struct xb_bracket_record record;
-        xb_json *made = order("one", "agent", "New", "done");
+        xb_json *made = order("one", "New", "done");
         json_object_object_add(xb_json_get(made, "metadata.annotations"),
                                XB_BRACKET_RECORD_ANNOTATION, json_object_new_string(records[i]));
         PROBE_REFUSED(xb_bracket_record_parse(made, &record, &err), XB_ERR_INVALID);
@@ -102,7 +97,7 @@ static void hostile(void **state)
     memset(long_text, ' ', XB_BRACKET_RECORD_BYTES_MAX + 1);
     long_text[XB_BRACKET_RECORD_BYTES_MAX + 1] = '\0';
     struct xb_bracket_record record;
-    xb_json *made = order("one", "agent", "New", "done");
+    xb_json *made = order("one", "New", "done");
     json_object_object_add(xb_json_get(made, "metadata.annotations"), XB_BRACKET_RECORD_ANNOTATION,
                            json_object_new_string(long_text));
     PROBE_REFUSED(xb_bracket_record_parse(made, &record, &err), XB_ERR_INVALID);
@@ -114,48 +109,42 @@ static void hostile(void **state)
 static void next_steps(void **state)
 {
     static const struct {
-        const char *by, *record, *one, *two; /* phases; NULL: it is not there */
+        const char *record, *one, *two; /* phases; NULL: it is not there */
         enum xb_bracket_step first, second;
     } cases[] = {
-        {"agent", NULL, "New", "New", XB_BRACKET_GO, XB_BRACKET_WAIT},
-        {"agent", NULL, "New", NULL, XB_BRACKET_WAIT, XB_BRACKET_NONE},
-        {"agent", "pre-begun", "InProgress", "New", XB_BRACKET_GO, XB_BRACKET_WAIT},
-        {"agent", "pre-begun", "InProgress", NULL, XB_BRACKET_GO, XB_BRACKET_NONE},
-        {"agent", "pre-done", "InProgress", "New", XB_BRACKET_GO, XB_BRACKET_GO},
-        {"agent", "pre-done", "Completed", "InProgress", XB_BRACKET_OVER, XB_BRACKET_GO},
-        {"agent", "pre-done", "Completed", "Failed", XB_BRACKET_POST, XB_BRACKET_OVER},
-        {"agent", "pre-done", "Completed", NULL, XB_BRACKET_POST, XB_BRACKET_NONE},
-        {"agent", "pre-begun", "Canceled", "Canceled", XB_BRACKET_POST, XB_BRACKET_OVER},
-        {"agent", "post-begun", "Completed", "Completed", XB_BRACKET_POST, XB_BRACKET_OVER},
-        {"agent", "done", "Completed", "Completed", XB_BRACKET_OVER, XB_BRACKET_OVER},
-        {"agent", "done", "New", "New", XB_BRACKET_GO, XB_BRACKET_GO},
+        {NULL, "New", "New", XB_BRACKET_GO, XB_BRACKET_WAIT},
+        {NULL, "New", NULL, XB_BRACKET_WAIT, XB_BRACKET_NONE},
+        {"pre-begun", "InProgress", "New", XB_BRACKET_GO, XB_BRACKET_WAIT},
+        {"pre-begun", "InProgress", NULL, XB_BRACKET_GO, XB_BRACKET_NONE},
+        {"pre-done", "InProgress", "New", XB_BRACKET_GO, XB_BRACKET_GO},
+        {"pre-done", "Completed", "InProgress", XB_BRACKET_OVER, XB_BRACKET_GO},
+        {"pre-done", "Completed", "Failed", XB_BRACKET_POST, XB_BRACKET_OVER},
+        {"pre-done", "Completed", NULL, XB_BRACKET_POST, XB_BRACKET_NONE},
+        {"pre-begun", "Canceled", "Canceled", XB_BRACKET_POST, XB_BRACKET_OVER},
+        {"post-begun", "Completed", "Completed", XB_BRACKET_POST, XB_BRACKET_OVER},
+        {"done", "Completed", "Completed", XB_BRACKET_OVER, XB_BRACKET_OVER},
+        {"done", "New", "New", XB_BRACKET_GO, XB_BRACKET_GO},
         /* A leader that ended without its hooks takes the others along; there is nothing to close.
          */
-        {"agent", NULL, "Failed", "New", XB_BRACKET_OVER, XB_BRACKET_GO},
-        {"agent", NULL, "Failed", "Failed", XB_BRACKET_OVER, XB_BRACKET_OVER},
-        {"coordinator", NULL, "New", "New", XB_BRACKET_WAIT, XB_BRACKET_WAIT},
-        {"coordinator", "pre-done", "New", "New", XB_BRACKET_GO, XB_BRACKET_GO},
-        {"coordinator", "pre-done", "Completed", "Completed", XB_BRACKET_OVER, XB_BRACKET_OVER},
-        {"agent", "dead", "New", "New", XB_BRACKET_NONE, XB_BRACKET_NONE},
+        {NULL, "Failed", "New", XB_BRACKET_OVER, XB_BRACKET_GO},
+        {NULL, "Failed", "Failed", XB_BRACKET_OVER, XB_BRACKET_OVER},
+        {"dead", "New", "New", XB_BRACKET_NONE, XB_BRACKET_NONE},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        bool due = false;
-        struct pair pair = {order("one", cases[i].by, cases[i].one, cases[i].record),
-                            cases[i].two ? order("two", cases[i].by, cases[i].two, NULL) : NULL};
+        struct pair pair = {order("one", cases[i].one, cases[i].record),
+                            cases[i].two ? order("two", cases[i].two, NULL) : NULL};
         assert_int_equal(xb_bracket_next(pair.one, find, &pair), cases[i].first);
         if (pair.two) {
             assert_int_equal(xb_bracket_next(pair.two, find, &pair), cases[i].second);
-            assert_int_equal(xb_bracket_look(pair.two, find, &pair, &due), XB_BRACKET_UNBEGUN);
-            assert_false(due);
+            assert_int_equal(xb_bracket_look(pair.two), XB_BRACKET_UNBEGUN);
         }
-        (void)xb_bracket_look(pair.one, find, &pair, &due);
-        assert_int_equal(due, strcmp(cases[i].by, "coordinator") == 0 &&
-                                  strcmp(cases[i].one, "Completed") == 0);
+        bool begun = cases[i].record && strcmp(cases[i].record, "dead") != 0;
+        assert_int_equal(xb_bracket_look(pair.one) != XB_BRACKET_UNBEGUN, begun);
         json_object_put(pair.one);
         json_object_put(pair.two);
     }
-    struct pair cancelled = {order("one", "coordinator", "New", NULL), NULL};
+    struct pair cancelled = {order("one", "New", NULL), NULL};
     PROBE_OK(xb_json_set_bool(cancelled.one, "spec.cancel", true, &err));
     assert_int_equal(xb_bracket_next(cancelled.one, find, &cancelled), XB_BRACKET_GO);
     json_object_put(cancelled.one);
