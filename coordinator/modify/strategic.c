@@ -161,6 +161,17 @@ static bool lists_text(xb_json *list, const char *text)
     return false;
 }
 
+static void keep_only(xb_json *target, xb_json *keys)
+{
+    json_object_object_foreach(target, key, value)
+    {
+        (void)value;
+        if (!lists_text(keys, key)) {
+            json_object_object_del(target, key); /* the loop has taken the next one already */
+        }
+    }
+}
+
 /* `$retainKeys`: what is not listed goes. */
 static int retain(struct xb_patch_path *path, xb_json *target, xb_json *patch, struct xb_error *err)
 {
@@ -178,13 +189,7 @@ static int retain(struct xb_patch_path *path, xb_json *target, xb_json *patch, s
                 path, err, XB_PATCH_RETAIN " does not list '%.60s', which the patch sets", key);
         }
     }
-    struct json_object_iter at;
-    json_object_object_foreachC(target, at)
-    {
-        if (!lists_text(keys, at.key)) {
-            json_object_object_del(target, at.key);
-        }
-    }
+    keep_only(target, keys);
     return 0;
 }
 

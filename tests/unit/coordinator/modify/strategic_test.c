@@ -106,6 +106,9 @@ static void directives_are_carried_out(void **state)
           "{\"spec\":{\"volumes\":[{\"name\":\"v\",\"$retainKeys\":[\"name\",\"hostPath\"],"
           "\"hostPath\":{\"path\":\"/d\"}}]}}",
           POD("{\"volumes\":[{\"name\":\"v\",\"hostPath\":{\"path\":\"/d\"}}]}"));
+    makes(POD("{\"hostPID\":true,\"hostIPC\":true,\"nodeName\":\"n\",\"priority\":1,"
+              "\"hostNetwork\":true}"),
+          "{\"spec\":{\"$retainKeys\":[\"priority\"]}}", POD("{\"priority\":1}"));
     /* What is new has no directives in it. */
     makes(POD("{}"),
           "{\"spec\":{\"containers\":[{\"name\":\"a\",\"$patch\":\"delete\"},{\"name\":\"b\","
