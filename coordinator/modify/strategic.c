@@ -43,6 +43,12 @@ int xb_patch_refused(const struct xb_patch_path *path, struct xb_error *err, con
 
 /* ---- what is new ---- */
 
+static bool is_word(xb_json *value, const char *word)
+{
+    return json_object_is_type(value, json_type_string) &&
+           strcmp(json_object_get_string(value), word) == 0;
+}
+
 static bool is_directive(const char *key)
 {
     return strcmp(key, XB_PATCH_DIRECTIVE) == 0 || strcmp(key, XB_PATCH_RETAIN) == 0 ||
@@ -50,7 +56,7 @@ static bool is_directive(const char *key)
            strncmp(key, XB_PATCH_DELETE, strlen(XB_PATCH_DELETE)) == 0;
 }
 
-static int plain_map(xb_json *map, xb_json *result, struct xb_error *err)
+static int plain_map(xb_json *map, bool whole, xb_json *result, struct xb_error *err)
 {
     int r = 0;
     json_object_object_foreach(map, key, value)
@@ -60,7 +66,7 @@ static int plain_map(xb_json *map, xb_json *result, struct xb_error *err)
         if (!value || is_directive(key)) {
             continue;
         }
-        r = xb_strategic_plain(value, &copy, &keep, err);
+        r = xb_strategic_plain(value, whole, &copy, &keep, err);
         if (r == 0 && keep) {
             r = xb_patch_set(result, key, copy, err);
         }
@@ -71,13 +77,18 @@ static int plain_map(xb_json *map, xb_json *result, struct xb_error *err)
     return 0;
 }
 
-static int plain_list(xb_json *list, xb_json *result, struct xb_error *err)
+static int plain_list(xb_json *list, bool whole, xb_json *result, struct xb_error *err)
 {
     int r = 0;
     for (size_t i = 0; r == 0 && i < json_object_array_length(list); i++) {
         xb_json *copy = NULL;
         bool keep = true;
-        r = xb_strategic_plain(json_object_array_get_idx(list, i), &copy, &keep, err);
+        xb_json *one = json_object_array_get_idx(list, i);
+        if (json_object_is_type(one, json_type_object) &&
+            json_object_object_get_ex(one, XB_PATCH_DIRECTIVE, NULL)) {
+            continue; /* a directive of the list */
+        }
+        r = xb_strategic_plain(one, whole, &copy, &keep, err);
         if (r == 0 && keep) {
             r = xb_patch_append(result, copy, err);
         }
@@ -85,14 +96,16 @@ static int plain_list(xb_json *list, xb_json *result, struct xb_error *err)
     return r;
 }
 
-int xb_strategic_plain(xb_json *value, xb_json **ret, bool *keep, struct xb_error *err)
+int xb_strategic_plain(xb_json *value, bool whole, xb_json **ret, bool *keep, struct xb_error *err)
 {
     bool map = json_object_is_type(value, json_type_object);
     if (!map && !json_object_is_type(value, json_type_array)) {
         *keep = true;
         return xb_patch_copy(value, ret, err);
     }
-    if (map && json_object_object_get_ex(value, XB_PATCH_DIRECTIVE, NULL)) {
+    xb_json *directive = NULL;
+    if (map && json_object_object_get_ex(value, XB_PATCH_DIRECTIVE, &directive) &&
+        (!whole || is_word(directive, "delete"))) {
         *keep = false;
         return 0;
     }
@@ -101,7 +114,7 @@ int xb_strategic_plain(xb_json *value, xb_json **ret, bool *keep, struct xb_erro
     if (!result) {
         return xb_error_no_memory(err, "a patch");
     }
-    int r = map ? plain_map(value, result, err) : plain_list(value, result, err);
+    int r = map ? plain_map(value, whole, result, err) : plain_list(value, whole, result, err);
     if (r == 0) {
         *keep = true;
         *ret = XB_TAKE(result);
@@ -109,11 +122,12 @@ int xb_strategic_plain(xb_json *value, xb_json **ret, bool *keep, struct xb_erro
     return r;
 }
 
-static int set_plain(xb_json *target, const char *key, xb_json *value, struct xb_error *err)
+static int set_plain(xb_json *target, const char *key, xb_json *value, bool whole,
+                     struct xb_error *err)
 {
     xb_json *copy = NULL;
     bool keep = true;
-    int r = xb_strategic_plain(value, &copy, &keep, err);
+    int r = xb_strategic_plain(value, whole, &copy, &keep, err);
     if (r < 0) {
         return r;
     }
@@ -141,7 +155,7 @@ static int whole_map(struct xb_patch_path *path, xb_json **target, xb_json *patc
     if (!result) {
         return xb_error_no_memory(err, "a patch");
     }
-    int r = replace ? plain_map(patch, result, err) : 0;
+    int r = replace ? plain_map(patch, true, result, err) : 0;
     if (r == 0) {
         xb_json_putp(target);
         *target = XB_TAKE(result);
@@ -152,9 +166,7 @@ static int whole_map(struct xb_patch_path *path, xb_json **target, xb_json *patc
 static bool lists_text(xb_json *list, const char *text)
 {
     for (size_t i = 0; i < json_object_array_length(list); i++) {
-        xb_json *one = json_object_array_get_idx(list, i);
-        if (json_object_is_type(one, json_type_string) &&
-            strcmp(json_object_get_string(one), text) == 0) {
+        if (is_word(json_object_array_get_idx(list, i), text)) {
             return true;
         }
     }
@@ -221,7 +233,7 @@ static int set_order(struct xb_patch_path *path, xb_json *target, xb_json *patch
         return xb_patch_refused(path, err, "%.80s: want lists", directive);
     }
     if (!field.merged || (!lists.target && !lists.patch)) {
-        return lists.patch ? set_plain(target, name, lists.patch, err) : 0;
+        return lists.patch ? set_plain(target, name, lists.patch, true, err) : 0;
     }
     r = xb_strategic_list(path, &lists, &field, &result, err);
     return r < 0 ? r : xb_patch_set(target, name, result, err);
@@ -268,14 +280,14 @@ static int merge_field(struct xb_patch_path *path, xb_json *target, const char *
     xb_json *there = json_object_object_get(target, key);
     xb_json *result = NULL;
     if (!list && !json_object_is_type(value, json_type_object)) {
-        return set_plain(target, key, value, err);
+        return set_plain(target, key, value, false, err);
     }
     if (!xb_patch_field_find(type, key, &field) || field.list != list) {
         return xb_patch_refused(path, err, "this kind has no %s of that name there",
                                 list ? "list" : "mapping");
     }
     if (!field.merged) {
-        return set_plain(target, key, value, err);
+        return set_plain(target, key, value, true, err);
     }
     int r = 0;
     if (list) {
@@ -304,7 +316,7 @@ static int put_field(struct xb_patch_path *path, xb_json *target, const char *ke
     size_t before = xb_patch_path_enter(path, key, false);
     int r = there && json_object_get_type(there) == json_object_get_type(value)
                 ? merge_field(path, target, key, value, type, err)
-                : set_plain(target, key, value, err);
+                : set_plain(target, key, value, false, err);
     xb_patch_path_leave(path, before);
     return r;
 }

@@ -46,7 +46,9 @@ int xb_strategic_list(struct xb_patch_path *path, const struct xb_patch_lists *l
 int xb_strategic_delete(struct xb_patch_path *path, xb_json *target, xb_json *away, xb_json **ret,
                         struct xb_error *err) XB_MUST_CHECK;
 
-/* A copy of what is new with a patch: without directives, and without nulls in mappings. `*keep`
- * false: it is nothing but a directive. */
-int xb_strategic_plain(xb_json *value, xb_json **ret, bool *keep,
+/* A copy of what comes from a patch as it is: without directives, and without nulls in mappings.
+ * `*keep` false: it is nothing but a directive. That is also a mapping with any `$patch` where a
+ * field is new, as with Kubernetes; where something is replaced as a `whole`, only one with
+ * `$patch: delete`. */
+int xb_strategic_plain(xb_json *value, bool whole, xb_json **ret, bool *keep,
                        struct xb_error *err) XB_MUST_CHECK;

@@ -114,7 +114,7 @@ static int merge_element(struct xb_patch_path *path, xb_json *list, xb_json *ele
     bool keep = true;
     int r = 0;
     if (at == NOT_THERE || !field->key[0]) {
-        r = at == NOT_THERE ? xb_strategic_plain(element, &result, &keep, err) : 0;
+        r = at == NOT_THERE ? xb_strategic_plain(element, true, &result, &keep, err) : 0;
         return r < 0 || at != NOT_THERE ? r : xb_patch_append(list, result, err);
     }
     size_t before = xb_patch_path_enter(path, json_object_get_string(id), true);

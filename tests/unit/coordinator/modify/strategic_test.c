@@ -109,6 +109,11 @@ static void directives_are_carried_out(void **state)
     makes(POD("{\"hostPID\":true,\"hostIPC\":true,\"nodeName\":\"n\",\"priority\":1,"
               "\"hostNetwork\":true}"),
           "{\"spec\":{\"$retainKeys\":[\"priority\"]}}", POD("{\"priority\":1}"));
+    makes("{\"apiVersion\":\"policy/v1\",\"kind\":\"PodDisruptionBudget\",\"spec\":{\"selector\":{"
+          "\"matchLabels\":{\"a\":\"1\"}}}}",
+          "{\"spec\":{\"selector\":{\"matchLabels\":{\"$patch\":\"replace\",\"b\":\"1\"}}}}",
+          "{\"apiVersion\":\"policy/v1\",\"kind\":\"PodDisruptionBudget\",\"spec\":{\"selector\":{"
+          "\"matchLabels\":{\"b\":\"1\"}}}}");
     /* What is new has no directives in it. */
     makes(POD("{}"),
           "{\"spec\":{\"containers\":[{\"name\":\"a\",\"$patch\":\"delete\"},{\"name\":\"b\","
