@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "coordinator/act/restore_internal.h"
+#include "coordinator/bring/bring.h"
 #include "shared/base/log.h"
 
 static const char *text(const struct xb_step_work *work, const char *path)
@@ -97,12 +98,24 @@ static void check_supported(xb_json *restore, xb_json *problems)
     if (json_object_is_type(hooks, json_type_array) && json_object_array_length(hooks) > 0) {
         add_problem(problems, "hooks are not supported by this version of Xebec");
     }
-    if (xb_json_get(restore, "spec.resourceModifier")) {
-        add_problem(problems, "resource modifiers are not supported by this version of Xebec");
-    }
     if (xb_json_get(restore, "spec.restoreStatus")) {
         add_problem(problems, "restoring status is not supported by this version of Xebec");
     }
+}
+
+static int check_modifiers(struct xb_step_work *work, xb_json *problems, struct xb_error *err)
+{
+    XB_CLEANUP(xb_modifiers_freep) struct xb_modifiers *modifiers = NULL;
+    struct xb_error why = XB_ERROR_INIT;
+    int r = xb_bring_read_modifiers(work->coordinator->client, work->object, &modifiers, &why);
+    if (r < 0 && (why.kind == XB_ERR_RETRY || why.kind == XB_ERR_CANCELLED)) {
+        *err = why;
+        return r;
+    }
+    if (r < 0) {
+        add_problem(problems, why.text);
+    }
+    return 0;
 }
 
 static int check_spec(struct xb_step_work *work, char backup[XB_VELERO_NAME_BYTES],
@@ -132,7 +145,7 @@ static int check_spec(struct xb_step_work *work, char backup[XB_VELERO_NAME_BYTE
         add_problem(problems, xb_filter_problem(filter, i));
     }
     check_supported(work->object, problems);
-    return 0;
+    return check_modifiers(work, problems, err);
 }
 
 int xb_restore_start(struct xb_step_work *work, struct xb_error *err)

@@ -137,11 +137,12 @@ static int begin(struct xb_bring *bring, struct xb_error *err)
     bring->data = json_object_new_object();
     bring->namespaces = json_object_new_object();
     bring->settling = json_object_new_object();
+    bring->classes_seen = json_object_new_object();
     bring->left_out = json_object_new_object();
     bring->definitions = json_object_new_array();
     bring->brought->orders = json_object_new_array();
     if (!bring->data || !bring->namespaces || !bring->settling || !bring->left_out ||
-        !bring->definitions || !bring->brought->orders ||
+        !bring->classes_seen || !bring->definitions || !bring->brought->orders ||
         json_object_deep_copy(bring->options->restore, &bring->restore, NULL) < 0) {
         return xb_error_no_memory(err, "a restore");
     }
@@ -151,8 +152,10 @@ static int begin(struct xb_bring *bring, struct xb_error *err)
 
 static void end(struct xb_bring *bring)
 {
-    xb_json *const own[] = {bring->data,     bring->infos,    bring->namespaces,
-                            bring->settling, bring->left_out, bring->definitions};
+    xb_json *const own[] = {bring->data,        bring->infos,    bring->namespaces,
+                            bring->settling,    bring->left_out, bring->definitions,
+                            bring->classes_seen};
+    xb_bring_forget_settings(bring);
     xb_spool_free(bring->spool);
     xb_bring_track_free(bring->track);
     xb_filter_free(bring->filter);
@@ -176,6 +179,7 @@ int xb_bring(const struct xb_bring_options *options, struct xb_brought *ret, str
                            XB_VERSION);
         r = xb_bring_discover(&bring, err);
     }
+    r = r < 0 ? r : xb_bring_read_settings(&bring, err);
     if (r == 0 && (r = xb_bring_load(&bring, err)) == 0 &&
         (r = xb_bring_groups(&bring, err)) == 0 && (r = xb_bring_find_orders(&bring, err)) == 0) {
         xb_record_log_line(options->log, XB_RECORD_INFO, NULL, "%llu items, %zu volumes ordered",

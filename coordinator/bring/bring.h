@@ -23,6 +23,7 @@
 #include <stdatomic.h>
 
 #include "coordinator/collect/resource_list.h"
+#include "coordinator/modify/modify.h"
 #include "coordinator/record/log.h"
 #include "shared/kube/client.h"
 #include "shared/store/store.h"
@@ -68,3 +69,8 @@ struct xb_brought {
 int xb_bring(const struct xb_bring_options *options, struct xb_brought *ret,
              struct xb_error *err) XB_MUST_CHECK;
 void xb_brought_free(struct xb_brought *brought); /* what it owns */
+
+/* The resource modifiers that a restore names; NULL: it names none. INVALID or NOT_FOUND: they
+ * cannot be read, in words for status.validationErrors. */
+int xb_bring_read_modifiers(struct xb_kube_client *client, xb_json *restore,
+                            struct xb_modifiers **ret, struct xb_error *err) XB_MUST_CHECK;

@@ -26,6 +26,12 @@
 
 #define XB_BRING_DEFINITIONS "customresourcedefinitions.apiextensions.k8s.io"
 
+/* What a ConfigMap that is found by its label says. */
+struct xb_bring_setting {
+    xb_json *data; /* "key": "value"; NULL: there is none */
+    char *problem; /* why it cannot be read; NULL: it can */
+};
+
 struct xb_bring {
     const struct xb_bring_options *options;
     xb_json *restore;    /* a copy of our own */
@@ -37,12 +43,15 @@ struct xb_bring {
     struct xb_spool *spool;
     struct xb_bring_track *track;
     struct xb_restore_context context;
+    struct xb_modifiers *modifiers;          /* NULL: none */
+    struct xb_bring_setting classes, images; /* other storage classes; other images */
     char backup_label[XB_VELERO_LABEL_BYTES], restore_label[XB_VELERO_LABEL_BYTES];
 
     pthread_mutex_t lock;       /* of all below */
     pthread_cond_t settled;     /* some namespace is made or refused */
     struct xb_brought *brought; /* the result */
     xb_json *settling;          /* namespace: 0 (being made), true (is there), text (why not) */
+    xb_json *classes_seen;      /* name: true, for storage classes that are there */
     xb_json *left_out;          /* name: true, for volumes of the backup that are not made again */
     xb_json *definitions;       /* array: names of those that must be established */
     bool telling;               /* some thread tells the progress */
@@ -123,12 +132,20 @@ typedef int xb_bring_step(struct xb_bring *bring, struct xb_bring_item *item, st
 
 /* choose.c: whether the restore's filters take it. */
 xb_bring_step xb_bring_choose_kind, xb_bring_choose_object;
+/* modify.c: storage classes and images that have other names here; resource modifiers. */
+xb_bring_step xb_bring_change_names, xb_bring_modify;
 /* volumes.c: how persistent volumes and claims come back; the pod waits for its volumes; orders. */
 xb_bring_step xb_bring_decide_volume, xb_bring_wait_for_volumes, xb_bring_order_volumes;
 /* namespaces.c: the namespace that it goes into is there. */
 xb_bring_step xb_bring_enter_namespace;
 /* create.c: made, or met as it is there. */
 xb_bring_step xb_bring_create;
+
+/* ---- settings ---- */
+
+/* Reads the ConfigMaps that a restore goes by. */
+int xb_bring_read_settings(struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
+void xb_bring_forget_settings(struct xb_bring *bring);
 
 /* ---- namespaces ---- */
 

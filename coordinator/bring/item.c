@@ -48,10 +48,10 @@ static int transform(struct xb_bring *bring, struct xb_bring_item *item, struct 
  * object as it would be made, as with Velero. */
 static xb_bring_step *const steps[] = {
     xb_bring_choose_kind, read_json, xb_bring_choose_object, xb_bring_decide_volume, transform,
+    xb_bring_change_names,
     /* hooks: init containers */
-    xb_bring_wait_for_volumes,
-    /* resource modifiers */
-    xb_bring_enter_namespace, xb_bring_create, xb_bring_order_volumes,
+    xb_bring_wait_for_volumes, xb_bring_modify, xb_bring_enter_namespace, xb_bring_create,
+    xb_bring_order_volumes,
     /* hooks: commands to run in it */
 };
 

@@ -182,6 +182,19 @@ static int add_labels(const struct xb_restore_context *context, xb_json *object,
     return r;
 }
 
+int xb_restore_settle(const struct xb_restore_context *context, const char *namespace,
+                      xb_json *object, struct xb_error *err)
+{
+    int r = check_metadata(object, err);
+    if (r == 0 && namespace[0]) {
+        r = xb_json_set_str(object, "metadata.namespace", xb_restore_namespace(context, namespace),
+                            err);
+    } else if (r == 0) {
+        drop(field(object, "metadata"), "namespace");
+    }
+    return r < 0 ? r : add_labels(context, object, err);
+}
+
 int xb_restore_transform(const struct xb_restore_context *context, const char *resource,
                          xb_json *object, enum xb_restore_decision *ret,
                          char reason[XB_RESTORE_REASON_BYTES], struct xb_error *err)

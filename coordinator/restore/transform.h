@@ -59,6 +59,11 @@ int xb_restore_transform(const struct xb_restore_context *context, const char *r
                          xb_json *object, enum xb_restore_decision *ret,
                          char reason[XB_RESTORE_REASON_BYTES], struct xb_error *err) XB_MUST_CHECK;
 
+/* The last of it again, for an object that was changed meanwhile: the namespace that objects of
+ * `namespace` go into ("": none), and the labels. CORRUPT: its metadata is none any more. */
+int xb_restore_settle(const struct xb_restore_context *context, const char *namespace,
+                      xb_json *object, struct xb_error *err) XB_MUST_CHECK;
+
 /* The built-in action of the kind alone, as xb_restore_transform runs it. Services need the
  * metadata.managedFields of the backup. */
 int xb_restore_act(const struct xb_restore_context *context, const char *resource, xb_json *object,
