@@ -5,6 +5,7 @@
 
 #include "coordinator/act/restore_internal.h"
 #include "coordinator/bring/bring.h"
+#include "coordinator/bring/validate.h"
 #include "shared/base/log.h"
 
 static const char *text(const struct xb_step_work *work, const char *path)
@@ -92,17 +93,6 @@ static int check_backup(struct xb_step_work *work, const char *name, xb_json *pr
     return 0;
 }
 
-static void check_supported(xb_json *restore, xb_json *problems)
-{
-    xb_json *hooks = xb_json_get(restore, "spec.hooks.resources");
-    if (json_object_is_type(hooks, json_type_array) && json_object_array_length(hooks) > 0) {
-        add_problem(problems, "hooks are not supported by this version of Xebec");
-    }
-    if (xb_json_get(restore, "spec.restoreStatus")) {
-        add_problem(problems, "restoring status is not supported by this version of Xebec");
-    }
-}
-
 static int check_modifiers(struct xb_step_work *work, xb_json *problems, struct xb_error *err)
 {
     XB_CLEANUP(xb_modifiers_freep) struct xb_modifiers *modifiers = NULL;
@@ -122,10 +112,14 @@ static int check_spec(struct xb_step_work *work, char backup[XB_VELERO_NAME_BYTE
                       xb_json *problems, struct xb_error *err)
 {
     XB_CLEANUP(xb_filter_freep) struct xb_filter *filter = NULL;
+    int r = xb_validate_restore(work->object, problems, &filter, err);
+    backup[0] = '\0';
+    if (r < 0 || json_object_array_length(problems) > 0) {
+        return r;
+    }
     const char *by_name = text(work, "spec.backupName");
     const char *by_schedule = text(work, "spec.scheduleName");
     snprintf(backup, XB_VELERO_NAME_BYTES, "%s", by_name);
-    int r = 0;
     if ((by_name[0] != 0) == (by_schedule[0] != 0)) {
         add_problem(problems, "either a backup or schedule must be specified as a source for the "
                               "restore, but not both");
@@ -138,14 +132,7 @@ static int check_spec(struct xb_step_work *work, char backup[XB_VELERO_NAME_BYTE
     if (r == 0 && backup[0]) {
         r = check_backup(work, backup, problems, err);
     }
-    if (r < 0 || (r = xb_filter_new(xb_json_get(work->object, "spec"), &filter, err)) < 0) {
-        return r;
-    }
-    for (size_t i = 0; i < xb_filter_problem_count(filter); i++) {
-        add_problem(problems, xb_filter_problem(filter, i));
-    }
-    check_supported(work->object, problems);
-    return check_modifiers(work, problems, err);
+    return r < 0 ? r : check_modifiers(work, problems, err);
 }
 
 int xb_restore_start(struct xb_step_work *work, struct xb_error *err)

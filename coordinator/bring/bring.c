@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "coordinator/bring/internal.h"
+#include "coordinator/bring/validate.h"
 #include "coordinator/collect/kinds.h"
 #include "shared/base/clock.h"
 #include "shared/http/retry.h"
@@ -147,7 +148,7 @@ static int begin(struct xb_bring *bring, struct xb_error *err)
         return xb_error_no_memory(err, "a restore");
     }
     int r = fill_context(bring, err);
-    return r < 0 ? r : xb_filter_new(xb_json_get(bring->restore, "spec"), &bring->filter, err);
+    return r < 0 ? r : xb_validated_restore_filter(bring->restore, &bring->filter, err);
 }
 
 static void end(struct xb_bring *bring)

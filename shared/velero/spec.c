@@ -13,7 +13,7 @@
 #include "shared/velero/spec_internal.h"
 #include "shared/velero/velero.h"
 
-enum { PATH_BYTES = 512, WORDS_BYTES = 160 };
+enum { PATH_BYTES = 512, WORDS_BYTES = 160, NAMESPACE_BYTES_MAX = 63 };
 
 struct checker {
     xb_json *problems;
@@ -184,6 +184,11 @@ static void check_texts(struct checker *checker, const char *path, xb_json *list
     }
 }
 
+static bool namespace_valid(const char *text)
+{
+    return xb_velero_name_valid(text) && strlen(text) <= NAMESPACE_BYTES_MAX && !strchr(text, '.');
+}
+
 /* One entry of a mapping of texts; what Kubernetes would not take as a label or annotation would
  * make every object that is to carry it impossible. */
 static void check_entry(struct checker *checker, const char *path, const char *key, xb_json *value,
@@ -193,6 +198,13 @@ static void check_entry(struct checker *checker, const char *path, const char *k
     (void)snprintf(below, sizeof below, "%.300s.%.200s", path, key);
     const char *text = text_of(checker, below, value, INT32_MAX);
     if (!text || shape == XB_SHAPE_TEXT_MAP) {
+        return;
+    }
+    if (shape == XB_SHAPE_NAME_MAP) {
+        if (!namespace_valid(key) || !namespace_valid(text)) {
+            add(checker, below, "'%.100s' to '%.100s': both must be names of namespaces", key,
+                text);
+        }
         return;
     }
     if (!xb_label_key_valid(key)) {
@@ -270,7 +282,12 @@ static void check_objects(struct checker *checker, const char *path, xb_json *li
     for (size_t i = 0; i < json_object_array_length(list); i++) {
         char below[PATH_BYTES];
         (void)snprintf(below, sizeof below, "%.480s[%zu]", path, i);
-        check_object(checker, below, json_object_array_get_idx(list, i), field->fields);
+        if (field->shape == XB_SHAPE_OBJECTS) {
+            check_object(checker, below, json_object_array_get_idx(list, i), field->fields);
+        } else {
+            (void)is(checker, below, json_object_array_get_idx(list, i), json_type_object,
+                     "an object");
+        }
     }
 }
 
@@ -312,6 +329,7 @@ static void check_field(struct checker *checker, const char *path, xb_json *valu
         check_texts(checker, path, value, field);
         return;
     case XB_SHAPE_TEXT_MAP:
+    case XB_SHAPE_NAME_MAP:
     case XB_SHAPE_LABELS:
     case XB_SHAPE_ANNOTATIONS:
         check_map(checker, path, value, field);
@@ -320,6 +338,7 @@ static void check_field(struct checker *checker, const char *path, xb_json *valu
         check_object(checker, path, value, field->fields);
         return;
     case XB_SHAPE_OBJECTS:
+    case XB_SHAPE_ANY_OBJECTS:
         check_objects(checker, path, value, field);
         return;
     }

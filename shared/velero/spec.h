@@ -28,7 +28,13 @@ enum {
     XB_SPEC_ANNOTATIONS_BYTES_MAX = 256 * 1024 /* Kubernetes' own limit */
 };
 
-enum xb_spec_of { XB_SPEC_BACKUP, XB_SPEC_SCHEDULE, XB_SPEC_LOCATION, XB_SPEC_DELETION };
+enum xb_spec_of {
+    XB_SPEC_BACKUP,
+    XB_SPEC_SCHEDULE,
+    XB_SPEC_LOCATION,
+    XB_SPEC_DELETION,
+    XB_SPEC_RESTORE
+};
 
 /* Adds what is wrong with object.spec to `problems`, an array: XB_SPEC_PROBLEMS_MAX at most. */
 int xb_spec_check(enum xb_spec_of what, xb_json *object, xb_json *problems,

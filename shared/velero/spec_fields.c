@@ -191,6 +191,83 @@ static const struct xb_spec_field deletion_fields[] = {
     END,
 };
 
+/* ---- Restore ---- */
+
+static const struct xb_spec_field after_exec_fields[] = {
+    TEXT("container"),
+    {.name = "command", .shape = XB_SHAPE_TEXTS, .required = true, .max = XB_SPEC_LIST_MAX},
+    {.name = "onError", .shape = XB_SHAPE_ONE_OF, .words = on_error_words},
+    SPAN("execTimeout"),
+    SPAN("waitTimeout"),
+    BOOL("waitForReady"),
+    END,
+};
+static const struct xb_spec_field after_init_fields[] = {
+    /* Containers of a pod: the API server knows what they may be, and refuses the pod. */
+    {.name = "initContainers", .shape = XB_SHAPE_ANY_OBJECTS, .max = HOOK_LISTS_MAX},
+    SPAN("timeout"),
+    END,
+};
+static const struct xb_spec_field after_fields[] = {
+    {.name = "exec", .shape = XB_SHAPE_OBJECT, .fields = after_exec_fields},
+    {.name = "init", .shape = XB_SHAPE_OBJECT, .fields = after_init_fields},
+    END,
+};
+static const struct xb_spec_field after_resource_fields[] = {
+    TEXT("name"),
+    TEXTS("includedNamespaces"),
+    TEXTS("excludedNamespaces"),
+    TEXTS("includedResources"),
+    TEXTS("excludedResources"),
+    {.name = "labelSelector", .shape = XB_SHAPE_OBJECT, .fields = selector_fields},
+    {.name = "postHooks", .shape = XB_SHAPE_OBJECTS, .max = HOOK_LISTS_MAX, .fields = after_fields},
+    END,
+};
+static const struct xb_spec_field after_hooks_fields[] = {
+    {.name = "resources",
+     .shape = XB_SHAPE_OBJECTS,
+     .max = HOOK_LISTS_MAX,
+     .fields = after_resource_fields},
+    END,
+};
+static const struct xb_spec_field status_fields[] = {
+    TEXTS("includedResources"),
+    TEXTS("excludedResources"),
+    END,
+};
+static const struct xb_spec_field download_fields[] = {
+    BOOL("writeSparseFiles"),
+    {.name = "parallelFilesDownload", .shape = XB_SHAPE_COUNT, .max = XB_SPEC_FILES_AT_ONCE_MAX},
+    END,
+};
+static const char *const existing_policies[] = {"none", "update", NULL};
+static const struct xb_spec_field restore_fields[] = {
+    NAME("backupName"),
+    NAME("scheduleName"),
+    TEXTS("includedNamespaces"),
+    TEXTS("excludedNamespaces"),
+    TEXTS("includedResources"),
+    TEXTS("excludedResources"),
+    {.name = "namespaceMapping", .shape = XB_SHAPE_NAME_MAP, .max = XB_SPEC_LIST_MAX},
+    {.name = "labelSelector", .shape = XB_SHAPE_OBJECT, .fields = selector_fields},
+    {.name = "orLabelSelectors",
+     .shape = XB_SHAPE_OBJECTS,
+     .max = XB_SPEC_LIST_MAX,
+     .fields = selector_fields},
+    BOOL("restorePVs"),
+    {.name = "restoreStatus", .shape = XB_SHAPE_OBJECT, .fields = status_fields},
+    BOOL("preserveNodePorts"),
+    BOOL("includeClusterResources"),
+    {.name = "existingResourcePolicy", .shape = XB_SHAPE_ONE_OF, .words = existing_policies},
+    SPAN("itemOperationTimeout"),
+    {.name = "resourceModifier", .shape = XB_SHAPE_OBJECT, .fields = policy_fields},
+    {.name = "resourcePolicy", .shape = XB_SHAPE_OBJECT, .fields = policy_fields},
+    BOOL("skipDefaultResourceModifier"),
+    {.name = "uploaderConfig", .shape = XB_SHAPE_OBJECT, .fields = download_fields},
+    {.name = "hooks", .shape = XB_SHAPE_OBJECT, .fields = after_hooks_fields},
+    END,
+};
+
 const struct xb_spec_field *xb_spec_root(enum xb_spec_of what)
 {
     /* A Backup without a spec is one of everything. */
@@ -208,6 +285,10 @@ const struct xb_spec_field *xb_spec_root(enum xb_spec_of what)
                               .shape = XB_SHAPE_OBJECT,
                               .required = true,
                               .fields = deletion_fields},
+        [XB_SPEC_RESTORE] = {.name = "spec",
+                             .shape = XB_SHAPE_OBJECT,
+                             .required = true,
+                             .fields = restore_fields},
     };
     return &roots[what];
 }

@@ -22,10 +22,12 @@ enum xb_spec_shape {
     XB_SHAPE_BASE64,   /* of at most max bytes */
     XB_SHAPE_TEXTS,    /* a list */
     XB_SHAPE_TEXT_MAP, /* any keys */
+    XB_SHAPE_NAME_MAP, /* of namespaces to namespaces */
     XB_SHAPE_LABELS,
     XB_SHAPE_ANNOTATIONS,
-    XB_SHAPE_OBJECT, /* with `fields` */
-    XB_SHAPE_OBJECTS /* a list of such, of at most max */
+    XB_SHAPE_OBJECT,     /* with `fields` */
+    XB_SHAPE_OBJECTS,    /* a list of such, of at most max */
+    XB_SHAPE_ANY_OBJECTS /* the same, with whatever is in them */
 };
 
 struct xb_spec_field {

@@ -11,7 +11,7 @@
 static void check_specs(xb_json *object)
 {
     struct xb_error err = XB_ERROR_INIT;
-    for (int what = XB_SPEC_BACKUP; what <= XB_SPEC_DELETION; what++) {
+    for (int what = XB_SPEC_BACKUP; what <= XB_SPEC_RESTORE; what++) {
         XB_CLEANUP(xb_json_putp) xb_json *problems = json_object_new_array();
         need(xb_spec_check((enum xb_spec_of)what, object, problems, &err) == 0);
         size_t count = json_object_array_length(problems);

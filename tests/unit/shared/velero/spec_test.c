@@ -185,7 +185,8 @@ static void every_field(void **state)
     } specs[] = {{"backups", XB_SPEC_BACKUP, 400},
                  {"schedules", XB_SPEC_SCHEDULE, 400},
                  {"backupstoragelocations", XB_SPEC_LOCATION, 100},
-                 {"deletebackuprequests", XB_SPEC_DELETION, 10}};
+                 {"deletebackuprequests", XB_SPEC_DELETION, 10},
+                 {"restores", XB_SPEC_RESTORE, 300}};
     for (size_t i = 0; i < sizeof specs / sizeof specs[0]; i++) {
         XB_CLEANUP(xb_json_putp) xb_json *schema = schema_of(specs[i].crd);
         XB_CLEANUP(xb_json_putp) xb_json *object = json_object_new_object();
@@ -271,6 +272,30 @@ static void cases(void **state)
         {XB_SPEC_LOCATION,
          "{\"provider\":\"aws\",\"credential\":{\"name\":\"a/../b\",\"key\":\"k\"}}",
          "spec.credential.name: 'a/../b' is no name of an object"},
+        {XB_SPEC_RESTORE, "{\"backupName\":\"a\",\"existingResourcePolicy\":\"\"}", NULL},
+        {XB_SPEC_RESTORE, "{\"backupName\":\"../a\"}",
+         "spec.backupName: '../a' is no name of an object"},
+        {XB_SPEC_RESTORE, "{\"scheduleName\":\"a/b\"}",
+         "spec.scheduleName: 'a/b' is no name of an object"},
+        {XB_SPEC_RESTORE, "{\"existingResourcePolicy\":\"replace\"}",
+         "spec.existingResourcePolicy: want none or update, have 'replace'"},
+        {XB_SPEC_RESTORE, "{\"restorePVs\":\"false\"}",
+         "spec.restorePVs: want true or false, have string"},
+        {XB_SPEC_RESTORE, "{\"namespaceMapping\":{\"a\":\"b\"}}", NULL},
+        {XB_SPEC_RESTORE, "{\"namespaceMapping\":{\"a\":\"../b\"}}",
+         "spec.namespaceMapping.a: 'a' to '../b': both must be names of namespaces"},
+        {XB_SPEC_RESTORE, "{\"namespaceMapping\":{\"a\":\"\"}}",
+         "spec.namespaceMapping.a: 'a' to '': both must be names of namespaces"},
+        {XB_SPEC_RESTORE, "{\"namespaceMapping\":{\"a.b\":\"c\"}}",
+         "spec.namespaceMapping.a.b: 'a.b' to 'c': both must be names of namespaces"},
+        {XB_SPEC_RESTORE,
+         "{\"hooks\":{\"resources\":[{\"name\":\"a\",\"postHooks\":"
+         "[{\"init\":{\"initContainers\":[7]}}]}]}}",
+         "spec.hooks.resources[0].postHooks[0].init.initContainers[0]: want an object, have int"},
+        {XB_SPEC_RESTORE,
+         "{\"hooks\":{\"resources\":[{\"name\":\"a\",\"postHooks\":"
+         "[{\"init\":{\"initContainers\":[{\"any\":[]}]}}]}]}}",
+         NULL},
         {XB_SPEC_DELETION, "{}", "spec.backupName: it is required"},
         {XB_SPEC_DELETION, "{\"backupName\":\"\"}", "spec.backupName: '' is no name of an object"},
         {XB_SPEC_DELETION, "{\"backupName\":\"../../b\"}",
