@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +18,8 @@
 #include "shared/velero/velero.h"
 
 #define DONE_FOLDER ".velero"
+
+enum { THREADS_MAX = 16, EXTRA_NAMES_MAX = 5 };
 
 static const char *text(const struct xb_order *order, const char *path)
 {
@@ -102,18 +106,35 @@ static bool wants_sparse(const struct xb_order *order)
     return strcmp(text(order, "spec.uploaderSettings.WriteSparseFiles"), "true") == 0;
 }
 
+/* How many files at once; 0: the engine's own number. What nobody can mean is cut, not refused: the
+ * data matters more. */
+static unsigned wanted_threads(const struct xb_order *order)
+{
+    const char *number = text(order, "spec.uploaderSettings.ParallelFilesDownload");
+    char *end = NULL;
+    long wanted = strtol(number, &end, 10);
+    if (!number[0] || *end || wanted <= 0) {
+        return 0;
+    }
+    return wanted < THREADS_MAX ? (unsigned)wanted : THREADS_MAX;
+}
+
 static int run_engine(struct xb_order *order, struct xb_order_place *place,
                       struct xb_restore_result *result, struct xb_error *err)
 {
     XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *snapshot = NULL;
     const struct xb_restore_options options = {.target_fd = place->volume.fd,
                                                .sparse = wants_sparse(order),
+                                               .threads = wanted_threads(order),
                                                .devices = order->agent->options->devices,
                                                .privileged = order->agent->options->privileged,
                                                .cancel = &order->cancel,
                                                .progress = show,
                                                .progress_context = order};
     int r = clear_done_folder(place->volume.fd, err);
+    if (r == 0) { /* an earlier restore's is nothing that people left there */
+        (void)!unlinkat(place->volume.fd, DONE_FOLDER, AT_REMOVEDIR);
+    }
     if (r < 0 ||
         (r = xb_snapshot_load(place->repository, text(order, "spec.snapshotID"), &snapshot, err)) <
             0 ||
@@ -139,6 +160,39 @@ static int check_result(const struct xb_restore_result *result, struct xb_error 
                         result->message_count ? result->messages[0].text : "?");
 }
 
+static void append(char message[XB_ORDER_MESSAGE_BYTES], const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void append(char message[XB_ORDER_MESSAGE_BYTES], const char *format, ...)
+{
+    size_t used = strlen(message);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message + used, XB_ORDER_MESSAGE_BYTES - used, format, args);
+    va_end(args);
+}
+
+/* What people should know of a volume that is back; false: nothing. */
+static bool describe(const struct xb_restore_result *result, char message[XB_ORDER_MESSAGE_BYTES])
+{
+    message[0] = '\0';
+    if (result->skipped) {
+        append(message, "%" PRIu64 " devices or privileged attributes were left out by rule",
+               result->skipped);
+    }
+    if (result->extra) {
+        append(message, "%s%" PRIu64 " names were there that the backup does not have, and stay: ",
+               message[0] ? "; " : "", result->extra);
+    }
+    for (size_t i = 0; i < result->extra_name_count && i < EXTRA_NAMES_MAX; i++) {
+        append(message, "%s%.150s", i > 0 ? ", " : "", result->extra_names[i]);
+    }
+    if (result->extra > EXTRA_NAMES_MAX) {
+        append(message, ", ...");
+    }
+    return message[0] != '\0';
+}
+
 static int complete(struct xb_order *order, const struct xb_restore_result *result,
                     struct xb_error *err)
 {
@@ -149,11 +203,8 @@ static int complete(struct xb_order *order, const struct xb_restore_result *resu
     json_object_object_add(status, "progress", progress);
     json_object_object_add(status, "phase", json_object_new_string("Completed"));
     json_object_object_add(status, "completionTimestamp", xb_velero_now());
-    if (result->skipped) {
-        char message[XB_ORDER_MESSAGE_BYTES];
-        snprintf(message, sizeof message,
-                 "%" PRIu64 " devices or privileged attributes were left out by rule",
-                 result->skipped);
+    char message[XB_ORDER_MESSAGE_BYTES];
+    if (describe(result, message)) {
         json_object_object_add(status, "message", json_object_new_string(message));
     }
     xb_log_info("order ended", "order", order->key, "phase", "Completed");

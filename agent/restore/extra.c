@@ -71,8 +71,20 @@ static int list_wanted(const struct frame *frame, struct xb_sorter *names, struc
     return r;
 }
 
+/* Of the file system itself, in its topmost folder. */
+static bool is_file_systems(const struct frame *frame, const char *name)
+{
+    struct stat st;
+    return !frame->path[0] && strcmp(name, "lost+found") == 0 &&
+           fstatat(frame->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) &&
+           st.st_uid == 0;
+}
+
 static void note_extra(const struct frame *frame, const char *name)
 {
+    if (is_file_systems(frame, name)) {
+        return;
+    }
     if (frame->restore->options->dry_run || !is_leftover(frame, name) ||
         unlinkat(frame->fd, name, 0) < 0) {
         xb_restore_note_extra(frame, name);

@@ -20,12 +20,15 @@ static void note_order(struct xb_step_work *work, xb_json *order)
     const char *namespace = xb_json_str(order, "spec.pod.namespace", "");
     const char *pod = xb_json_str(order, "spec.pod.name", "");
     const char *volume = xb_json_str(order, "spec.volume", "");
+    const char *message = xb_json_str(order, "status.message", "");
     if (strcmp(phase, "Completed") == 0) {
         xb_record_log_line(work->run->log, XB_RECORD_INFO, namespace,
-                           "volume %s of pod %s is restored (%lld bytes)%s%s", volume, pod,
-                           (long long)xb_json_int(order, "status.progress.totalBytes", 0),
-                           xb_json_str(order, "status.message", "")[0] ? "; " : "",
-                           xb_json_str(order, "status.message", ""));
+                           "volume %s of pod %s is restored (%lld bytes)", volume, pod,
+                           (long long)xb_json_int(order, "status.progress.totalBytes", 0));
+        if (message[0]) { /* an agent says something of a volume only if people should know it */
+            xb_record_log_line(work->run->log, XB_RECORD_WARNING, namespace,
+                               "volume %s of pod %s: %s", volume, pod, message);
+        }
         return;
     }
     xb_record_log_line(work->run->log, XB_RECORD_ERROR, namespace,

@@ -18,6 +18,7 @@
 
 #include "coordinator/bring/bring.h"
 #include "coordinator/bring/track.h"
+#include "coordinator/bring/wait_settings.h"
 #include "coordinator/collect/filter.h"
 #include "coordinator/record/spool.h"
 #include "coordinator/restore/transform.h"
@@ -43,8 +44,10 @@ struct xb_bring {
     struct xb_spool *spool;
     struct xb_bring_track *track;
     struct xb_restore_context context;
-    struct xb_modifiers *modifiers;          /* NULL: none */
-    struct xb_bring_setting classes, images; /* other storage classes; other images */
+    struct xb_modifiers *modifiers; /* NULL: none */
+    /* Other storage classes; other images; how pods wait for their volumes. */
+    struct xb_bring_setting classes, images, waiting;
+    struct xb_wait_settings wait; /* what `waiting` says; the context lends it */
     char backup_label[XB_VELERO_LABEL_BYTES], restore_label[XB_VELERO_LABEL_BYTES];
 
     pthread_mutex_t lock;       /* of all below */

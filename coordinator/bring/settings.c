@@ -92,22 +92,53 @@ static int read_by_label(struct xb_bring *bring, const char *label, struct xb_br
     return r;
 }
 
+/* ---- how pods wait for their volumes ---- */
+
+static void tell(void *context, enum xb_record_level level, const char *text)
+{
+    struct xb_bring *bring = context;
+    xb_record_log_line(bring->options->log, level, NULL,
+                       "the ConfigMap of velero.io/pod-volume-restore: %s", text);
+}
+
+static int read_waiting(struct xb_bring *bring, struct xb_error *err)
+{
+    struct xb_wait_settings *wait = &bring->wait;
+    int r = read_by_label(bring, "velero.io/pod-volume-restore", &bring->waiting, err);
+    if (r < 0 || (r = xb_wait_settings_parse(bring->waiting.data, bring->options->helper_image,
+                                             tell, bring, wait, err)) < 0) {
+        return r;
+    }
+    if (wait->image[0]) {
+        bring->context.helper_image = wait->image;
+    }
+    bring->context.helper_command = wait->command;
+    bring->context.helper_cpu_request = wait->amounts[XB_WAIT_CPU_REQUEST];
+    bring->context.helper_memory_request = wait->amounts[XB_WAIT_MEMORY_REQUEST];
+    bring->context.helper_cpu_limit = wait->amounts[XB_WAIT_CPU_LIMIT];
+    bring->context.helper_memory_limit = wait->amounts[XB_WAIT_MEMORY_LIMIT];
+    bring->context.helper_security = wait->security;
+    return 0;
+}
+
 int xb_bring_read_settings(struct xb_bring *bring, struct xb_error *err)
 {
     int r = xb_bring_read_modifiers(bring->options->client, bring->restore, &bring->modifiers, err);
     if (r < 0 ||
-        (r = read_by_label(bring, "velero.io/change-storage-class", &bring->classes, err)) < 0) {
+        (r = read_by_label(bring, "velero.io/change-storage-class", &bring->classes, err)) < 0 ||
+        (r = read_by_label(bring, "velero.io/change-image-name", &bring->images, err)) < 0) {
         return r;
     }
-    return read_by_label(bring, "velero.io/change-image-name", &bring->images, err);
+    return read_waiting(bring, err);
 }
 
 void xb_bring_forget_settings(struct xb_bring *bring)
 {
-    struct xb_bring_setting *const own[] = {&bring->classes, &bring->images};
+    struct xb_bring_setting *const own[] = {&bring->classes, &bring->images, &bring->waiting};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
         json_object_put(own[i]->data);
         free(own[i]->problem);
     }
+    xb_wait_settings_free(&bring->wait);
     xb_modifiers_free(bring->modifiers);
 }

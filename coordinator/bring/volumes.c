@@ -124,6 +124,9 @@ int xb_bring_wait_for_volumes(struct xb_bring *bring, struct xb_bring_item *item
         return 0;
     }
     size_t count = volumes_with_data(bring, item->from->namespace, item->object, names);
+    if (count > 0 && bring->waiting.problem) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "%s", bring->waiting.problem);
+    }
     return xb_restore_add_wait(&bring->context, item->object, names, count, err);
 }
 
@@ -143,6 +146,22 @@ static int fill_metadata(const struct xb_bring *bring, const struct xb_bring_ite
             json_object_object_add(annotations, XB_STORE_IDENTITY_ANNOTATION,
                                    json_object_new_string(bring->options->identity));
         }
+    }
+    return r;
+}
+
+/* As text, both, as Velero's agents read them. */
+static int fill_settings(const struct xb_bring *bring, xb_json *order, struct xb_error *err)
+{
+    char number[24];
+    int64_t parallel = xb_json_int(bring->restore, "spec.uploaderConfig.parallelFilesDownload", 0);
+    int r = 0;
+    if (xb_json_bool(bring->restore, "spec.uploaderConfig.writeSparseFiles", false)) {
+        r = xb_json_set_str(order, "spec.uploaderSettings.WriteSparseFiles", "true", err);
+    }
+    if (r == 0 && parallel > 0) {
+        snprintf(number, sizeof number, "%lld", (long long)parallel);
+        r = xb_json_set_str(order, "spec.uploaderSettings.ParallelFilesDownload", number, err);
     }
     return r;
 }
@@ -173,10 +192,7 @@ static int fill_spec(const struct xb_bring *bring, const struct xb_bring_item *i
     r = r ? r
           : xb_json_set_int(order, "spec.snapshotSize",
                             xb_json_int(data, "status.progress.totalBytes", 0), err);
-    if (r == 0 && xb_json_bool(bring->restore, "spec.uploaderConfig.writeSparseFiles", false)) {
-        r = xb_json_set_str(order, "spec.uploaderSettings.WriteSparseFiles", "true", err);
-    }
-    return r;
+    return r < 0 ? r : fill_settings(bring, order, err);
 }
 
 /* Its name follows from what it is about, so that it is made once. */

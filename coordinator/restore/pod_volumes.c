@@ -195,6 +195,17 @@ static const char container_text[] =
     "\"resources\":{\"requests\":{\"cpu\":\"100m\",\"memory\":\"128Mi\"},"
     "\"limits\":{\"cpu\":\"100m\",\"memory\":\"128Mi\"}},\"volumeMounts\":[]}";
 
+/* An amount of nothing is none: a limit of 0 would be less than every request. */
+static void drop_nothing(xb_json *amounts)
+{
+    static const char *const names[] = {"cpu", "memory"};
+    for (size_t i = 0; i < 2; i++) {
+        if (strcmp(xb_json_str(amounts, names[i], ""), "0") == 0) {
+            json_object_object_del(amounts, names[i]);
+        }
+    }
+}
+
 static int add_texts(const struct xb_restore_context *context, xb_json *container,
                      struct xb_error *err)
 {
@@ -216,6 +227,8 @@ static int add_texts(const struct xb_restore_context *context, xb_json *containe
         const char *value = or_default(texts[i].value, NULL);
         r = value ? xb_json_set_str(container, texts[i].path, value, err) : 0;
     }
+    drop_nothing(xb_json_get(container, "resources.requests"));
+    drop_nothing(xb_json_get(container, "resources.limits"));
     return r;
 }
 
