@@ -7,7 +7,8 @@
 #include <string.h>
 
 #include "coordinator/collect/internal.h"
-#include "shared/base/fnv.h"
+#include "coordinator/collect/text_hash.h"
+#include "shared/crypto/hash.h"
 
 struct claim {
     uint64_t hash; /* of namespace and name, of a claim or of a group; 0 is free */
@@ -19,6 +20,7 @@ struct xb_blocks {
     size_t count, cap;
     struct claim *claims;
     size_t claim_count, claim_cap;
+    struct xb_hash *key; /* of the hashes */
     bool joining, has_joint;
     size_t joint; /* the first of those that are joined whatever they share */
 };
@@ -46,6 +48,7 @@ void xb_blocks_free(struct xb_blocks *blocks)
     }
     free(blocks->pods);
     free(blocks->claims);
+    xb_hash_free(blocks->key);
     free(blocks);
 }
 
@@ -110,18 +113,25 @@ static int grow(struct xb_blocks *blocks, struct xb_error *err)
     return 0;
 }
 
-static uint64_t hash_of(const char *namespace, const char *what, const char *name)
+static int hash_of(struct xb_blocks *blocks, const char *namespace, const char *what,
+                   const char *name, uint64_t *ret, struct xb_error *err)
 {
     char place[1024];
     snprintf(place, sizeof place, "%.300s/%s/%.500s", namespace, what, name);
-    return xb_fnv1a(place) | 1;
+    return xb_text_hash(&blocks->key, place, ret, err);
 }
 
-/* The pod uses this; so may others. */
-static int use(struct xb_blocks *blocks, size_t pod, uint64_t hash, struct xb_error *err)
+/* The pod uses this claim, or is of this group; so may others. */
+static int use(struct xb_blocks *blocks, size_t pod, const char *what, const char *name,
+               struct xb_error *err)
 {
+    uint64_t hash = 0;
+    int r = hash_of(blocks, blocks->pods[pod].namespace, what, name, &hash, err);
+    if (r < 0) {
+        return r;
+    }
     if (2 * (blocks->claim_count + 1) > blocks->claim_cap) {
-        int r = grow(blocks, err);
+        r = grow(blocks, err);
         if (r < 0) {
             return r;
         }
@@ -140,9 +150,14 @@ int xb_blocks_group(struct xb_blocks *blocks, xb_json *claim, const char *group,
                     struct xb_error *err)
 {
     const char *namespace = xb_json_str(claim, "metadata.namespace", "");
-    uint64_t hash = hash_of(namespace, "claim", xb_json_str(claim, "metadata.name", ""));
-    const struct claim *used = blocks->claims ? &blocks->claims[slot_of(blocks, hash)] : NULL;
-    return used && used->hash ? use(blocks, used->pod, hash_of(namespace, "group", group), err) : 0;
+    const char *name = xb_json_str(claim, "metadata.name", "");
+    uint64_t hash = 0;
+    int r = hash_of(blocks, namespace, "claim", name, &hash, err);
+    if (r < 0 || !blocks->claims) {
+        return r;
+    }
+    const struct claim *used = &blocks->claims[slot_of(blocks, hash)];
+    return used->hash ? use(blocks, used->pod, "group", group, err) : 0;
 }
 
 /* ---- pods ---- */
@@ -196,9 +211,7 @@ int xb_blocks_add(struct xb_blocks *blocks, xb_json *pod, struct xb_error *err)
     for (size_t i = 0; r == 0 && i < count; i++) {
         const char *claim = xb_json_str(json_object_array_get_idx(volumes, i),
                                         "persistentVolumeClaim.claimName", "");
-        r = claim[0]
-                ? use(blocks, index, hash_of(blocks->pods[index].namespace, "claim", claim), err)
-                : 0;
+        r = claim[0] ? use(blocks, index, "claim", claim, err) : 0;
     }
     return r;
 }

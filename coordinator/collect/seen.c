@@ -5,25 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/collect/text_hash.h"
 #include "coordinator/record/tarball.h"
-#include "shared/base/random.h"
 #include "shared/crypto/hash.h"
 
-enum { SEEN_MAX = XB_TARBALL_ITEMS_MAX, SLOTS_MIN = 1024, KEY_BYTES = 32 };
-
-static int hash_text(const struct xb_seen *seen, const char *text, uint64_t *ret,
-                     struct xb_error *err)
-{
-    unsigned char out[XB_HASH_BYTES_MAX];
-    uint64_t hash = 0;
-    int r = xb_hash_compute(seen->hash, text, strlen(text), out, err);
-    if (r < 0) {
-        return r;
-    }
-    memcpy(&hash, out, sizeof hash);
-    *ret = hash ? hash : 1;
-    return 0;
-}
+enum { SEEN_MAX = XB_TARBALL_ITEMS_MAX, SLOTS_MIN = 1024 };
 
 static size_t slot_of(const struct xb_seen *seen, uint64_t key)
 {
@@ -59,21 +45,11 @@ static int grow(struct xb_seen *seen, struct xb_error *err)
     return 0;
 }
 
-static int make_hash(struct xb_seen *seen, struct xb_error *err)
-{
-    unsigned char key[KEY_BYTES];
-    if (seen->hash) {
-        return 0;
-    }
-    xb_random_bytes(key, sizeof key);
-    return xb_hash_new("BLAKE2B-256-128", key, sizeof key, &seen->hash, err);
-}
-
 int xb_seen_add(struct xb_seen *seen, const char *text, bool *ret_new, struct xb_error *err)
 {
     uint64_t key = 0;
-    int r = make_hash(seen, err);
-    if (r < 0 || (r = hash_text(seen, text, &key, err)) < 0 || (r = grow(seen, err)) < 0) {
+    int r = xb_text_hash(&seen->hash, text, &key, err);
+    if (r < 0 || (r = grow(seen, err)) < 0) {
         return r;
     }
     size_t at = slot_of(seen, key);
@@ -86,8 +62,9 @@ int xb_seen_add(struct xb_seen *seen, const char *text, bool *ret_new, struct xb
 bool xb_seen_has(const struct xb_seen *seen, const char *text)
 {
     uint64_t key = 0;
+    struct xb_hash *hash = seen->hash; /* there is one, if there is a slot */
     struct xb_error ignored = XB_ERROR_INIT;
-    return seen->cap && hash_text(seen, text, &key, &ignored) == 0 &&
+    return seen->cap && xb_text_hash(&hash, text, &key, &ignored) == 0 &&
            seen->slots[slot_of(seen, key)] != 0;
 }
 
