@@ -8,7 +8,7 @@
 
 enum { PAUSE_FIRST_MS = 1000 };
 
-static struct xb_kube_ref ref_of(const struct xb_bring_item *item)
+struct xb_kube_ref xb_bring_ref(const struct xb_bring_item *item)
 {
     const struct xb_kube_resource *resource = &item->api->resource;
     return (struct xb_kube_ref){
@@ -37,7 +37,7 @@ static bool made_by_us(const struct xb_bring *bring, xb_json *existing)
 static int merge_account(struct xb_bring *bring, struct xb_bring_item *item, xb_json *existing,
                          struct xb_error *err)
 {
-    const struct xb_kube_ref ref = ref_of(item);
+    const struct xb_kube_ref ref = xb_bring_ref(item);
     XB_CLEANUP(xb_json_putp)
     xb_json *patch = xb_restore_merge_service_account(existing, item->object);
     item->outcome = XB_BRING_UPDATED;
@@ -46,7 +46,7 @@ static int merge_account(struct xb_bring *bring, struct xb_bring_item *item, xb_
 
 static void update_existing(struct xb_bring *bring, struct xb_bring_item *item)
 {
-    const struct xb_kube_ref ref = ref_of(item);
+    const struct xb_kube_ref ref = xb_bring_ref(item);
     struct xb_error why = XB_ERROR_INIT;
     int r = xb_kube_merge_patch(bring->options->client, &ref, item->object, NULL, &why);
     if (r < 0) {
@@ -57,7 +57,7 @@ static void update_existing(struct xb_bring *bring, struct xb_bring_item *item)
 
 static int meet_existing(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
 {
-    const struct xb_kube_ref ref = ref_of(item);
+    const struct xb_kube_ref ref = xb_bring_ref(item);
     XB_CLEANUP(xb_json_putp) xb_json *existing = NULL;
     int r = xb_kube_get(bring->options->client, &ref, &existing, err);
     if (r < 0) {
@@ -65,6 +65,7 @@ static int meet_existing(struct xb_bring *bring, struct xb_bring_item *item, str
     }
     if (made_by_us(bring, existing)) { /* before this coordinator began */
         item->live = XB_TAKE(existing);
+        item->there = true;
         item->outcome = XB_BRING_CREATED;
         return 0;
     }
@@ -114,7 +115,7 @@ static bool server_answers(struct xb_bring *bring)
  * lost is no harm, since the object is then found to be our own. */
 static int try_create(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
 {
-    const struct xb_kube_ref ref = ref_of(item);
+    const struct xb_kube_ref ref = xb_bring_ref(item);
     for (unsigned try = 1;; try++) {
         int r = xb_bring_may_write(bring, err);
         r = r ? r
@@ -145,6 +146,7 @@ int xb_bring_create(struct xb_bring *bring, struct xb_bring_item *item, struct x
         *err = (struct xb_error)XB_ERROR_INIT;
         r = meet_existing(bring, item, err);
     } else if (r == 0) {
+        item->there = true;
         item->outcome = XB_BRING_CREATED;
     }
     if (r == 0 && item->outcome == XB_BRING_CREATED && xb_bring_is(item, XB_BRING_DEFINITIONS)) {

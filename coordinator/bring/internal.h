@@ -84,6 +84,8 @@ struct xb_bring_item {
     xb_json *object;               /* as the backup has it, and step by step as it is to be */
     xb_json *live; /* what this restore has made of it, as the server says; only where `watched` */
     bool watched;  /* a later step needs `live` */
+    bool there;    /* CREATED, and not deleted since by somebody */
+    xb_json *owners; /* of fields, as they are to be again; NULL: as they come */
     enum xb_bring_outcome outcome;
     struct xb_record_lines lines; /* written when it has come to its end */
 };
@@ -141,8 +143,12 @@ xb_bring_step xb_bring_change_names, xb_bring_modify;
 xb_bring_step xb_bring_decide_volume, xb_bring_wait_for_volumes, xb_bring_order_volumes;
 /* namespaces.c: the namespace that it goes into is there. */
 xb_bring_step xb_bring_enter_namespace;
+/* owners.c: which manager owns which field, where that matters; before the transformation, which
+ * drops it, and after the creation. */
+xb_bring_step xb_bring_keep_owners, xb_bring_return_owners;
 /* create.c: made, or met as it is there. */
 xb_bring_step xb_bring_create;
+struct xb_kube_ref xb_bring_ref(const struct xb_bring_item *item);
 
 /* ---- settings ---- */
 

@@ -47,11 +47,23 @@ static int transform(struct xb_bring *bring, struct xb_bring_item *item, struct 
  * and the waiting container after all of those, because it goes before them. Modifiers see the
  * object as it would be made, as with Velero. */
 static xb_bring_step *const steps[] = {
-    xb_bring_choose_kind, read_json, xb_bring_choose_object, xb_bring_decide_volume, transform,
+    xb_bring_choose_kind,
+    read_json,
+    xb_bring_choose_object,
+    xb_bring_decide_volume,
+    xb_bring_keep_owners,
+    transform,
     xb_bring_change_names,
     /* hooks: init containers */
-    xb_bring_wait_for_volumes, xb_bring_modify, xb_bring_enter_namespace, xb_bring_create,
-    xb_bring_order_volumes,
+    xb_bring_wait_for_volumes,
+    xb_bring_modify,
+    xb_bring_enter_namespace,
+    xb_bring_create,
+};
+
+/* What follows from an object that is there by this restore, also by an earlier run of it. */
+static xb_bring_step *const steps_after[] = {
+    xb_bring_return_owners, xb_bring_order_volumes,
     /* hooks: commands to run in it */
 };
 
@@ -78,26 +90,34 @@ static bool ends_restore(const struct xb_error *err)
     return err->kind == XB_ERR_CANCELLED || err->kind == XB_ERR_RETRY || err->kind == XB_ERR_FULL;
 }
 
-/* An order that cannot be made fails an item that is made already: its outcome stays. */
-static int take_steps(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
+/* Until the outcome is another than this one. */
+static int take_steps(struct xb_bring *bring, struct xb_bring_item *item,
+                      xb_bring_step *const *list, size_t count, struct xb_error *err)
 {
-    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+    const enum xb_bring_outcome outcome = item->outcome;
+    for (size_t i = 0; i < count && item->outcome == outcome; i++) {
         struct xb_error why = XB_ERROR_INIT;
-        int r = steps[i](bring, item, &why);
+        int r = list[i](bring, item, &why);
         if (r < 0 && ends_restore(&why)) {
             *err = why;
             return r;
         }
         if (r < 0) {
             xb_bring_say(item, XB_RECORD_ERROR, "%s", why.text);
-            item->outcome = item->outcome == XB_BRING_OPEN ? XB_BRING_FAILED : item->outcome;
-            return 0;
-        }
-        if (item->outcome != XB_BRING_OPEN && !item->live) {
-            return 0; /* what follows is for what was made */
+            item->outcome = outcome == XB_BRING_OPEN ? XB_BRING_FAILED : outcome;
+            return 0; /* an order that cannot be made does not undo what was made */
         }
     }
     return 0;
+}
+
+static int take_all_steps(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
+{
+    int r = take_steps(bring, item, steps, sizeof steps / sizeof *steps, err);
+    return r < 0 || item->outcome != XB_BRING_CREATED
+               ? r
+               : take_steps(bring, item, steps_after, sizeof steps_after / sizeof *steps_after,
+                            err);
 }
 
 /* As the mark knows it. */
@@ -119,7 +139,7 @@ int xb_bring_item(struct xb_bring *bring, const struct xb_bring_source *source,
     int r = name_of(item.from, &name, err);
     if (r == 0) {
         item.done_before = xb_bring_track_done_before(bring->track, item.number, name);
-        r = take_steps(bring, &item, err);
+        r = take_all_steps(bring, &item, err);
     }
     r = r < 0 ? r : add_to_list(bring, &item, err);
     if (r == 0) {
@@ -129,5 +149,6 @@ int xb_bring_item(struct xb_bring *bring, const struct xb_bring_source *source,
     xb_record_lines_free(&item.lines);
     json_object_put(item.object);
     json_object_put(item.live);
+    json_object_put(item.owners);
     return r;
 }

@@ -230,7 +230,7 @@ static int order_volume(struct xb_bring *bring, const struct xb_bring_item *item
 int xb_bring_order_volumes(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
 {
     const char *names[POD_VOLUMES_MAX];
-    if (!xb_bring_is(item, "pods")) {
+    if (!xb_bring_is(item, "pods") || !item->live) {
         return 0;
     }
     size_t count = volumes_with_data(bring, item->from->namespace, item->live, names);

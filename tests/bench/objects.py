@@ -3,6 +3,7 @@
 """Makes objects by the thousand in a test bed, several connections at once; counts what the API server was asked.
 
 usage: objects.py make BED COUNT        namespaces many-0 to many-9 with COUNT objects: most are ConfigMaps of 1.5 KB, the rest a mix
+       objects.py maps BED COUNT        the namespace maps with COUNT ConfigMaps of 1.5 KB
        objects.py requests BED          how many requests the API server has answered so far, watches aside, in one number
 Runs in the bed's network; BED is its folder.
 """
@@ -52,8 +53,15 @@ def objects(count):
             yield f"/api/v1/namespaces/{namespace}/configmaps", {"metadata": metadata, "data": {"text": noise * 11}}
 
 
-def make(bed, count):
-    new, lock, todo, failed = connect(bed), threading.Lock(), iter(objects(count)), []
+def maps(count):
+    for number in range(count):
+        noise = hashlib.sha512(str(number).encode()).hexdigest()
+        yield "/api/v1/namespaces/maps/configmaps", {"metadata": {"name": f"map-{number:06}", "labels": {"app": f"app-{number % 50}"}},
+                                                     "data": {"text": noise * 11}}
+
+
+def make(bed, namespaces, todo):
+    new, lock, failed = connect(bed), threading.Lock(), []
 
     def post(link, path, value):
         link.request("POST", path, json.dumps(value), {"Content-Type": "application/json"})
@@ -71,8 +79,8 @@ def make(bed, count):
                 return
             post(link, *one)
 
-    for number in range(10):
-        post(new(), "/api/v1/namespaces", {"metadata": {"name": f"many-{number}"}})
+    for namespace in namespaces:
+        post(new(), "/api/v1/namespaces", {"metadata": {"name": namespace}})
     threads = [threading.Thread(target=work) for _ in range(CONNECTIONS)]
     for thread in threads:
         thread.start()
@@ -92,6 +100,8 @@ def requests(bed):
 
 
 if sys.argv[1] == "make":
-    make(sys.argv[2], int(sys.argv[3]))
+    make(sys.argv[2], [f"many-{number}" for number in range(10)], objects(int(sys.argv[3])))
+elif sys.argv[1] == "maps":
+    make(sys.argv[2], ["maps"], maps(int(sys.argv[3])))
 else:
     requests(sys.argv[2])
