@@ -100,6 +100,9 @@ int xb_bring_discover(struct xb_bring *bring, struct xb_error *err)
         bring->discovery = fresh;
         r = xb_filter_resolve(bring->filter, xb_kind_resolve, fresh, err);
     }
+    if (r == 0 && bring->status_filter) {
+        r = xb_filter_resolve(bring->status_filter, xb_kind_resolve, fresh, err);
+    }
     return r;
 }
 
@@ -140,26 +143,31 @@ static int begin(struct xb_bring *bring, struct xb_error *err)
     bring->settling = json_object_new_object();
     bring->classes_seen = json_object_new_object();
     bring->left_out = json_object_new_object();
+    bring->related = json_object_new_object();
+    bring->claims = json_object_new_object();
     bring->definitions = json_object_new_array();
     bring->brought->orders = json_object_new_array();
     if (!bring->data || !bring->namespaces || !bring->settling || !bring->left_out ||
-        !bring->classes_seen || !bring->definitions || !bring->brought->orders ||
+        !bring->classes_seen || !bring->related || !bring->claims || !bring->definitions ||
+        !bring->brought->orders ||
         json_object_deep_copy(bring->options->restore, &bring->restore, NULL) < 0) {
         return xb_error_no_memory(err, "a restore");
     }
     int r = fill_context(bring, err);
-    return r < 0 ? r : xb_validated_restore_filter(bring->restore, &bring->filter, err);
+    r = r ? r : xb_validated_restore_filter(bring->restore, &bring->filter, err);
+    return r ? r : xb_bring_status_filter(bring->restore, &bring->status_filter, err);
 }
 
 static void end(struct xb_bring *bring)
 {
-    xb_json *const own[] = {bring->data,        bring->infos,    bring->namespaces,
-                            bring->settling,    bring->left_out, bring->definitions,
-                            bring->classes_seen};
+    xb_json *const own[] = {bring->data,         bring->infos,    bring->namespaces,
+                            bring->settling,     bring->left_out, bring->definitions,
+                            bring->classes_seen, bring->related,  bring->claims};
     xb_bring_forget_settings(bring);
     xb_spool_free(bring->spool);
     xb_bring_track_free(bring->track);
     xb_filter_free(bring->filter);
+    xb_filter_free(bring->status_filter);
     xb_kube_discovery_free(bring->discovery);
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
         json_object_put(own[i]);

@@ -20,74 +20,10 @@ struct xb_kube_ref xb_bring_ref(const struct xb_bring_item *item)
 
 /* ---- what is there already ---- */
 
-/* By its label, and because it is younger than the Restore: an earlier restore may have had the
- * same name. Both times are the API server's. */
-static bool made_by_us(const struct xb_bring *bring, xb_json *existing)
-{
-    if (strcmp(xb_json_str(existing, "metadata.creationTimestamp", ""),
-               xb_json_str(bring->restore, "metadata.creationTimestamp", "")) < 0) {
-        return false;
-    }
-    xb_json *labels = xb_json_get(existing, "metadata.labels");
-    xb_json *label = NULL;
-    return labels && json_object_object_get_ex(labels, "velero.io/restore-name", &label) &&
-           strcmp(json_object_get_string(label), bring->restore_label) == 0;
-}
-
-static int merge_account(struct xb_bring *bring, struct xb_bring_item *item, xb_json *existing,
-                         struct xb_error *err)
-{
-    const struct xb_kube_ref ref = xb_bring_ref(item);
-    XB_CLEANUP(xb_json_putp)
-    xb_json *patch = xb_restore_merge_service_account(existing, item->object);
-    item->outcome = XB_BRING_UPDATED;
-    return patch ? xb_kube_merge_patch(bring->options->client, &ref, patch, NULL, err) : 0;
-}
-
-static void update_existing(struct xb_bring *bring, struct xb_bring_item *item)
-{
-    const struct xb_kube_ref ref = xb_bring_ref(item);
-    struct xb_error why = XB_ERROR_INIT;
-    int r = xb_kube_merge_patch(bring->options->client, &ref, item->object, NULL, &why);
-    if (r < 0) {
-        xb_bring_say(item, XB_RECORD_WARNING, "%s", why.text);
-    }
-    item->outcome = r < 0 ? XB_BRING_FAILED : XB_BRING_UPDATED;
-}
-
-static int meet_existing(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
-{
-    const struct xb_kube_ref ref = xb_bring_ref(item);
-    XB_CLEANUP(xb_json_putp) xb_json *existing = NULL;
-    int r = xb_kube_get(bring->options->client, &ref, &existing, err);
-    if (r < 0) {
-        return r;
-    }
-    if (made_by_us(bring, existing)) { /* before this coordinator began */
-        item->live = XB_TAKE(existing);
-        item->there = true;
-        item->outcome = XB_BRING_CREATED;
-        return 0;
-    }
-    if (xb_bring_is(item, "serviceaccounts")) {
-        return merge_account(bring, item, existing, err);
-    }
-    if (strcmp(xb_json_str(bring->restore, "spec.existingResourcePolicy", ""), "update") == 0) {
-        update_existing(bring, item);
-        return 0;
-    }
-    if (!xb_restore_equal(existing, item->object)) {
-        xb_bring_say(item, XB_RECORD_WARNING,
-                     "is there already, and differs from the backup; it was left as it is");
-    }
-    item->outcome = XB_BRING_SKIPPED;
-    return 0;
-}
-
 /* What an earlier run of this restore has brought to its end. */
 static int meet_again(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
 {
-    int r = meet_existing(bring, item, err);
+    int r = xb_bring_meet_existing(bring, item, err);
     if (r < 0 && err->kind == XB_ERR_NOT_FOUND) {
         *err = (struct xb_error)XB_ERROR_INIT;
         xb_bring_say(item, XB_RECORD_INFO,
@@ -135,6 +71,20 @@ static int try_create(struct xb_bring *bring, struct xb_bring_item *item, struct
     }
 }
 
+/* The node port that a service asks for is taken, which is said before its name is looked at: by
+ * itself, mostly. The refusal stands where it is not. */
+static int meet_same_service(struct xb_bring *bring, struct xb_bring_item *item,
+                             struct xb_error *err)
+{
+    const struct xb_error refusal = *err;
+    *err = (struct xb_error)XB_ERROR_INIT;
+    int r = xb_bring_meet_existing(bring, item, err);
+    if (r < 0 && err->kind == XB_ERR_NOT_FOUND) {
+        *err = refusal;
+    }
+    return r;
+}
+
 int xb_bring_create(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
 {
     item->watched = item->watched || xb_bring_is(item, "pods");
@@ -144,7 +94,10 @@ int xb_bring_create(struct xb_bring *bring, struct xb_bring_item *item, struct x
     int r = try_create(bring, item, err);
     if (r < 0 && err->kind == XB_ERR_CONFLICT && err->code == -EEXIST) {
         *err = (struct xb_error)XB_ERROR_INIT;
-        r = meet_existing(bring, item, err);
+        r = xb_bring_meet_existing(bring, item, err);
+    } else if (r < 0 && xb_bring_is(item, "services") &&
+               strstr(err->text, "provided port is already allocated")) {
+        r = meet_same_service(bring, item, err);
     } else if (r == 0) {
         item->there = true;
         item->outcome = XB_BRING_CREATED;

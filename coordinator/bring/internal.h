@@ -39,7 +39,10 @@ struct xb_bring {
     xb_json *data;       /* "namespace/pod/volume" and "namespace//claim": its PodVolumeBackup */
     xb_json *infos;      /* array of volume infos, may be empty */
     xb_json *namespaces; /* name: its object in the backup */
+    xb_json *related;    /* "resource/namespace/name": comes along with what the filters take */
+    xb_json *claims;     /* only while the record is taken apart: such a claim's volume */
     struct xb_filter *filter;
+    struct xb_filter *status_filter;     /* kinds whose status is restored, too; NULL: none */
     struct xb_kube_discovery *discovery; /* made anew between two kinds */
     struct xb_spool *spool;
     struct xb_bring_track *track;
@@ -86,6 +89,7 @@ struct xb_bring_item {
     bool watched;  /* a later step needs `live` */
     bool there;    /* CREATED, and not deleted since by somebody */
     xb_json *owners; /* of fields, as they are to be again; NULL: as they come */
+    xb_json *status; /* as the backup has it; NULL: the cluster's own counts */
     enum xb_bring_outcome outcome;
     struct xb_record_lines lines; /* written when it has come to its end */
 };
@@ -135,8 +139,10 @@ void xb_bring_say(struct xb_bring_item *item, enum xb_record_level level, const 
  * item's, which has FAILED then, unless it ends the restore (RETRY, CANCELLED, FULL). */
 typedef int xb_bring_step(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err);
 
-/* choose.c: whether the restore's filters take it. */
-xb_bring_step xb_bring_choose_kind, xb_bring_choose_object;
+/* choose.c: whether the restore's filters take it; whether it is what its folder says. */
+xb_bring_step xb_bring_choose_kind, xb_bring_check_place, xb_bring_choose_object;
+/* The labels that the restore asks for. */
+bool xb_bring_selects(const struct xb_bring *bring, xb_json *object);
 /* modify.c: storage classes and images that have other names here; resource modifiers. */
 xb_bring_step xb_bring_change_names, xb_bring_modify;
 /* volumes.c: how persistent volumes and claims come back; the pod waits for its volumes; orders. */
@@ -148,6 +154,10 @@ xb_bring_step xb_bring_enter_namespace;
 xb_bring_step xb_bring_keep_owners, xb_bring_return_owners;
 /* create.c: made, or met as it is there. */
 xb_bring_step xb_bring_create;
+/* existing.c: what becomes of what is there already. */
+xb_bring_step xb_bring_meet_existing;
+/* status.c: the status of the backup, which the transformation drops, after the creation. */
+xb_bring_step xb_bring_keep_status, xb_bring_return_status;
 struct xb_kube_ref xb_bring_ref(const struct xb_bring_item *item);
 
 /* ---- settings ---- */
@@ -163,6 +173,20 @@ int xb_bring_namespace(struct xb_bring *bring, const char *source,
                        struct xb_error *err) XB_MUST_CHECK;
 /* All that the filters take, also empty ones. */
 int xb_bring_namespaces(struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
+
+/* ---- status ---- */
+
+int xb_bring_status_filter(xb_json *restore, struct xb_filter **ret,
+                           struct xb_error *err) XB_MUST_CHECK;
+
+/* ---- what comes along ---- */
+
+/* Called for every item while the record is taken apart, then once. */
+int xb_bring_look_for_related(struct xb_bring *bring, const struct xb_tarball_item *from,
+                              const char *text, size_t len, struct xb_error *err) XB_MUST_CHECK;
+int xb_bring_relate(struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
+/* Whether it comes in although the filters do not take it by themselves. */
+bool xb_bring_comes_along(const struct xb_bring *bring, const struct xb_tarball_item *from);
 
 /* ---- definitions ---- */
 

@@ -49,9 +49,11 @@ static int transform(struct xb_bring *bring, struct xb_bring_item *item, struct 
 static xb_bring_step *const steps[] = {
     xb_bring_choose_kind,
     read_json,
+    xb_bring_check_place,
     xb_bring_choose_object,
     xb_bring_decide_volume,
     xb_bring_keep_owners,
+    xb_bring_keep_status,
     transform,
     xb_bring_change_names,
     /* hooks: init containers */
@@ -63,7 +65,7 @@ static xb_bring_step *const steps[] = {
 
 /* What follows from an object that is there by this restore, also by an earlier run of it. */
 static xb_bring_step *const steps_after[] = {
-    xb_bring_return_owners, xb_bring_order_volumes,
+    xb_bring_return_owners, xb_bring_return_status, xb_bring_order_volumes,
     /* hooks: commands to run in it */
 };
 
@@ -150,5 +152,6 @@ int xb_bring_item(struct xb_bring *bring, const struct xb_bring_source *source,
     json_object_put(item.object);
     json_object_put(item.live);
     json_object_put(item.owners);
+    json_object_put(item.status);
     return r;
 }

@@ -7,6 +7,7 @@
 
 #include "coordinator/bring/internal.h"
 #include "coordinator/record/upload.h"
+#include "coordinator/restore/genuine.h"
 #include "coordinator/restore/order.h"
 #include "coordinator/restore/versions.h"
 
@@ -30,23 +31,40 @@ static int load_array(struct xb_bring *bring, const char *suffix, xb_json **ret,
     return *ret ? 0 : xb_error_no_memory(err, "the record");
 }
 
+/* One that is not what its folder says is made without the record's labels and annotations. */
+static int load_namespace(struct xb_bring *bring, const struct xb_tarball_item *item,
+                          const char *json, size_t len, struct xb_error *err)
+{
+    const struct xb_restore_place place = {"", "Namespace", "", item->name};
+    XB_CLEANUP(xb_json_putp) xb_json *namespace = NULL;
+    struct xb_error why = XB_ERROR_INIT;
+    int r = xb_json_parse(json, len, &namespace, &why);
+    r = r ? r : xb_restore_check_place(namespace, &place, &why);
+    if (r < 0) {
+        xb_record_log_line(bring->options->log, XB_RECORD_ERROR, item->name, "namespaces %s: %s",
+                           item->name, why.text);
+        return 0;
+    }
+    if (json_object_object_add(bring->namespaces, item->name, namespace) < 0) {
+        return xb_error_no_memory(err, "the namespaces");
+    }
+    (void)XB_TAKE(namespace);
+    return 0;
+}
+
 static int on_item(void *context, const struct xb_tarball_item *item, const char *json, size_t len,
                    struct xb_error *err)
 {
     struct xb_bring *bring = context;
     if (strcmp(item->resource, "namespaces") == 0) {
-        xb_json *namespace = NULL;
-        int r = xb_json_parse(json, len, &namespace, err);
-        if (r == 0) {
-            json_object_object_add(bring->namespaces, item->name, namespace);
-        }
-        return r;
+        return load_namespace(bring, item, json, len, err);
     }
     if (xb_restore_never(item->resource)) {
         return 0;
     }
     bring->brought->items_total++;
-    return xb_spool_add(bring->spool, item, json, len, err);
+    int r = xb_bring_look_for_related(bring, item, json, len, err);
+    return r ? r : xb_spool_add(bring->spool, item, json, len, err);
 }
 
 /* ---- in which version, where the record has several ---- */
@@ -125,5 +143,5 @@ int xb_bring_load(struct xb_bring *bring, struct xb_error *err)
     }
     r = load_items(bring, tarball, err);
     unlink(tarball); /* everything is on the spool */
-    return r;
+    return r ? r : xb_bring_relate(bring, err);
 }

@@ -163,16 +163,23 @@ static int meet_again(struct xb_bring *bring, const char *source, struct xb_erro
     return ours ? xb_resource_list_add(&bring->brought->list, now, "created", err) : r;
 }
 
+/* All others are made when something goes into them. */
+static bool takes(const struct xb_bring *bring, const char *name, xb_json *object)
+{
+    static const struct xb_filter_kind kind = {"", "namespaces", false};
+    return xb_filter_takes_kind(bring->filter, &kind) &&
+           xb_filter_takes_namespace(bring->filter, name) && xb_bring_selects(bring, object);
+}
+
 int xb_bring_namespaces(struct xb_bring *bring, struct xb_error *err)
 {
     bool resumes = xb_bring_track_resumes(bring->track);
     json_object_object_foreach(bring->namespaces, name, object)
     {
-        (void)object;
         struct xb_error why = XB_ERROR_INIT;
-        int r = !xb_filter_takes_namespace(bring->filter, name) ? 0
-                : resumes                                       ? meet_again(bring, name, &why)
-                          : xb_bring_namespace(bring, name, &why);
+        int r = !takes(bring, name, object) ? 0
+                : resumes                   ? meet_again(bring, name, &why)
+                                            : xb_bring_namespace(bring, name, &why);
         if (r < 0 && (why.kind == XB_ERR_RETRY || why.kind == XB_ERR_CANCELLED)) {
             *err = why;
             return r;

@@ -30,15 +30,27 @@ static void check_never(xb_json *spec, xb_json *problems)
     }
 }
 
+/* The same lists as the spec's own, about the status. */
+static int check_status(xb_json *spec, xb_json *problems, struct xb_error *err)
+{
+    XB_CLEANUP(xb_filter_freep) struct xb_filter *filter = NULL;
+    xb_json *lists = xb_json_get(spec, "restoreStatus");
+    int r = lists ? xb_filter_new(lists, &filter, err) : 0;
+    for (size_t i = 0; filter && i < xb_filter_problem_count(filter); i++) {
+        char problem[PROBLEM_BYTES];
+        snprintf(problem, sizeof problem, "spec.restoreStatus: %.200s",
+                 xb_filter_problem(filter, i));
+        add_problem(problems, problem);
+    }
+    return r;
+}
+
 /* What this version cannot do must be said, not left out. */
 static void check_supported(xb_json *spec, xb_json *problems)
 {
     xb_json *hooks = xb_json_get(spec, "hooks.resources");
     if (hooks && json_object_array_length(hooks) > 0) {
         add_problem(problems, "hooks are not supported by this version of Xebec");
-    }
-    if (xb_json_get(spec, "restoreStatus")) {
-        add_problem(problems, "restoring status is not supported by this version of Xebec");
     }
     if (xb_json_get(spec, "resourcePolicy")) {
         add_problem(problems, "spec.resourcePolicy: filter policies of a restore are not supported "
@@ -60,12 +72,13 @@ int xb_validate_restore(xb_json *restore, xb_json *problems, struct xb_filter **
     for (size_t i = 0; i < xb_filter_problem_count(filter); i++) {
         add_problem(problems, xb_filter_problem(filter, i));
     }
+    r = check_status(spec, problems, err);
     check_never(spec, problems);
     check_supported(spec, problems);
-    if (json_object_array_length(problems) == before) {
+    if (r == 0 && json_object_array_length(problems) == before) {
         *ret = XB_TAKE(filter);
     }
-    return 0;
+    return r;
 }
 
 int xb_validated_restore_filter(xb_json *restore, struct xb_filter **ret, struct xb_error *err)

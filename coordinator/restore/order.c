@@ -41,6 +41,8 @@ static const char *const last[] = {
     "packageinstalls.packaging.carvel.dev",
 };
 
+/* Velero does make orders again that were given long ago: a DeleteBackupRequest of a record would
+ * delete. */
 static const char *const never[] = {
     "nodes",
     "events",
@@ -51,6 +53,11 @@ static const char *const never[] = {
     "restores.velero.io",
     "backuprepositories.velero.io",
     "resticrepositories.velero.io",
+    "podvolumebackups.velero.io",
+    "podvolumerestores.velero.io",
+    "deletebackuprequests.velero.io",
+    "downloadrequests.velero.io",
+    "serverstatusrequests.velero.io",
 };
 
 /* "pods" is only the core kind, never "pods.metrics.k8s.io"; but a name without a group may stand

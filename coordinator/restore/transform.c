@@ -74,21 +74,37 @@ static bool secret_is_skipped(const struct xb_restore_context *context, xb_json 
     return len > 0 && strncmp(name, account, len) == 0 && strncmp(name + len, "-token-", 7) == 0;
 }
 
+static const char *over_reason(const char *resource, xb_json *object)
+{
+    if (strcmp(resource, "jobs.batch") == 0) {
+        return has_text(object, "status.completionTime") ? "the job had completed" : NULL;
+    }
+    if (strcmp(resource, "pods") != 0) {
+        return NULL;
+    }
+    const char *phase = xb_json_str(object, "status.phase", "");
+    if (strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0) {
+        return "the pod had ended";
+    }
+    return xb_json_get(object, "metadata.annotations.kubernetes\\.io/config\\.mirror")
+               ? "a mirror pod: its node makes it"
+               : NULL;
+}
+
+bool xb_restore_is_over(const char *resource, xb_json *object)
+{
+    return over_reason(resource, object) != NULL;
+}
+
 /* Why the object is not restored, or NULL. */
 static const char *skip_reason(const struct xb_restore_context *context, const char *resource,
                                xb_json *object)
 {
-    if (strcmp(resource, "pods") == 0) {
-        const char *phase = xb_json_str(object, "status.phase", "");
-        if (strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0) {
-            return "the pod had ended";
-        }
-        if (xb_json_get(object, "metadata.annotations.kubernetes\\.io/config\\.mirror")) {
-            return "a mirror pod: its node makes it";
-        }
-    } else if (strcmp(resource, "jobs.batch") == 0) {
-        return has_text(object, "status.completionTime") ? "the job had completed" : NULL;
-    } else if (strcmp(resource, "secrets") == 0) {
+    const char *over = over_reason(resource, object);
+    if (over) {
+        return over;
+    }
+    if (strcmp(resource, "secrets") == 0) {
         return secret_is_skipped(context, object) ? "a token that the cluster makes" : NULL;
     } else if (strcmp(resource, "apiservices.apiregistration.k8s.io") == 0) {
         xb_json *labels = xb_json_get(object, "metadata.labels");

@@ -64,6 +64,10 @@ int xb_restore_transform(const struct xb_restore_context *context, const char *r
 int xb_restore_settle(const struct xb_restore_context *context, const char *namespace,
                       xb_json *object, struct xb_error *err) XB_MUST_CHECK;
 
+/* Whether it is a pod or job that had ended, or a pod that its node makes by itself: such are never
+ * restored. Any JSON. */
+bool xb_restore_is_over(const char *resource, xb_json *object);
+
 /* The built-in action of the kind alone, as xb_restore_transform runs it. Services need the
  * metadata.managedFields of the backup. */
 int xb_restore_act(const struct xb_restore_context *context, const char *resource, xb_json *object,

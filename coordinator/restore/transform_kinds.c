@@ -338,9 +338,13 @@ static int act_binding(const struct xb_restore_context *context, xb_json *bindin
 static int act_claim(const struct xb_restore_context *context, xb_json *claim, struct xb_error *err)
 {
     static const char *const notes[] = {
-        "pv.kubernetes.io/bind-completed",          "pv.kubernetes.io/bound-by-controller",
-        "volume.kubernetes.io/storage-provisioner", "volume.beta.kubernetes.io/storage-provisioner",
+        "pv.kubernetes.io/bind-completed",
+        "pv.kubernetes.io/bound-by-controller",
+        "volume.kubernetes.io/storage-provisioner",
+        "volume.beta.kubernetes.io/storage-provisioner",
         "volume.kubernetes.io/selected-node",
+        "velero.io/volume-snapshot-name",
+        "velero.io/data-upload-name",
     };
     (void)context;
     (void)err;

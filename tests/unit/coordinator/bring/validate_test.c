@@ -32,6 +32,9 @@ static void judged(void **state)
         {"{\"backupName\":\"b\",\"labelSelector\":{\"matchExpressions\":[{\"key\":\"a\","
          "\"operator\":\"Near\"}]}}",
          "spec.labelSelector"},
+        {"{\"backupName\":\"b\",\"restoreStatus\":{\"includedResources\":[\"a/b\"]}}",
+         "spec.restoreStatus: "},
+        {"{\"backupName\":\"b\",\"restoreStatus\":{\"includedResources\":[\"pods\"]}}", NULL},
         {"{\"backupName\":\"b\",\"resourcePolicy\":{\"kind\":\"configmap\",\"name\":\"p\"}}",
          "spec.resourcePolicy"},
         {"{\"backupName\":\"b\",\"includedClusterScopedResources\":[\"pods\"]}",

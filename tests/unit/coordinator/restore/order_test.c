@@ -104,7 +104,12 @@ static void never_restores_the_clusters_own(void **state)
                                       "backups.velero.io",
                                       "restores.velero.io",
                                       "backuprepositories.velero.io",
-                                      "resticrepositories.velero.io"};
+                                      "resticrepositories.velero.io",
+                                      "podvolumebackups.velero.io",
+                                      "podvolumerestores.velero.io",
+                                      "deletebackuprequests.velero.io",
+                                      "downloadrequests.velero.io",
+                                      "serverstatusrequests.velero.io"};
     static const char *const no[] = {"pods",
                                      "node",
                                      "nodes.metrics.k8s.io",
