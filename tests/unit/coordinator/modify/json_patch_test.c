@@ -110,6 +110,11 @@ static void every_operation(void **state)
     makes("{\"a\":null}", "[{\"op\":\"replace\",\"path\":\"/a\",\"value\":2}]", "{\"a\":2}");
     makes("{\"a\":null}", "[{\"op\":\"move\",\"from\":\"/a\",\"path\":\"/b\"}]", "{\"b\":null}");
     makes("{\"\":{\"x\":1}}", "[{\"op\":\"remove\",\"path\":\"//x\"}]", "{\"\":{}}");
+    makes("{\"a/b\":1,\"c~1\":{\"d\":2}}",
+          "[{\"op\":\"remove\",\"path\":\"/a~1b\"},"
+          "{\"op\":\"replace\",\"path\":\"/c~01/d\","
+          "\"value\":3}]",
+          "{\"c~1\":{\"d\":3}}");
     /* What is not there is null. */
     makes("{\"a\":1}", "[{\"op\":\"test\",\"path\":\"/b\",\"value\":null}]", "{\"a\":1}");
     makes("{\"a\":1}", "[{\"op\":\"copy\",\"from\":\"\",\"path\":\"/b\"}]",
@@ -170,6 +175,20 @@ static void bombs_are_refused(void **state)
         steps[i] = twice;
     }
     PROBE_REFUSED(xb_json_patch(wide, steps, 200, &result, &err), XB_ERR_FULL);
+    char *text = malloc((1 << 20) + 1);
+    assert_non_null(text);
+    memset(text, 'x', 1 << 20);
+    text[1 << 20] = '\0';
+    XB_CLEANUP(xb_json_putp) xb_json *large = json_object_new_string(text);
+    free(text);
+    for (size_t i = 0; i < 200; i++) {
+        steps[i] =
+            (struct xb_patch_step){.operation = XB_PATCH_ADD, .path = "/a/-", .value = large};
+    }
+    PROBE_OK(xb_json_patch(wide, steps, 7, &result, &err));
+    json_object_put(result);
+    result = NULL;
+    PROBE_REFUSED(xb_json_patch(wide, steps, 8, &result, &err), XB_ERR_FULL);
     const struct xb_patch_step deeper = {.operation = XB_PATCH_COPY, .from = "", .path = "/a/b"};
     const struct xb_patch_step back = {.operation = XB_PATCH_MOVE, .from = "/a/b", .path = "/a"};
     for (size_t i = 0; i < 200; i++) {
