@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/job/internal.h"
+#include "agent/job/origin.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/codec/text.h"
@@ -133,7 +134,10 @@ int xb_order_get_owner(struct xb_order *order, const char *kind, xb_json **ret,
         return xb_error_set(err, XB_ERR_INVALID, -ESTALE, "its owner, %s %s, has ended (%s)", kind,
                             name, phase);
     }
-    if (resource == &xb_velero_backups && (r = check_backup(order, found, err)) < 0) {
+    const char *origin = NULL;
+    r = resource == &xb_velero_backups ? check_backup(order, found, err)
+                                       : xb_order_origin(order->object, found, &origin, err);
+    if (r < 0) {
         return r;
     }
     *ret = XB_TAKE(found);
