@@ -50,7 +50,9 @@ struct xb_bring {
     struct xb_modifiers *modifiers; /* NULL: none */
     /* Other storage classes; other images; how pods wait for their volumes. */
     struct xb_bring_setting classes, images, waiting;
-    struct xb_wait_settings wait; /* what `waiting` says; the context lends it */
+    struct xb_bring_setting nodes; /* other names of nodes */
+    xb_json *nodes_here;           /* name: true; NULL: not known */
+    struct xb_wait_settings wait;  /* what `waiting` says; the context lends it */
     char backup_label[XB_VELERO_LABEL_BYTES], restore_label[XB_VELERO_LABEL_BYTES];
 
     pthread_mutex_t lock;       /* of all below */
@@ -145,6 +147,8 @@ xb_bring_step xb_bring_choose_kind, xb_bring_check_place, xb_bring_choose_object
 bool xb_bring_selects(const struct xb_bring *bring, xb_json *object);
 /* modify.c: storage classes and images that have other names here; resource modifiers. */
 xb_bring_step xb_bring_change_names, xb_bring_modify;
+/* nodes.c: nodes that have other names here, or are not here. */
+xb_bring_step xb_bring_change_nodes;
 /* volumes.c: how persistent volumes and claims come back; the pod waits for its volumes; orders. */
 xb_bring_step xb_bring_decide_volume, xb_bring_wait_for_volumes, xb_bring_order_volumes;
 /* namespaces.c: the namespace that it goes into is there. */
@@ -165,6 +169,11 @@ struct xb_kube_ref xb_bring_ref(const struct xb_bring_item *item);
 /* Reads the ConfigMaps that a restore goes by. */
 int xb_bring_read_settings(struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
 void xb_bring_forget_settings(struct xb_bring *bring);
+/* A ConfigMap that is found by the label `label: RestoreItemAction`. */
+int xb_bring_read_by_label(struct xb_bring *bring, const char *label, struct xb_bring_setting *ret,
+                           struct xb_error *err) XB_MUST_CHECK;
+/* Which nodes are here, and which of the backup's they stand for. */
+int xb_bring_read_nodes(struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
 
 /* ---- namespaces ---- */
 

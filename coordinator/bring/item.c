@@ -56,6 +56,7 @@ static xb_bring_step *const steps[] = {
     xb_bring_keep_status,
     transform,
     xb_bring_change_names,
+    xb_bring_change_nodes,
     /* hooks: init containers */
     xb_bring_wait_for_volumes,
     xb_bring_modify,

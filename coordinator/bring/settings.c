@@ -67,8 +67,8 @@ static int find_one(void *context, xb_json *map, struct xb_error *err)
 
 /* Those that wait for a setting which two ConfigMaps give fail, as with Velero; the others go on.
  */
-static int read_by_label(struct xb_bring *bring, const char *label, struct xb_bring_setting *ret,
-                         struct xb_error *err)
+int xb_bring_read_by_label(struct xb_bring *bring, const char *label, struct xb_bring_setting *ret,
+                           struct xb_error *err)
 {
     char selector[200];
     struct found found = {.count = 0};
@@ -104,7 +104,7 @@ static void tell(void *context, enum xb_record_level level, const char *text)
 static int read_waiting(struct xb_bring *bring, struct xb_error *err)
 {
     struct xb_wait_settings *wait = &bring->wait;
-    int r = read_by_label(bring, "velero.io/pod-volume-restore", &bring->waiting, err);
+    int r = xb_bring_read_by_label(bring, "velero.io/pod-volume-restore", &bring->waiting, err);
     if (r < 0 || (r = xb_wait_settings_parse(bring->waiting.data, bring->options->helper_image,
                                              tell, bring, wait, err)) < 0) {
         return r;
@@ -125,8 +125,11 @@ int xb_bring_read_settings(struct xb_bring *bring, struct xb_error *err)
 {
     int r = xb_bring_read_modifiers(bring->options->client, bring->restore, &bring->modifiers, err);
     if (r < 0 ||
-        (r = read_by_label(bring, "velero.io/change-storage-class", &bring->classes, err)) < 0 ||
-        (r = read_by_label(bring, "velero.io/change-image-name", &bring->images, err)) < 0) {
+        (r = xb_bring_read_by_label(bring, "velero.io/change-storage-class", &bring->classes,
+                                    err)) < 0 ||
+        (r = xb_bring_read_by_label(bring, "velero.io/change-image-name", &bring->images, err)) <
+            0 ||
+        (r = xb_bring_read_nodes(bring, err)) < 0) {
         return r;
     }
     return read_waiting(bring, err);
@@ -134,11 +137,13 @@ int xb_bring_read_settings(struct xb_bring *bring, struct xb_error *err)
 
 void xb_bring_forget_settings(struct xb_bring *bring)
 {
-    struct xb_bring_setting *const own[] = {&bring->classes, &bring->images, &bring->waiting};
+    struct xb_bring_setting *const own[] = {&bring->classes, &bring->images, &bring->waiting,
+                                            &bring->nodes};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
         json_object_put(own[i]->data);
         free(own[i]->problem);
     }
+    json_object_put(bring->nodes_here);
     xb_wait_settings_free(&bring->wait);
     xb_modifiers_free(bring->modifiers);
 }

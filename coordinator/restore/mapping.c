@@ -150,8 +150,7 @@ static int map_images(const struct mapping *mapping, xb_json *spec, struct xb_er
     return r;
 }
 
-/* Where a kind has its pod's spec; NULL: nowhere. */
-static const char *pod_spec(const char *resource)
+const char *xb_restore_pod_spec(const char *resource)
 {
     static const char *const paths[][2] = {
         {"pods", "spec"},
@@ -173,13 +172,13 @@ static const char *pod_spec(const char *resource)
 
 bool xb_restore_has_images(const char *resource)
 {
-    return pod_spec(resource) != NULL;
+    return xb_restore_pod_spec(resource) != NULL;
 }
 
 int xb_restore_map_images(xb_json *data, const char *resource, xb_json *object,
                           xb_restore_mapped_fn *mapped, void *context, struct xb_error *err)
 {
     const struct mapping mapping = {.data = data, .mapped = mapped, .context = context};
-    const char *path = pod_spec(resource);
+    const char *path = xb_restore_pod_spec(resource);
     return path ? map_images(&mapping, xb_json_get(object, path), err) : 0;
 }

@@ -21,6 +21,9 @@
 typedef int xb_restore_mapped_fn(void *context, const char *from, const char *to,
                                  struct xb_error *err);
 
+/* Where objects of a kind have a pod's spec; NULL: nowhere. */
+const char *xb_restore_pod_spec(const char *resource);
+
 /* Whether objects of that kind have such names. */
 bool xb_restore_has_classes(const char *resource);
 bool xb_restore_has_images(const char *resource);
