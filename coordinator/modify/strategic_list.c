@@ -4,6 +4,7 @@
  * Elements of the patch stand in the patch's order (or that of $setElementOrder), those that only
  * the target has in the target's, and the two orders are laid into one another as the target had
  * them. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -105,6 +106,18 @@ static int carry_out(const struct xb_patch_path *path, xb_json *list, xb_json *p
     return 0;
 }
 
+/* Of the patch's element, which other threads may be reading: json-c writes a number's text into
+ * it.
+ */
+static const char *shown(xb_json *id, char buffer[24])
+{
+    if (json_object_is_type(id, json_type_string)) {
+        return json_object_get_string(id);
+    }
+    snprintf(buffer, 24, "%lld", (long long)json_object_get_int64(id));
+    return buffer;
+}
+
 static int merge_element(struct xb_patch_path *path, xb_json *list, xb_json *element,
                          const struct xb_patch_field *field, struct xb_error *err)
 {
@@ -112,12 +125,13 @@ static int merge_element(struct xb_patch_path *path, xb_json *list, xb_json *ele
     long at = position(list, id, field->key);
     xb_json *result = NULL;
     bool keep = true;
+    char text[24];
     int r = 0;
     if (at == NOT_THERE || !field->key[0]) {
         r = at == NOT_THERE ? xb_strategic_plain(element, true, &result, &keep, err) : 0;
         return r < 0 || at != NOT_THERE ? r : xb_patch_append(list, result, err);
     }
-    size_t before = xb_patch_path_enter(path, json_object_get_string(id), true);
+    size_t before = xb_patch_path_enter(path, shown(id, text), true);
     result = json_object_get(json_object_array_get_idx(list, (size_t)at));
     r = xb_strategic_map(path, &result, element, field->type, err);
     xb_patch_path_leave(path, before);

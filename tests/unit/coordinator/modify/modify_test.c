@@ -4,6 +4,8 @@
  * Velero takes them, rules in their order, and everything that a strict reader refuses, by its
  * path.
  */
+#include <pthread.h>
+
 #include "coordinator/modify/modify.h"
 #include "tests/harness/probe.h"
 
@@ -238,6 +240,56 @@ static void a_rule_that_fails_leaves_the_object(void **state)
     }
 }
 
+static const struct xb_modifiers *shared_modifiers;
+
+static void *apply_often(void *ret)
+{
+    struct told told = {0};
+    for (int i = 0; i < 200; i++) {
+        struct xb_error err = XB_ERROR_INIT;
+        xb_json *json = NULL;
+        if (xb_json_parse(DEPLOYMENT, strlen(DEPLOYMENT), &json, &err) < 0 ||
+            xb_modifiers_apply(shared_modifiers, "deployments.apps", &json, tell, &told, &err) <
+                0) {
+            return ret;
+        }
+        json_object_put(json);
+    }
+    *(unsigned *)ret = told.applied;
+    return ret;
+}
+
+/* What json-c keeps within its objects is not touched: a thread sanitizer would see it. */
+static void threads_share_modifiers(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "version: v1\nresourceModifierRules:\n"
+        "- conditions: {groupResource: '*.apps', namespaces: [shop], resourceNameRegex: web, "
+        "labelSelector: {matchLabels: {tier: 1}, matchExpressions: [{key: app, operator: In, "
+        "values: [web, 2]}]}, matches: [{path: /spec/replicas, value: 3}]}\n"
+        "  patches: [{operation: add, path: /spec/x, value: 1.5}, {operation: test, path: /spec/x, "
+        "value: 1.5}]\n"
+        "- conditions: {groupResource: '**'}\n"
+        "  mergePatches: [{patchData: 'spec: {template: {spec: {containers: [{name: a, ports: "
+        "[{containerPort: 80}]}]}}}'}]\n"
+        "- conditions: {groupResource: '**'}\n"
+        "  strategicPatches: [{patchData: 'spec: {template: {spec: {containers: [{name: a, ports: "
+        "[{containerPort: 80, protocol: UDP}]}]}}}'}]\n";
+    XB_CLEANUP(xb_modifiers_freep) struct xb_modifiers *modifiers = NULL;
+    pthread_t threads[4];
+    unsigned applied[4] = {0};
+    PROBE_OK(xb_modifiers_parse(text, strlen(text), &modifiers, &err));
+    shared_modifiers = modifiers;
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, apply_often, &applied[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(applied[i], 600);
+    }
+}
+
 /* What would be refused, and the words by which. */
 #define CONDITIONS "conditions: {groupResource: pods}"
 #define REMOVE "patches: [{operation: remove, path: /a}]"
@@ -339,6 +391,7 @@ int main(void)
         cmocka_unit_test(the_three_kinds_of_patches),
         cmocka_unit_test(all_rules_apply_in_order),
         cmocka_unit_test(a_rule_that_fails_leaves_the_object),
+        cmocka_unit_test(threads_share_modifiers),
         cmocka_unit_test(what_is_wrong_is_refused_by_its_path),
         cmocka_unit_test(a_config_map_has_one_key),
     };
