@@ -111,6 +111,9 @@ struct xb_bracket_run {
 int xb_bracket_run(const struct xb_bracket_run *run, const struct xb_hooks *hooks,
                    enum xb_hook_phase phase, struct xb_bracket_record *record,
                    struct xb_error *err) XB_MUST_CHECK;
+/* Runs one of a list, and fills in its result, an object; CANCELLED only. */
+int xb_bracket_run_hook(const struct xb_bracket_run *run, const struct xb_hook_list *list,
+                        size_t index, xb_json *result, struct xb_error *err) XB_MUST_CHECK;
 /* From whatever state to XB_BRACKET_PRE_DONE or later: runs pre hooks once. After CANCELLED the
  * state is XB_BRACKET_PRE_BEGUN. */
 int xb_bracket_open(const struct xb_bracket_run *run, const struct xb_hooks *hooks,

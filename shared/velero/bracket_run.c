@@ -101,10 +101,12 @@ static int execute(const struct xb_bracket_run *run, const struct xb_hook *hook,
     return r;
 }
 
-/* Fills in one result; CANCELLED only. */
-static int run_hook(const struct xb_bracket_run *run, const struct xb_hook *hook, size_t bytes_max,
-                    xb_json *result, struct xb_error *err)
+int xb_bracket_run_hook(const struct xb_bracket_run *run, const struct xb_hook_list *list,
+                        size_t index, xb_json *result, struct xb_error *err)
 {
+    const struct xb_hook *hook = &list->hooks[index];
+    size_t share = XB_BRACKET_OUTPUTS_BYTES / (2 * list->count);
+    size_t bytes_max = share < XB_BRACKET_OUTPUT_BYTES ? share : XB_BRACKET_OUTPUT_BYTES;
     struct xb_exec_result said = {.exit_code = -1};
     struct xb_error why = XB_ERROR_INIT;
     if (hook->note) {
@@ -140,8 +142,6 @@ int xb_bracket_run(const struct xb_bracket_run *run, const struct xb_hooks *hook
                    enum xb_hook_phase phase, struct xb_bracket_record *record, struct xb_error *err)
 {
     const struct xb_hook_list *list = &hooks->phases[phase];
-    size_t share = list->count ? XB_BRACKET_OUTPUTS_BYTES / (2 * list->count) : 0;
-    size_t bytes_max = share < XB_BRACKET_OUTPUT_BYTES ? share : XB_BRACKET_OUTPUT_BYTES;
     char ignored[8];
     int r = 0;
     for (size_t i = 0; r == 0 && i < list->count; i++) {
@@ -155,7 +155,7 @@ int xb_bracket_run(const struct xb_bracket_run *run, const struct xb_hooks *hook
             json_object_object_add(result, "skipped", json_object_new_boolean(true));
             continue;
         }
-        r = run_hook(run, hook, bytes_max, result, err);
+        r = xb_bracket_run_hook(run, list, i, result, err);
         if (phase == XB_HOOK_PRE && !hook->go_on &&
             xb_bracket_failed(result, ignored, sizeof ignored)) {
             record->refused = true;

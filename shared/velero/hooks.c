@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shared/velero/hooks.h"
+#include "shared/velero/hooks_internal.h"
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -20,13 +20,12 @@ const char *xb_hook_phase_name(enum xb_hook_phase phase)
     return phase == XB_HOOK_PRE ? "pre" : "post";
 }
 
-static size_t length_of(xb_json *list)
+size_t xb_hook_length(xb_json *list)
 {
     return json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
 }
 
-/* A string without a NUL byte in it, or NULL. */
-static const char *text_of(xb_json *value)
+const char *xb_hook_text(xb_json *value)
 {
     if (!json_object_is_type(value, json_type_string)) {
         return NULL;
@@ -35,7 +34,7 @@ static const char *text_of(xb_json *value)
     return strlen(text) == (size_t)json_object_get_string_len(value) ? text : NULL;
 }
 
-static void free_hook(struct xb_hook *hook)
+void xb_hook_clear(struct xb_hook *hook)
 {
     for (size_t i = 0; hook->argv && hook->argv[i]; i++) {
         free(hook->argv[i]);
@@ -48,16 +47,20 @@ static void free_hook(struct xb_hook *hook)
     *hook = (struct xb_hook){.name = NULL};
 }
 
+void xb_hook_list_free(struct xb_hook_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        xb_hook_clear(&list->hooks[i]);
+    }
+    free(list->hooks);
+    *list = (struct xb_hook_list){.hooks = NULL};
+}
+
 void xb_hooks_free(struct xb_hooks *hooks)
 {
     for (int phase = 0; phase < XB_HOOK_PHASES; phase++) {
-        struct xb_hook_list *list = &hooks->phases[phase];
-        for (size_t i = 0; i < list->count; i++) {
-            free_hook(&list->hooks[i]);
-        }
-        free(list->hooks);
+        xb_hook_list_free(&hooks->phases[phase]);
     }
-    *hooks = (struct xb_hooks){.phases = {{.hooks = NULL}}};
 }
 
 bool xb_hooks_any(const struct xb_hooks *hooks)
@@ -67,9 +70,7 @@ bool xb_hooks_any(const struct xb_hooks *hooks)
 
 /* ---- one hook ---- */
 
-/* Keeps the first of what is wrong with a hook. */
-static void note(char **where, const char *format, ...) XB_PRINTF(2, 3);
-static void note(char **where, const char *format, ...)
+void xb_hook_note(char **where, const char *format, ...)
 {
     char text[4 * NOTE_BYTES_MAX];
     va_list args;
@@ -82,10 +83,9 @@ static void note(char **where, const char *format, ...)
     *where = strdup(text); /* without memory the hook is refused by its empty command */
 }
 
-/* An array of strings as argv; what it cannot be is told by the return: NULL, or why. */
-static const char *command_of(xb_json *list, char ***ret)
+const char *xb_hook_command(xb_json *list, char ***ret)
 {
-    size_t count = length_of(list);
+    size_t count = xb_hook_length(list);
     size_t bytes = 0;
     if (count == 0) {
         return "is no list of words, or an empty one";
@@ -94,7 +94,7 @@ static const char *command_of(xb_json *list, char ***ret)
         return "has too many words";
     }
     for (size_t i = 0; i < count; i++) {
-        const char *word = text_of(json_object_array_get_idx(list, i));
+        const char *word = xb_hook_text(json_object_array_get_idx(list, i));
         if (!word) {
             return "has a word that is no text";
         }
@@ -108,7 +108,7 @@ static const char *command_of(xb_json *list, char ***ret)
     }
     char **argv = calloc(count + 1, sizeof *argv);
     for (size_t i = 0; argv && i < count; i++) {
-        argv[i] = strdup(text_of(json_object_array_get_idx(list, i)));
+        argv[i] = strdup(xb_hook_text(json_object_array_get_idx(list, i)));
         if (!argv[i]) {
             for (size_t j = 0; j < i; j++) {
                 free(argv[j]);
@@ -128,13 +128,13 @@ static bool names_container(xb_json *pod, const char *name)
 {
     xb_json *containers = xb_json_get(pod, "spec.containers");
     xb_json *init = xb_json_get(pod, "spec.initContainers");
-    for (size_t i = 0; i < length_of(containers); i++) {
+    for (size_t i = 0; i < xb_hook_length(containers); i++) {
         if (strcmp(xb_json_str(json_object_array_get_idx(containers, i), "name", ""), name) == 0) {
             return true;
         }
     }
     /* An init container that is always restarted is a sidecar, and runs as long as the pod. */
-    for (size_t i = 0; i < length_of(init); i++) {
+    for (size_t i = 0; i < xb_hook_length(init); i++) {
         xb_json *container = json_object_array_get_idx(init, i);
         if (strcmp(xb_json_str(container, "restartPolicy", ""), "Always") == 0 &&
             strcmp(xb_json_str(container, "name", ""), name) == 0) {
@@ -144,26 +144,25 @@ static bool names_container(xb_json *pod, const char *name)
     return false;
 }
 
-static void set_container(struct xb_hook *hook, xb_json *pod, const char *wanted)
+void xb_hook_set_container(struct xb_hook *hook, xb_json *pod, const char *wanted)
 {
     xb_json *containers = xb_json_get(pod, "spec.containers");
-    const char *first = length_of(containers)
+    const char *first = xb_hook_length(containers)
                             ? xb_json_str(json_object_array_get_idx(containers, 0), "name", "")
                             : "";
     const char *name = wanted[0] ? wanted : first;
     if (strlen(name) > XB_HOOK_WORD_BYTES_MAX || !names_container(pod, name)) {
-        note(&hook->problem, "the pod has no container '%.*s'", NOTE_BYTES_MAX, name);
+        xb_hook_note(&hook->problem, "the pod has no container '%.*s'", NOTE_BYTES_MAX, name);
         name = "";
     }
     hook->container = strdup(name);
 }
 
-/* Go's duration; "" and 0 mean the default. False: it is none that a hook may have. */
-static bool timeout_of(const char *text, int *ret_ms)
+bool xb_hook_time(const char *text, int fallback_ms, int *ret_ms)
 {
     struct xb_error ignored = XB_ERROR_INIT;
     int64_t ns = 0;
-    *ret_ms = XB_EXEC_TIMEOUT_MS;
+    *ret_ms = fallback_ms;
     if (!text[0]) {
         return true;
     }
@@ -177,7 +176,7 @@ static bool timeout_of(const char *text, int *ret_ms)
     return true;
 }
 
-static int add(struct xb_hook_list *list, struct xb_hook **ret, struct xb_error *err)
+int xb_hook_add(struct xb_hook_list *list, struct xb_hook **ret, struct xb_error *err)
 {
     if (list->count == XB_HOOKS_MAX) {
         return xb_error_set(err, XB_ERR_INVALID, -E2BIG, "a pod has more than %d hooks of a phase",
@@ -193,7 +192,7 @@ static int add(struct xb_hook_list *list, struct xb_hook **ret, struct xb_error 
     return 0;
 }
 
-static int finished(const struct xb_hook *hook, struct xb_error *err)
+int xb_hook_finished(const struct xb_hook *hook, struct xb_error *err)
 {
     return hook->name && hook->container && (hook->argv || hook->problem)
                ? 0
@@ -202,18 +201,22 @@ static int finished(const struct xb_hook *hook, struct xb_error *err)
 
 /* ---- annotations ---- */
 
-static const char *annotation(xb_json *pod, const char *prefix, const char *what)
+const char *xb_hook_annotation(xb_json *pod, const char *key)
 {
-    char key[64];
     xb_json *value = NULL;
-    snprintf(key, sizeof key, "%s" ANNOTATION "%s", prefix, what);
     (void)json_object_object_get_ex(xb_json_get(pod, "metadata.annotations"), key, &value);
-    const char *text = text_of(value);
+    const char *text = xb_hook_text(value);
     return text ? text : "";
 }
 
-/* JSON if it begins like a list, else one word. */
-static void annotated_command(struct xb_hook *hook, const char *key, const char *text)
+static const char *annotation(xb_json *pod, const char *prefix, const char *what)
+{
+    char key[64];
+    snprintf(key, sizeof key, "%s" ANNOTATION "%s", prefix, what);
+    return xb_hook_annotation(pod, key);
+}
+
+void xb_hook_annotated_command(struct xb_hook *hook, const char *key, const char *text)
 {
     XB_CLEANUP(xb_json_putp) xb_json *list = NULL;
     struct xb_error err = XB_ERROR_INIT;
@@ -221,12 +224,13 @@ static void annotated_command(struct xb_hook *hook, const char *key, const char 
         list = json_object_new_array();
         json_object_array_add(list, json_object_new_string(text));
     } else if (xb_json_parse(text, strlen(text), &list, &err) < 0) {
-        note(&hook->problem, "annotation %s is no JSON list: %.*s", key, NOTE_BYTES_MAX, err.text);
+        xb_hook_note(&hook->problem, "annotation %s is no JSON list: %.*s", key, NOTE_BYTES_MAX,
+                     err.text);
         return;
     }
-    const char *why = command_of(list, &hook->argv);
+    const char *why = xb_hook_command(list, &hook->argv);
     if (why) {
-        note(&hook->problem, "annotation %s %s", key, why);
+        xb_hook_note(&hook->problem, "annotation %s %s", key, why);
     }
 }
 
@@ -240,38 +244,38 @@ static int from_annotations(xb_json *pod, const char *prefix, struct xb_hook_lis
     if (!*ret_found) {
         return 0;
     }
-    int r = add(list, &hook, err);
+    int r = xb_hook_add(list, &hook, err);
     if (r < 0) {
         return r;
     }
     hook->name = strdup("from-annotation");
     snprintf(key, sizeof key, "%s" ANNOTATION "command", prefix);
-    annotated_command(hook, key, command);
-    set_container(hook, pod, annotation(pod, prefix, "container"));
+    xb_hook_annotated_command(hook, key, command);
+    xb_hook_set_container(hook, pod, annotation(pod, prefix, "container"));
     const char *on_error = annotation(pod, prefix, "on-error");
     hook->go_on = strcmp(on_error, "Continue") == 0;
     if (on_error[0] && !hook->go_on && strcmp(on_error, "Fail") != 0) {
-        note(&hook->note,
-             "annotation %s" ANNOTATION "on-error is neither Fail nor Continue: '%.*s'"
-             "; Fail is meant",
-             prefix, NOTE_BYTES_MAX, on_error);
+        xb_hook_note(&hook->note,
+                     "annotation %s" ANNOTATION "on-error is neither Fail nor Continue: '%.*s'"
+                     "; Fail is meant",
+                     prefix, NOTE_BYTES_MAX, on_error);
     }
     const char *timeout = annotation(pod, prefix, "timeout");
-    if (!timeout_of(timeout, &hook->timeout_ms)) {
-        note(&hook->note,
-             "annotation %s" ANNOTATION "timeout is no time up to a day: '%.*s'; %d s "
-             "are meant",
-             prefix, NOTE_BYTES_MAX, timeout, XB_EXEC_TIMEOUT_MS / 1000);
+    if (!xb_hook_time(timeout, XB_EXEC_TIMEOUT_MS, &hook->timeout_ms)) {
+        xb_hook_note(&hook->note,
+                     "annotation %s" ANNOTATION "timeout is no time up to a day: '%.*s'; %d s "
+                     "are meant",
+                     prefix, NOTE_BYTES_MAX, timeout, XB_EXEC_TIMEOUT_MS / 1000);
     }
-    return finished(hook, err);
+    return xb_hook_finished(hook, err);
 }
 
 /* ---- the spec ---- */
 
 static bool list_has(xb_json *list, const char *text)
 {
-    for (size_t i = 0; i < length_of(list); i++) {
-        const char *pattern = text_of(json_object_array_get_idx(list, i));
+    for (size_t i = 0; i < xb_hook_length(list); i++) {
+        const char *pattern = xb_hook_text(json_object_array_get_idx(list, i));
         if (pattern && fnmatch(pattern, text, 0) == 0) {
             return true;
         }
@@ -281,14 +285,14 @@ static bool list_has(xb_json *list, const char *text)
 
 bool xb_hooks_lists_take(xb_json *included, xb_json *excluded, const char *text)
 {
-    return !list_has(excluded, text) && (length_of(included) == 0 || list_has(included, text));
+    return !list_has(excluded, text) && (xb_hook_length(included) == 0 || list_has(included, text));
 }
 
 static bool list_has_pods(xb_json *list)
 {
     static const char *const names[] = {"*", "pods", "pod", "po", "Pod", "Pods", "pods."};
-    for (size_t i = 0; i < length_of(list); i++) {
-        const char *name = text_of(json_object_array_get_idx(list, i));
+    for (size_t i = 0; i < xb_hook_length(list); i++) {
+        const char *name = xb_hook_text(json_object_array_get_idx(list, i));
         for (size_t j = 0; name && j < sizeof names / sizeof names[0]; j++) {
             if (strcmp(name, names[j]) == 0) {
                 return true;
@@ -298,7 +302,7 @@ static bool list_has_pods(xb_json *list)
     return false;
 }
 
-static bool is_for(xb_json *resource, xb_json *pod)
+bool xb_hook_is_for(xb_json *resource, xb_json *pod)
 {
     xb_json *included = xb_json_get(resource, "includedResources");
     xb_json *selector = xb_json_get(resource, "labelSelector");
@@ -306,7 +310,7 @@ static bool is_for(xb_json *resource, xb_json *pod)
                                xb_json_get(resource, "excludedNamespaces"),
                                xb_json_str(pod, "metadata.namespace", "")) &&
            !list_has_pods(xb_json_get(resource, "excludedResources")) &&
-           (length_of(included) == 0 || list_has_pods(included)) &&
+           (xb_hook_length(included) == 0 || list_has_pods(included)) &&
            (!selector || xb_selector_matches(selector, xb_json_get(pod, "metadata.labels")));
 }
 
@@ -314,21 +318,21 @@ static int from_exec(xb_json *pod, const char *name, xb_json *exec, struct xb_ho
                      struct xb_error *err)
 {
     struct xb_hook *hook = NULL;
-    int r = add(list, &hook, err);
+    int r = xb_hook_add(list, &hook, err);
     if (r < 0) {
         return r;
     }
     hook->name = strndup(name, XB_HOOK_WORD_BYTES_MAX);
-    const char *why = command_of(xb_json_get(exec, "command"), &hook->argv);
+    const char *why = xb_hook_command(xb_json_get(exec, "command"), &hook->argv);
     if (why) {
-        note(&hook->problem, "its command %s", why);
+        xb_hook_note(&hook->problem, "its command %s", why);
     }
-    set_container(hook, pod, xb_json_str(exec, "container", ""));
+    xb_hook_set_container(hook, pod, xb_json_str(exec, "container", ""));
     hook->go_on = strcmp(xb_json_str(exec, "onError", ""), "Continue") == 0;
-    if (!timeout_of(xb_json_str(exec, "timeout", ""), &hook->timeout_ms)) {
-        note(&hook->note, "its timeout is no time up to a day");
+    if (!xb_hook_time(xb_json_str(exec, "timeout", ""), XB_EXEC_TIMEOUT_MS, &hook->timeout_ms)) {
+        xb_hook_note(&hook->note, "its timeout is no time up to a day");
     }
-    return finished(hook, err);
+    return xb_hook_finished(hook, err);
 }
 
 static int from_spec(xb_json *backup, xb_json *pod, enum xb_hook_phase phase,
@@ -336,13 +340,13 @@ static int from_spec(xb_json *backup, xb_json *pod, enum xb_hook_phase phase,
 {
     xb_json *resources = xb_json_get(backup, "spec.hooks.resources");
     int r = 0;
-    for (size_t i = 0; r == 0 && i < length_of(resources); i++) {
+    for (size_t i = 0; r == 0 && i < xb_hook_length(resources); i++) {
         xb_json *resource = json_object_array_get_idx(resources, i);
         xb_json *hooks = xb_json_get(resource, xb_hook_phase_name(phase));
-        if (length_of(hooks) == 0 || !is_for(resource, pod)) {
+        if (xb_hook_length(hooks) == 0 || !xb_hook_is_for(resource, pod)) {
             continue;
         }
-        for (size_t j = 0; r == 0 && j < length_of(hooks); j++) {
+        for (size_t j = 0; r == 0 && j < xb_hook_length(hooks); j++) {
             xb_json *exec = xb_json_get(json_object_array_get_idx(hooks, j), "exec");
             r = exec ? from_exec(pod, xb_json_str(resource, "name", ""), exec, list, err) : 0;
         }

@@ -38,9 +38,11 @@ struct xb_hook {
     char *container; /* "" only with a problem */
     char **argv;     /* ended by NULL */
     int timeout_ms;
-    bool go_on;    /* onError Continue */
-    char *problem; /* why it cannot be run; NULL: it can */
-    char *note;    /* what was set aside; NULL: nothing */
+    int wait_ms;     /* restores: for its container to be up; 0: nothing was said */
+    bool wait_ready; /* restores: up means ready, not just running */
+    bool go_on;      /* onError Continue */
+    char *problem;   /* why it cannot be run; NULL: it can */
+    char *note;      /* what was set aside; NULL: nothing */
 };
 
 struct xb_hook_list {
@@ -60,6 +62,7 @@ int xb_hooks_of(xb_json *backup, xb_json *pod, struct xb_hooks *ret,
                 struct xb_error *err) XB_MUST_CHECK;
 bool xb_hooks_any(const struct xb_hooks *hooks);
 void xb_hooks_free(struct xb_hooks *hooks);
+void xb_hook_list_free(struct xb_hook_list *list);
 
 /* The same for hooks that mean the same. */
 int xb_hooks_digest(const struct xb_hooks *hooks, char out[XB_HOOKS_DIGEST_BYTES],

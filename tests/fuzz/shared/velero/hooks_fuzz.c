@@ -5,6 +5,7 @@
  * are the three; a fourth is an annotation's text as it is.
  */
 #include "shared/velero/bracket.h"
+#include "shared/velero/restore_hooks.h"
 #include "tests/harness/fuzz.h"
 
 static void check_hooks(xb_json *backup, xb_json *pod)
@@ -34,6 +35,32 @@ static void check_hooks(xb_json *backup, xb_json *pod)
     need(xb_hooks_digest(&hooks, first, &err) == 0);
     need(xb_hooks_digest(&hooks, second, &err) == 0 && strcmp(first, second) == 0);
     xb_hooks_free(&hooks);
+}
+
+/* What was checked can be run, and what goes into a pod are objects with names of their own. */
+static void check_restore(xb_json *restore, xb_json *pod)
+{
+    struct xb_hook_list list;
+    struct xb_error err = XB_ERROR_INIT;
+    char why[64];
+    (void)!xb_restore_hooks_check(restore, &err);
+    err = (struct xb_error)XB_ERROR_INIT;
+    if (xb_restore_hooks_of(restore, pod, &list, &err) == 0) {
+        need(list.count <= XB_HOOKS_MAX);
+        for (size_t i = 0; i < list.count; i++) {
+            const struct xb_hook *hook = &list.hooks[i];
+            const struct xb_exec_command command = {.argv = (const char *const *)hook->argv,
+                                                    .timeout_ms = hook->timeout_ms};
+            need(hook->wait_ms >= 0 && hook->name && hook->container);
+            need(hook->problem || xb_exec_command_check(&command, &err) == 0);
+            (void)xb_restore_hook_look(pod, hook->container, hook->wait_ready, why, sizeof why);
+        }
+        xb_hook_list_free(&list);
+    } else {
+        need(err.kind == XB_ERR_INVALID);
+    }
+    err = (struct xb_error)XB_ERROR_INIT;
+    need(xb_restore_hooks_add_init(restore, pod, &err) == 0 || err.code != 0);
 }
 
 static xb_json *find(void *context, const char *name)
@@ -75,8 +102,11 @@ static void check_order(xb_json *order)
 static void check_text(const char *text)
 {
     static const char *const keys[] = {
-        "pre.hook.backup.velero.io/command", "post.hook.backup.velero.io/timeout",
-        "post.hook.backup.velero.io/command", "hook.backup.velero.io/container"};
+        "pre.hook.backup.velero.io/command",          "post.hook.backup.velero.io/timeout",
+        "post.hook.backup.velero.io/command",         "hook.backup.velero.io/container",
+        "post.hook.restore.velero.io/command",        "post.hook.restore.velero.io/wait-timeout",
+        "post.hook.restore.velero.io/wait-for-ready", "init.hook.restore.velero.io/container-image",
+        "init.hook.restore.velero.io/command"};
     XB_CLEANUP(xb_json_putp) xb_json *pod = json_object_new_object();
     struct xb_error err = XB_ERROR_INIT;
     xb_json *annotations = json_object_new_object();
@@ -85,6 +115,7 @@ static void check_text(const char *text)
         json_object_object_add(annotations, keys[i], json_object_new_string(text));
     }
     check_hooks(NULL, pod);
+    check_restore(NULL, pod);
     json_object_object_add(annotations, XB_BRACKET_ANNOTATION, json_object_new_string(text));
     json_object_object_add(annotations, XB_BRACKET_RECORD_ANNOTATION, json_object_new_string(text));
     check_order(pod);
@@ -108,6 +139,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         line = end ? end + 1 : NULL;
     }
     check_hooks(objects[0], objects[1]);
+    check_restore(objects[0], objects[1]);
     check_order(objects[2]);
     check_text(line ? line : text);
     for (size_t i = 0; i < 3; i++) {
