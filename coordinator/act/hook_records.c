@@ -62,7 +62,8 @@ static int make(struct xb_step_work *work, const struct xb_hook_pod *pod, const 
     if (r < 0) {
         return r;
     }
-    xb_json *metadata = xb_velero_order_metadata(work->object, "Backup", place->name);
+    xb_json *metadata =
+        xb_velero_order_metadata(work->object, work->restores ? "Restore" : "Backup", place->name);
     xb_json *data = json_object_new_object();
     json_object_object_add(metadata, "annotations",
                            json_object_get(xb_json_get(object, "metadata.annotations")));
@@ -90,7 +91,9 @@ int xb_hook_record_tell(struct xb_step_work *work, const struct xb_hook_pod *pod
     r = xb_bracket_tell(work->coordinator->client, &place.ref, record, &why);
     if (r < 0 && why.kind == XB_ERR_NOT_FOUND) {
         why = (struct xb_error)XB_ERROR_INIT;
-        r = record->state == XB_BRACKET_PRE_BEGUN ? make(work, pod, &place, record, &why) : 0;
+        r = record->state == XB_BRACKET_PRE_BEGUN || work->restores
+                ? make(work, pod, &place, record, &why)
+                : 0;
         if (r < 0 && (why.kind == XB_ERR_RETRY || why.kind == XB_ERR_CONFLICT)) {
             why = (struct xb_error)XB_ERROR_INIT; /* it may have been made all the same */
             r = xb_bracket_tell(work->coordinator->client, &place.ref, record, &why);
@@ -117,8 +120,8 @@ static int list(struct xb_step_work *work, xb_kube_item_fn *fn, void *context, s
                                      .namespace =
                                          xb_json_str(work->object, "metadata.namespace", ""),
                                      .label_selector = selector};
-    snprintf(selector, sizeof selector, "velero.io/backup-uid=%.63s",
-             xb_json_str(work->object, "metadata.uid", ""));
+    snprintf(selector, sizeof selector, "velero.io/%s-uid=%.63s",
+             work->restores ? "restore" : "backup", xb_json_str(work->object, "metadata.uid", ""));
     return xb_kube_list_pages(work->coordinator->client, &all, fn, context, err);
 }
 
@@ -184,7 +187,7 @@ void xb_hook_records_remove(struct xb_step_work *work)
         }
     }
     if (r < 0) {
-        xb_log_warning("records of hooks stay until their backup is deleted", "backup",
+        xb_log_warning("records of hooks stay until their owner is deleted", "owner",
                        xb_json_str(work->object, "metadata.name", ""), "error", err.text);
     }
 }

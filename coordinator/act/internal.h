@@ -50,6 +50,7 @@ enum xb_watched {
 };
 
 struct xb_coordinator;
+struct xb_restore_hooks;
 struct xb_watch {
     struct xb_coordinator *coordinator;
     enum xb_watched kind;
@@ -74,7 +75,8 @@ struct xb_run {
     int64_t hooks_attempted, hooks_failed; /* of all pods, once merged */
     xb_json *infos;         /* backups: of each volume, once all orders are merged; NULL: not yet */
     int64_t hooks_since_ns; /* monotonic: when only hooks were waited for; 0: not */
-    struct xb_cron *cron;   /* schedules: what cron_text says; NULL: nothing */
+    struct xb_restore_hooks *hooks; /* restores: see restore_hooks.h */
+    struct xb_cron *cron;           /* schedules: what cron_text says; NULL: nothing */
     char *cron_text;
     char judged[64];        /* resourceVersion of the schedule that was judged */
     xb_json *cron_problems; /* what was wrong with it: array of texts; NULL: nothing */
@@ -147,6 +149,7 @@ struct xb_step_work {
     const struct xb_kube_resource *orders; /* with XB_STEP_CANCEL: what `extra` has */
     uint64_t generation;
     bool timed_out;
+    bool restores;                         /* the object is a Restore */
     int64_t hooks_attempted, hooks_failed; /* of the whole backup, once they are merged */
 };
 struct xb_step_work *xb_step_work_new(struct xb_coordinator *coordinator, xb_json *object);

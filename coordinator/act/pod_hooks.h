@@ -35,7 +35,11 @@ int xb_pod_hooks_close(struct xb_step_work *work, const atomic_bool *cancel,
 /* At the end: what all records say into the log, and the counts into `work`. */
 int xb_pod_hooks_merge(struct xb_step_work *work, struct xb_error *err) XB_MUST_CHECK;
 
-/* ---- for the files of pod_hooks ---- */
+/* Results of hooks, into a log. */
+void xb_pod_hooks_note_results(struct xb_record_log *log, const struct xb_hook_pod *pod,
+                               xb_json *results);
+
+/* ---- for the files of pod_hooks and restore_hooks ---- */
 
 /* Runs hooks through the API server. */
 struct xb_pod_hooks_executor {

@@ -42,7 +42,8 @@ static void note_result(struct xb_record_log *log, const struct xb_hook_pod *pod
     }
 }
 
-static void note_results(struct xb_record_log *log, const struct xb_hook_pod *pod, xb_json *results)
+void xb_pod_hooks_note_results(struct xb_record_log *log, const struct xb_hook_pod *pod,
+                               xb_json *results)
 {
     for (size_t i = 0; i < json_object_array_length(results); i++) {
         note_result(log, pod, json_object_array_get_idx(results, i));
@@ -187,7 +188,7 @@ static void merge_record(void *context, const struct xb_hook_pod *pod,
                          const struct xb_bracket_record *record)
 {
     struct xb_step_work *work = context;
-    note_results(work->run->log, pod, record->results);
+    xb_pod_hooks_note_results(work->run->log, pod, record->results);
     note_time(work, pod, record);
     xb_bracket_record_count(record, &work->hooks_attempted, &work->hooks_failed);
     if (record->state != XB_BRACKET_UNBEGUN && record->state != XB_BRACKET_DONE) {

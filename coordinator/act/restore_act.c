@@ -2,6 +2,7 @@
  * A restore's steps: its work, its end by failure, and its removal. */
 #include <string.h>
 
+#include "coordinator/act/restore_hooks.h"
 #include "coordinator/act/restore_internal.h"
 #include "coordinator/bring/bring.h"
 #include "shared/base/clock.h"
@@ -93,6 +94,7 @@ static int bring(struct xb_step_work *work, const atomic_bool *cancel, struct xb
                                              .mark = mark_of(work->object)};
     struct xb_brought brought = {.items = 0};
     r = xb_bring(&options, &brought, err);
+    r = r ? r : xb_restore_hooks_begin(work, brought.hooked, options.mark != NULL, err);
     if (r < 0) {
         xb_brought_free(&brought);
         return r;
@@ -103,6 +105,7 @@ static int bring(struct xb_step_work *work, const atomic_bool *cancel, struct xb
                        pace.highest, (unsigned long long)pace.cuts);
     json_object_put(run->orders);
     run->orders = brought.orders;
+    json_object_put(brought.hooked);
     run->list = brought.list;
     run->items = brought.items;
     run->items_total = brought.items_total;
@@ -211,6 +214,9 @@ int xb_act_restore(void *context, const atomic_bool *cancel, struct xb_error *er
     }
     if (work->step == XB_STEP_FINALIZE) {
         return finalize(work, err);
+    }
+    if (work->step == XB_STEP_HOOKS) {
+        return xb_restore_hooks_step(work, cancel, err);
     }
     int r = work->step == XB_STEP_WORK ? bring(work, cancel, err) : xb_restore_publish(work, err);
     if (r == 0 || err->kind == XB_ERR_RETRY || err->kind == XB_ERR_CANCELLED) {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coordinator/act/hook_records.h"
 #include "coordinator/act/restore_internal.h"
 #include "coordinator/bring/bring.h"
 #include "coordinator/record/upload.h"
@@ -158,6 +159,10 @@ int xb_restore_publish(struct xb_step_work *work, struct xb_error *err)
     uint64_t warnings = xb_record_log_warnings(run->log);
     xb_json *status = json_object_new_object();
     json_object_object_add(status, "progress", xb_restore_progress(run->items, run->items));
+    xb_json *hooks = json_object_new_object();
+    json_object_object_add(hooks, "hooksAttempted", json_object_new_int64(run->hooks_attempted));
+    json_object_object_add(hooks, "hooksFailed", json_object_new_int64(run->hooks_failed));
+    json_object_object_add(status, "hookStatus", hooks);
     xb_json_put_text(status, "phase", errors ? "PartiallyFailed" : "Completed");
     json_object_object_add(status, "completionTimestamp", xb_velero_now());
     if (errors) {
@@ -171,5 +176,9 @@ int xb_restore_publish(struct xb_step_work *work, struct xb_error *err)
     xb_json *patch = json_object_new_object();
     json_object_object_add(patch, "status", status);
     xb_restore_mark(patch, NULL);
-    return xb_act_patch(work->coordinator, &xb_velero_restores, work->object, patch, err);
+    r = xb_act_patch(work->coordinator, &xb_velero_restores, work->object, patch, err);
+    if (r == 0 && run->hooks_attempted > 0) {
+        xb_hook_records_remove(work);
+    }
+    return r;
 }

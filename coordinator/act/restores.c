@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "coordinator/act/orders.h"
+#include "coordinator/act/restore_hooks.h"
 #include "coordinator/plan/queue.h"
+#include "shared/base/clock.h"
 
 /* ---- beside one another ---- */
 
@@ -57,6 +59,25 @@ static void add_queue(const struct xb_coordinator *coordinator, const char *key,
     json_object_put(view.specs);
 }
 
+/* ---- hooks ---- */
+
+static void add_hooks(struct xb_run *run, int64_t now_ns, struct xb_step_facts *facts)
+{
+    const int64_t mono_ns = xb_clock_mono_ns();
+    int64_t left_ns = xb_restore_hooks_look_ns(run) - mono_ns;
+    facts->hooks_open = xb_restore_hooks_open(run);
+    if (facts->hooks_open == 0) {
+        return;
+    }
+    facts->hooks_due = left_ns <= 0 ? facts->hooks_open : 0;
+    if (now_ns + left_ns < facts->look_ns) {
+        facts->look_ns = now_ns + left_ns;
+    }
+    if (facts->volumes_open == 0 && run->hooks_since_ns == 0) {
+        run->hooks_since_ns = mono_ns;
+    }
+}
+
 /* ---- the plan ---- */
 
 enum xb_plan xb_plan_restores(void *context, const char *key, int64_t now_ns, struct xb_action *ret)
@@ -81,6 +102,7 @@ enum xb_plan xb_plan_restores(void *context, const char *key, int64_t now_ns, st
                                   .volumes_open = orders.open,
                                   .volumes_late = orders.late,
                                   .look_ns = orders.look_ns};
+    add_hooks(run, now_ns, &facts);
     if (!run->worked) {
         add_queue(coordinator, key, restore, &facts);
     }
@@ -94,6 +116,9 @@ enum xb_plan xb_plan_restores(void *context, const char *key, int64_t now_ns, st
         return XB_PLAN_AT;
     }
     struct xb_step_work *work = xb_plan_work(coordinator, restore, run, &step);
+    if (work) {
+        work->restores = true;
+    }
     if (step.step == XB_STEP_CANCEL) {
         return xb_plan_cancel(work, pvrs, &xb_velero_pvrs, ret);
     }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "coordinator/act/orders.h"
+#include "coordinator/act/restore_hooks.h"
 
 struct xb_step_work *xb_step_work_new(struct xb_coordinator *coordinator, xb_json *object)
 {
@@ -135,6 +136,8 @@ void xb_run_reset(struct xb_run *run)
         run->folder[0] = '\0';
     }
     xb_orders_forget(run);
+    xb_restore_hooks_free(run->hooks);
+    run->hooks = NULL;
     xb_cron_free(run->cron);
     run->cron = NULL;
     free(run->cron_text);

@@ -147,9 +147,10 @@ static int begin(struct xb_bring *bring, struct xb_error *err)
     bring->claims = json_object_new_object();
     bring->definitions = json_object_new_array();
     bring->brought->orders = json_object_new_array();
+    bring->brought->hooked = json_object_new_array();
     if (!bring->data || !bring->namespaces || !bring->settling || !bring->left_out ||
         !bring->classes_seen || !bring->related || !bring->claims || !bring->definitions ||
-        !bring->brought->orders ||
+        !bring->brought->orders || !bring->brought->hooked ||
         json_object_deep_copy(bring->options->restore, &bring->restore, NULL) < 0) {
         return xb_error_no_memory(err, "a restore");
     }
@@ -203,4 +204,6 @@ void xb_brought_free(struct xb_brought *brought)
     xb_resource_list_free(&brought->list);
     json_object_put(brought->orders);
     brought->orders = NULL;
+    json_object_put(brought->hooked);
+    brought->hooked = NULL;
 }

@@ -151,6 +151,8 @@ xb_bring_step xb_bring_change_names, xb_bring_modify;
 xb_bring_step xb_bring_change_nodes;
 /* volumes.c: how persistent volumes and claims come back; the pod waits for its volumes; orders. */
 xb_bring_step xb_bring_decide_volume, xb_bring_wait_for_volumes, xb_bring_order_volumes;
+/* hooks.c: init containers of hooks; which pods have commands to be run in them. */
+xb_bring_step xb_bring_add_init_hooks, xb_bring_note_hooks;
 /* namespaces.c: the namespace that it goes into is there. */
 xb_bring_step xb_bring_enter_namespace;
 /* owners.c: which manager owns which field, where that matters; before the transformation, which

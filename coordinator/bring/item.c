@@ -47,27 +47,22 @@ static int transform(struct xb_bring *bring, struct xb_bring_item *item, struct 
  * and the waiting container after all of those, because it goes before them. Modifiers see the
  * object as it would be made, as with Velero. */
 static xb_bring_step *const steps[] = {
-    xb_bring_choose_kind,
-    read_json,
-    xb_bring_check_place,
-    xb_bring_choose_object,
-    xb_bring_decide_volume,
-    xb_bring_keep_owners,
-    xb_bring_keep_status,
-    transform,
-    xb_bring_change_names,
-    xb_bring_change_nodes,
-    /* hooks: init containers */
-    xb_bring_wait_for_volumes,
-    xb_bring_modify,
-    xb_bring_enter_namespace,
+    xb_bring_choose_kind,    read_json,
+    xb_bring_check_place,    xb_bring_choose_object,
+    xb_bring_decide_volume,  xb_bring_keep_owners,
+    xb_bring_keep_status,    transform,
+    xb_bring_change_names,   xb_bring_change_nodes,
+    xb_bring_add_init_hooks, xb_bring_wait_for_volumes,
+    xb_bring_modify,         xb_bring_enter_namespace,
     xb_bring_create,
 };
 
 /* What follows from an object that is there by this restore, also by an earlier run of it. */
 static xb_bring_step *const steps_after[] = {
-    xb_bring_return_owners, xb_bring_return_status, xb_bring_order_volumes,
-    /* hooks: commands to run in it */
+    xb_bring_return_owners,
+    xb_bring_return_status,
+    xb_bring_order_volumes,
+    xb_bring_note_hooks,
 };
 
 static const char *const words[] = {[XB_BRING_CREATED] = "created",

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "coordinator/restore/order.h"
+#include "shared/velero/restore_hooks.h"
 #include "shared/velero/spec.h"
 
 enum { PROBLEM_BYTES = 256 };
@@ -48,10 +49,6 @@ static int check_status(xb_json *spec, xb_json *problems, struct xb_error *err)
 /* What this version cannot do must be said, not left out. */
 static void check_supported(xb_json *spec, xb_json *problems)
 {
-    xb_json *hooks = xb_json_get(spec, "hooks.resources");
-    if (hooks && json_object_array_length(hooks) > 0) {
-        add_problem(problems, "hooks are not supported by this version of Xebec");
-    }
     if (xb_json_get(spec, "resourcePolicy")) {
         add_problem(problems, "spec.resourcePolicy: filter policies of a restore are not supported "
                               "by this version of Xebec");
@@ -73,6 +70,10 @@ int xb_validate_restore(xb_json *restore, xb_json *problems, struct xb_filter **
         add_problem(problems, xb_filter_problem(filter, i));
     }
     r = check_status(spec, problems, err);
+    struct xb_error why = XB_ERROR_INIT;
+    if (xb_restore_hooks_check(restore, &why) < 0) {
+        add_problem(problems, why.text);
+    }
     check_never(spec, problems);
     check_supported(spec, problems);
     if (r == 0 && json_object_array_length(problems) == before) {

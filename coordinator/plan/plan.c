@@ -98,7 +98,11 @@ struct xb_step_result xb_plan_restore(const struct xb_step_facts *facts)
     } else if (is(phase, "") || is(phase, "New")) {
         result.step = may_start(facts) ? XB_STEP_START : XB_STEP_NONE;
     } else if (in_progress(phase)) {
-        result = plan_running(facts);
+        /* Hooks may have to wait for pods that start late: nothing else is under way then. */
+        bool only_hooks = facts->worked && facts->volumes_open + facts->volumes_late == 0 &&
+                          facts->hooks_open > 0 && !xb_plan_finalizes(phase);
+        result =
+            only_hooks ? (struct xb_step_result){.step = XB_STEP_FINALIZE} : plan_running(facts);
     }
     return result;
 }

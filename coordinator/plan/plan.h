@@ -20,10 +20,10 @@ enum xb_step {
     XB_STEP_READY,    /* backups: out of the queue */
     XB_STEP_START,    /* validate; then InProgress or FailedValidation */
     XB_STEP_WORK,     /* collect, or apply: whatever makes the volumes' orders */
-    XB_STEP_HOOKS,    /* backups: post hooks that are the coordinator's to run */
+    XB_STEP_HOOKS,    /* backups: post hooks that are the coordinator's to run; restores: hooks */
     XB_STEP_WAIT,     /* until at_ns at the latest; a volume's order may end before */
     XB_STEP_CANCEL,   /* the orders that make no progress */
-    XB_STEP_FINALIZE, /* everything has ended; what came of it, and Finalizing */
+    XB_STEP_FINALIZE, /* everything has ended, but a restore's hooks; and Finalizing */
     XB_STEP_PUBLISH,  /* the record, then the final phase */
     XB_STEP_REMOVE    /* restores: being deleted, the store's part goes first */
 };

@@ -37,6 +37,11 @@ static void judged(void **state)
         {"{\"backupName\":\"b\",\"restoreStatus\":{\"includedResources\":[\"pods\"]}}", NULL},
         {"{\"backupName\":\"b\",\"resourcePolicy\":{\"kind\":\"configmap\",\"name\":\"p\"}}",
          "spec.resourcePolicy"},
+        {"{\"backupName\":\"b\",\"hooks\":{\"resources\":[{\"name\":\"h\",\"postHooks\":"
+         "[{\"exec\":{\"command\":[\"a\"]}}]}]}}",
+         NULL},
+        {"{\"backupName\":\"b\",\"hooks\":{\"resources\":[{\"name\":\"h\",\"postHooks\":[{}]}]}}",
+         "spec.hooks.resources[0].postHooks[0]: want exec or init"},
         {"{\"backupName\":\"b\",\"includedClusterScopedResources\":[\"pods\"]}",
          "unknown field 'includedClusterScopedResources'"},
     };

@@ -97,6 +97,14 @@ static enum xb_step last_step(const char *phase)
     return strncmp(phase, "Finalizing", 10) == 0 ? XB_STEP_PUBLISH : XB_STEP_FINALIZE;
 }
 
+/* Hooks of a backup end before its record is written; those of a restore may have to wait for pods
+ * that start late, and it says Finalizing meanwhile. */
+static enum xb_step step_with_hooks(plan_fn *plan, const char *phase)
+{
+    bool says_so = plan == xb_plan_backup || strncmp(phase, "Finalizing", 10) == 0;
+    return says_so ? XB_STEP_WAIT : XB_STEP_FINALIZE;
+}
+
 static void check_running(plan_fn *plan)
 {
     for (size_t i = 0; i < COUNT(running_phases); i++) {
@@ -114,8 +122,8 @@ static void check_running(plan_fn *plan)
         assert_int_equal(plan(&facts).step, XB_STEP_HOOKS);
         facts.hooks_due = 0;
         facts.volumes_open = 0;
-        assert_int_equal(plan(&facts).step, XB_STEP_WAIT);
-        assert_int_equal(plan(&facts).at_ns, 20);
+        assert_int_equal(plan(&facts).step, step_with_hooks(plan, running_phases[i]));
+        assert_int_equal(plan(&facts).at_ns, plan(&facts).step == XB_STEP_WAIT ? 20 : 0);
         facts.hooks_open = 0;
         assert_int_equal(plan(&facts).step, last_step(running_phases[i]));
     }
