@@ -9,6 +9,7 @@
  * (a token file "rotate.token", wrong at first) and rotate.good. Writing a word to FOLDER/request
  * asks the script for something; it removes the file when that is done.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -23,6 +24,7 @@
 #include "shared/kube/discovery.h"
 #include "shared/kube/informer.h"
 #include "shared/kube/lease.h"
+#include "shared/kube/pace.h"
 #include "shared/runtime/control.h"
 
 enum { MANY = 1200, MAKERS = 4, PATIENCE_S = 90 };
@@ -723,6 +725,98 @@ static void lease_foreign(struct xb_loop *loop)
     request("no-manager");
 }
 
+/* ---- many at a time ---- */
+
+enum { WIDE = 480, WIDE_THREADS = 32, WIDE_BYTES = 300 * 1000 };
+
+struct wide {
+    struct xb_kube_client *client;
+    atomic_int next, good;
+};
+
+/* Every eighth is larger than any window of HTTP/2. */
+static int make_wide(struct wide *wide, int number, struct xb_error *err)
+{
+    char name[32];
+    XB_CLEANUP(xb_json_putp) xb_json *body = json_object_new_object();
+    XB_CLEANUP(xb_json_putp) xb_json *made = NULL;
+    size_t len = number % 8 == 0 ? WIDE_BYTES : 100;
+    XB_CLEANUP(xb_freep) char *text = malloc(len + 1);
+    memset(text, 'a' + number % 26, len);
+    text[len] = '\0';
+    snprintf(name, sizeof name, "wide-%d", number);
+    struct xb_kube_ref ref = config_map(name);
+    int r = xb_json_set_str(body, "metadata.name", name, err);
+    r = r ? r : xb_json_set_str(body, "data.text", text, err);
+    r = r ? r : xb_kube_create(wide->client, &ref, body, &made, err);
+    return r == 0 && strcmp(xb_json_str(made, "data.text", ""), text) != 0
+               ? xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "%s came back otherwise", name)
+               : r;
+}
+
+static void *make_wides(void *context)
+{
+    struct wide *wide = context;
+    for (int i = atomic_fetch_add(&wide->next, 1); i < WIDE; i = atomic_fetch_add(&wide->next, 1)) {
+        struct xb_error err = XB_ERROR_INIT;
+        if (make_wide(wide, i, &err) == 0) {
+            atomic_fetch_add(&wide->good, 1);
+        } else {
+            fprintf(stderr, "%s\n", err.text);
+        }
+    }
+    return NULL;
+}
+
+static int sockets(void)
+{
+    int count = 0;
+    XB_CLEANUP(xb_closedirp) DIR *dir = opendir("/proc/self/fd");
+    const struct dirent *entry = NULL;
+    while (dir && (entry = readdir(dir))) {
+        char to[64] = "";
+        count += readlinkat(dirfd(dir), entry->d_name, to, sizeof to - 1) > 0 &&
+                 strncmp(to, "socket:", 7) == 0;
+    }
+    return count;
+}
+
+/* Many threads at a pace that grows, over one or two connections of HTTP/2. */
+static void multiplexed(void)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    struct xb_kube_config *config = NULL;
+    struct wide wide = {.next = 0};
+    struct xb_kube_pace *pace = NULL;
+    pthread_t threads[WIDE_THREADS];
+    int r = xb_kube_config_load(path_in_folder("admin.kubeconfig"), NULL, &config, &err);
+    r = r ? r : xb_kube_pace_new(WIDE_THREADS, &pace, &err);
+    const struct xb_kube_client_options options = {
+        .connections_max = WIDE_THREADS, .multiplexed = true, .pace = pace};
+    r = r ? r : xb_kube_client_new(config, &options, &wide.client, &err);
+    xb_kube_config_free(config);
+    check(r == 0, "a client for many requests at a time", &err);
+    if (r < 0) {
+        return;
+    }
+    int before = sockets();
+    for (int i = 0; i < WIDE_THREADS; i++) {
+        pthread_create(&threads[i], NULL, make_wides, &wide);
+    }
+    for (int i = 0; i < WIDE_THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    int after = sockets();
+    check(wide.good == WIDE, "all are made, the large ones too, and came back as they were", NULL);
+    printf("    %d connections more, %u requests at a time at most\n", after - before,
+           xb_kube_pace_look(pace).highest);
+    check(after - before >= 1 && after - before <= 4 /* two, and curl's own pair to be woken by */,
+          "by few connections", NULL);
+    check(xb_kube_pace_look(pace).highest > XB_KUBE_PACE_FIRST, "more and more at a time", NULL);
+    xb_kube_client_free(wide.client);
+    xb_kube_pace_free(pace);
+}
+
 int main(int argc, char **argv)
 {
     struct xb_error err = XB_ERROR_INIT;
@@ -746,6 +840,7 @@ int main(int argc, char **argv)
     controller(loop);
     lease(loop);
     lease_foreign(loop);
+    multiplexed();
     xb_kube_client_free(admin);
     printf("%d passed, %d failed\n", passed, failed);
     return failed == 0 && passed > 0 ? 0 : 1;
