@@ -70,7 +70,7 @@ struct xb_run {
     struct xb_collected collected; /* backups */
     struct xb_resource_list list;  /* restores */
     xb_json *orders;               /* array of PVB or PVR names */
-    xb_json *volumes;              /* restores: array of volume infos; syncs: record: why refused */
+    xb_json *volumes; /* restores: what new volumes are to be like; syncs: record: why refused */
     uint64_t items, items_total;
     int64_t hooks_attempted, hooks_failed; /* of all pods, once merged */
     xb_json *infos;         /* backups: of each volume, once all orders are merged; NULL: not yet */

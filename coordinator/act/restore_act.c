@@ -5,6 +5,7 @@
 #include "coordinator/act/restore_hooks.h"
 #include "coordinator/act/restore_internal.h"
 #include "coordinator/bring/bring.h"
+#include "coordinator/bring/finish.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 
@@ -106,6 +107,8 @@ static int bring(struct xb_step_work *work, const atomic_bool *cancel, struct xb
     json_object_put(run->orders);
     run->orders = brought.orders;
     json_object_put(brought.hooked);
+    json_object_put(run->volumes);
+    run->volumes = brought.volumes;
     run->list = brought.list;
     run->items = brought.items;
     run->items_total = brought.items_total;
@@ -203,6 +206,21 @@ static int finalize(struct xb_step_work *work, struct xb_error *err)
     return xb_act_patch_status(work->coordinator, &xb_velero_restores, work->object, status, err);
 }
 
+/* While its phase is Finalizing. */
+static int finish_volumes(struct xb_step_work *work, const atomic_bool *cancel,
+                          struct xb_error *err)
+{
+    struct xb_coordinator *coordinator = work->coordinator;
+    const struct xb_bring_finish finish = {.client = coordinator->bulk,
+                                           .volumes = work->run->volumes,
+                                           .log = work->run->log,
+                                           .timeout_ns = coordinator->options->resource_timeout_ns,
+                                           .cancel = cancel,
+                                           .may_write = may_write,
+                                           .context = work};
+    return xb_bring_finish_volumes(&finish, err);
+}
+
 int xb_act_restore(void *context, const atomic_bool *cancel, struct xb_error *err)
 {
     struct xb_step_work *work = context;
@@ -218,7 +236,11 @@ int xb_act_restore(void *context, const atomic_bool *cancel, struct xb_error *er
     if (work->step == XB_STEP_HOOKS) {
         return xb_restore_hooks_step(work, cancel, err);
     }
-    int r = work->step == XB_STEP_WORK ? bring(work, cancel, err) : xb_restore_publish(work, err);
+    int r =
+        work->step == XB_STEP_WORK ? bring(work, cancel, err) : finish_volumes(work, cancel, err);
+    if (r == 0 && work->step == XB_STEP_PUBLISH) {
+        r = xb_restore_publish(work, err);
+    }
     if (r == 0 || err->kind == XB_ERR_RETRY || err->kind == XB_ERR_CANCELLED) {
         return r;
     }

@@ -144,13 +144,16 @@ static int begin(struct xb_bring *bring, struct xb_error *err)
     bring->classes_seen = json_object_new_object();
     bring->left_out = json_object_new_object();
     bring->related = json_object_new_object();
+    bring->info_of = json_object_new_object();
+    bring->brought->volumes = json_object_new_array();
     bring->claims = json_object_new_object();
     bring->definitions = json_object_new_array();
     bring->brought->orders = json_object_new_array();
     bring->brought->hooked = json_object_new_array();
     if (!bring->data || !bring->namespaces || !bring->settling || !bring->left_out ||
-        !bring->classes_seen || !bring->related || !bring->claims || !bring->definitions ||
-        !bring->brought->orders || !bring->brought->hooked ||
+        !bring->classes_seen || !bring->related || !bring->info_of || !bring->claims ||
+        !bring->definitions || !bring->brought->orders || !bring->brought->volumes ||
+        !bring->brought->hooked ||
         json_object_deep_copy(bring->options->restore, &bring->restore, NULL) < 0) {
         return xb_error_no_memory(err, "a restore");
     }
@@ -163,7 +166,8 @@ static void end(struct xb_bring *bring)
 {
     xb_json *const own[] = {bring->data,         bring->infos,    bring->namespaces,
                             bring->settling,     bring->left_out, bring->definitions,
-                            bring->classes_seen, bring->related,  bring->claims};
+                            bring->classes_seen, bring->related,  bring->info_of,
+                            bring->claims};
     xb_bring_forget_settings(bring);
     xb_spool_free(bring->spool);
     xb_bring_track_free(bring->track);
@@ -203,7 +207,9 @@ void xb_brought_free(struct xb_brought *brought)
 {
     xb_resource_list_free(&brought->list);
     json_object_put(brought->orders);
+    json_object_put(brought->volumes);
     brought->orders = NULL;
     json_object_put(brought->hooked);
     brought->hooked = NULL;
+    brought->volumes = NULL;
 }

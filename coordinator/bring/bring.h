@@ -62,8 +62,10 @@ struct xb_bring_options {
 
 struct xb_brought {
     struct xb_resource_list list;
-    xb_json *orders; /* array: names of the PodVolumeRestores */
-    xb_json *hooked; /* array: pods that were made and have hooks, {"namespace","name","uid"} */
+    xb_json *orders;  /* array: names of the PodVolumeRestores */
+    xb_json *volumes; /* array: what new volumes are to be like, for finish.h: namespace, claim,
+                         reclaimPolicy, labels */
+    xb_json *hooked;  /* array: pods that were made and have hooks, {"namespace","name","uid"} */
     uint64_t items, items_total;
 };
 

@@ -39,6 +39,7 @@ struct xb_bring {
     xb_json *data;       /* "namespace/pod/volume" and "namespace//claim": its PodVolumeBackup */
     xb_json *infos;      /* array of volume infos, may be empty */
     xb_json *namespaces; /* name: its object in the backup */
+    xb_json *info_of;    /* "/volume" and "namespace/claim": its volume info */
     xb_json *related;    /* "resource/namespace/name": comes along with what the filters take */
     xb_json *claims;     /* only while the record is taken apart: such a claim's volume */
     struct xb_filter *filter;
@@ -208,6 +209,19 @@ void xb_bring_await_definitions(struct xb_bring *bring);
 
 /* The orders of an earlier run whose pods are gone: they are waited for and reported, too. */
 int xb_bring_find_orders(struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
+
+/* infos.c: the record's volumeinfo by volume and by claim. */
+int xb_bring_index_infos(struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
+enum xb_bring_data {
+    XB_BRING_DATA_UNSAID, /* an older record, or not of this volume */
+    XB_BRING_DATA_APART,  /* comes back otherwise than by the volume itself */
+    XB_BRING_DATA_NONE
+};
+/* Of a PersistentVolume. An error: its data cannot be restored. */
+int xb_bring_where_data_is(struct xb_bring *bring, struct xb_bring_item *item,
+                           enum xb_bring_data *ret, struct xb_error *err) XB_MUST_CHECK;
+/* What the new volume of a claim is to be like when the data is back. */
+xb_bring_step xb_bring_note_volume;
 
 /* Sorts the backup's PodVolumeBackups into bring->data. */
 int xb_bring_index_data(struct xb_bring *bring, xb_json *pvbs, struct xb_error *err) XB_MUST_CHECK;

@@ -59,10 +59,8 @@ static xb_bring_step *const steps[] = {
 
 /* What follows from an object that is there by this restore, also by an earlier run of it. */
 static xb_bring_step *const steps_after[] = {
-    xb_bring_return_owners,
-    xb_bring_return_status,
-    xb_bring_order_volumes,
-    xb_bring_note_hooks,
+    xb_bring_return_owners, xb_bring_return_status, xb_bring_note_volume,
+    xb_bring_order_volumes, xb_bring_note_hooks,
 };
 
 static const char *const words[] = {[XB_BRING_CREATED] = "created",

@@ -138,6 +138,7 @@ int xb_bring_load(struct xb_bring *bring, struct xb_error *err)
         (r = load_array(bring, "-podvolumebackups.json.gz", &pvbs, err)) < 0 ||
         (r = xb_bring_index_data(bring, pvbs, err)) < 0 ||
         (r = load_array(bring, "-volumeinfo.json.gz", &bring->infos, err)) < 0 ||
+        (r = xb_bring_index_infos(bring, err)) < 0 ||
         (r = xb_spool_new(folder, &bring->spool, err)) < 0) {
         return r;
     }

@@ -58,8 +58,15 @@ static xb_json *data_of(const struct xb_bring *bring, const char *namespace, con
 
 static int decide_pv(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
 {
-    bool data = data_of(bring, xb_json_str(item->object, "spec.claimRef.namespace", ""), "",
-                        xb_json_str(item->object, "spec.claimRef.name", "")) != NULL;
+    enum xb_bring_data where = XB_BRING_DATA_UNSAID;
+    int r = xb_bring_where_data_is(bring, item, &where, err);
+    if (r < 0) {
+        return r;
+    }
+    bool data = where == XB_BRING_DATA_UNSAID
+                    ? data_of(bring, xb_json_str(item->object, "spec.claimRef.namespace", ""), "",
+                              xb_json_str(item->object, "spec.claimRef.name", "")) != NULL
+                    : where == XB_BRING_DATA_APART;
     if (xb_restore_volume_way(item->object, data) == XB_RESTORE_PV_KEEP) {
         return xb_restore_pv_keep(&bring->context, item->object, err);
     }
