@@ -44,7 +44,9 @@ struct xb_coordinator_options {
     const char *global_policies;    /* ConfigMap whose volume policies count for every backup, after
                                        its own; NULL: none */
     const char *snapshot_locations; /* "provider:name,..."; NULL: none */
-    int64_t resource_timeout_ns;    /* written down for whoever reads backups of Velero's */
+    int64_t resource_timeout_ns;    /* hooks of a restore without a time of their own are waited
+                                       for so long; and written down for whoever reads backups of
+                                       Velero's */
     int64_t maintain_ns;            /* the same, in BackupRepositories */
 };
 

@@ -233,11 +233,9 @@ int xb_act_restore(void *context, const atomic_bool *cancel, struct xb_error *er
     if (work->step == XB_STEP_FINALIZE) {
         return finalize(work, err);
     }
-    if (work->step == XB_STEP_HOOKS) {
-        return xb_restore_hooks_step(work, cancel, err);
-    }
-    int r =
-        work->step == XB_STEP_WORK ? bring(work, cancel, err) : finish_volumes(work, cancel, err);
+    int r = work->step == XB_STEP_WORK    ? bring(work, cancel, err)
+            : work->step == XB_STEP_HOOKS ? xb_restore_hooks_step(work, cancel, err)
+                                          : finish_volumes(work, cancel, err);
     if (r == 0 && work->step == XB_STEP_PUBLISH) {
         r = xb_restore_publish(work, err);
     }

@@ -463,8 +463,9 @@ static int look_at(struct pod *pod, struct xb_error *err)
         return 0;
     }
     if (all_have_results(pod)) {
+        bool any = json_object_array_length(pod->record.results) > 0; /* else they were taken off */
         pod->record.state = XB_BRACKET_DONE;
-        r = xb_hook_record_tell(pod->all->work, &pod->own, &pod->record, err);
+        r = any ? xb_hook_record_tell(pod->all->work, &pod->own, &pod->record, err) : 0;
         pod->state = r < 0 ? pod->state : ENDED;
     }
     return r;
