@@ -134,6 +134,7 @@ int main(int argc, char **argv)
         {"log-format", &words.format},
         {"scratch", &words.scratch},
         {"helper-image", &options.helper_image},
+        {"restore-resource-priorities", &options.priorities},
         {"features", &words.features},
         {"uploader-type", &words.uploader},
         {"fs-backup-timeout", &words.volumes},

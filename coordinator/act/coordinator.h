@@ -25,6 +25,7 @@ struct xb_coordinator_options {
     const char *pod_ip;       /* POD_IP: where downloads are served when nothing else is said; NULL:
                                  as the pod says */
     const char *scratch;      /* VELERO_SCRATCH_DIR */
+    const char *priorities;   /* the order of kinds of restores (restore/order.h); NULL: Velero's */
     const char *helper_image; /* NULL: the coordinator's own image */
     const char *default_location;
     int64_t volumes_timeout_ns, default_ttl_ns;

@@ -86,6 +86,7 @@ static int bring(struct xb_step_work *work, const atomic_bool *cancel, struct xb
                                              .identity = identity,
                                              .folder = run->folder,
                                              .log = run->log,
+                                             .priorities = coordinator->options->priorities,
                                              .helper_image = coordinator->options->helper_image,
                                              .terminating_ns = coordinator->options->terminating_ns,
                                              .cancel = cancel,

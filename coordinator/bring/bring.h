@@ -51,6 +51,7 @@ struct xb_bring_options {
     const char *identity;      /* of that store */
     const char *folder;        /* on scratch; exists, and is nobody else's */
     struct xb_record_log *log;
+    const char *priorities;   /* --restore-resource-priorities; NULL: Velero's order */
     const char *helper_image; /* in which pods wait for their volumes */
     int64_t terminating_ns;   /* how long the end of a namespace is waited for */
     const atomic_bool *cancel;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Kind by kind, and the items of one kind by several threads. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "coordinator/bring/internal.h"
+#include "coordinator/collect/kinds.h"
 #include "coordinator/restore/order.h"
 #include "shared/base/workers.h"
 
@@ -85,11 +87,24 @@ struct group {
     size_t index;
 };
 
-static int compare_groups(const void *left, const void *right)
+static int compare_groups(const void *left, const void *right, void *order)
 {
     const struct group *a = left;
     const struct group *b = right;
-    return xb_restore_order_compare(&a->name, &b->name);
+    return xb_restore_order_compare(order, a->name, b->name);
+}
+
+/* A kind in the order of the flag, as records have it. */
+static bool known_as(void *context, const char *word, char ret[XB_RESTORE_RESOURCE_BYTES])
+{
+    const struct xb_bring *bring = context;
+    struct xb_filter_kind kind;
+    if (!xb_kind_resolve(bring->discovery, word, &kind)) {
+        return false;
+    }
+    snprintf(ret, XB_RESTORE_RESOURCE_BYTES, "%s%s%s", kind.plural, kind.group[0] ? "." : "",
+             kind.group);
+    return true;
 }
 
 static int bring_group(struct feeding *feeding, const struct group *group, struct xb_error *err)
@@ -128,6 +143,7 @@ static int make_track(struct xb_bring *bring, const struct group *groups, size_t
 /* In their order. */
 static int sort_groups(struct xb_bring *bring, struct group **ret, struct xb_error *err)
 {
+    XB_CLEANUP(xb_restore_order_freep) struct xb_restore_order *order = NULL;
     size_t count = xb_spool_group_count(bring->spool);
     struct group *groups = calloc(count + 1, sizeof *groups);
     if (!groups) {
@@ -136,8 +152,14 @@ static int sort_groups(struct xb_bring *bring, struct group **ret, struct xb_err
     for (size_t i = 0; i < count; i++) {
         groups[i] = (struct group){xb_spool_group_name(bring->spool, i), i};
     }
-    qsort(groups, count, sizeof *groups, compare_groups);
     *ret = groups;
+    if (bring->options->priorities) {
+        int r = xb_restore_order_new(bring->options->priorities, known_as, bring, &order, err);
+        if (r < 0) {
+            return r;
+        }
+    }
+    qsort_r(groups, count, sizeof *groups, compare_groups, order);
     return make_track(bring, groups, count, err);
 }
 

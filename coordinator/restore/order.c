@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/restore/order.h"
 
-#include <stddef.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -61,7 +63,8 @@ static const char *const never[] = {
 };
 
 /* "pods" is only the core kind, never "pods.metrics.k8s.io"; but a name without a group may stand
- * for one with a group. */
+ * for one with a group. A user's word that means no kind of the cluster is one of a definition that
+ * is yet to come. */
 static bool matches(const char *entry, const char *resource)
 {
     if (strcmp(entry, resource) == 0) {
@@ -82,20 +85,98 @@ static int find(const char *const *entries, size_t count, const char *resource)
     return -1;
 }
 
-int xb_restore_rank(const char *resource)
+struct xb_restore_order {
+    char **words; /* the first ones, then the last ones */
+    size_t first, last;
+};
+
+void xb_restore_order_free(struct xb_restore_order *order)
 {
-    int place = find(first, COUNT(first), resource);
+    if (!order) {
+        return;
+    }
+    for (size_t i = 0; i < order->first + order->last; i++) {
+        free(order->words[i]);
+    }
+    free(order->words);
+    free(order);
+}
+
+static int add_word(struct xb_restore_order *order, const char *word, bool is_last,
+                    struct xb_error *err)
+{
+    size_t count = order->first + order->last;
+    char **words = reallocarray(order->words, count + 1, sizeof *words);
+    if (!words) {
+        return xb_error_no_memory(err, "the order of kinds");
+    }
+    order->words = words;
+    words[count] = strdup(word);
+    if (!words[count]) {
+        return xb_error_no_memory(err, "the order of kinds");
+    }
+    order->first += is_last ? 0 : 1;
+    order->last += is_last ? 1 : 0;
+    return 0;
+}
+
+int xb_restore_order_new(const char *priorities, xb_restore_word_fn *fn, void *context,
+                         struct xb_restore_order **ret, struct xb_error *err)
+{
+    XB_CLEANUP(xb_restore_order_freep)
+    struct xb_restore_order *order = calloc(1, sizeof *order);
+    bool parted = false;
+    int r = order ? add_word(order, first[0], false, err)
+                  : xb_error_no_memory(err, "the order of kinds");
+    for (const char *at = priorities; r == 0 && *at;) {
+        char word[XB_RESTORE_RESOURCE_BYTES], known[XB_RESTORE_RESOURCE_BYTES];
+        size_t len = strcspn(at, ",");
+        if (len >= sizeof word || order->first + order->last >= XB_RESTORE_PRIORITIES_MAX ||
+            (len == 1 && *at == '-' && parted)) {
+            return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                                "--restore-resource-priorities: want names of kinds with at most "
+                                "one '-' among them, such as pods,-,jobs.batch; not '%.*s'",
+                                len > 100 ? 100 : (int)len, at);
+        }
+        snprintf(word, sizeof word, "%.*s", (int)len, at);
+        if (strcmp(word, "-") == 0) {
+            parted = true;
+        } else if (word[0]) {
+            r = add_word(order, fn && fn(context, word, known) ? known : word, parted, err);
+        }
+        at += len + (at[len] ? 1 : 0);
+    }
+    if (r == 0) {
+        *ret = XB_TAKE(order);
+    }
+    return r;
+}
+
+/* `firsts`, all others, `lasts`. */
+static int rank_in(const char *const *firsts, size_t first_count, const char *const *lasts,
+                   size_t last_count, const char *resource)
+{
+    int place = find(firsts, first_count, resource);
     if (place >= 0) {
         return place;
     }
-    place = find(last, COUNT(last), resource);
-    return place >= 0 ? (int)COUNT(first) + 1 + place : (int)COUNT(first);
+    place = find(lasts, last_count, resource);
+    return place >= 0 ? (int)first_count + 1 + place : (int)first_count;
 }
 
-int xb_restore_order_compare(const void *a, const void *b)
+int xb_restore_rank(const struct xb_restore_order *order, const char *resource)
 {
-    const char *left = *(const char *const *)a, *right = *(const char *const *)b;
-    int left_rank = xb_restore_rank(left), right_rank = xb_restore_rank(right);
+    if (!order) {
+        return rank_in(first, COUNT(first), last, COUNT(last), resource);
+    }
+    const char *const *words = (const char *const *)order->words;
+    return rank_in(words, order->first, words + order->first, order->last, resource);
+}
+
+int xb_restore_order_compare(const struct xb_restore_order *order, const char *left,
+                             const char *right)
+{
+    int left_rank = xb_restore_rank(order, left), right_rank = xb_restore_rank(order, right);
     if (left_rank != right_rank) {
         return left_rank < right_rank ? -1 : 1;
     }

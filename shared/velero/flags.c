@@ -74,7 +74,6 @@ const struct xb_flag_idle xb_flags_idle_server[] = {
     {"maintenance-job-mem-request", NO_JOBS},
     {"maintenance-job-cpu-limit", NO_JOBS},
     {"maintenance-job-mem-limit", NO_JOBS},
-    {"restore-resource-priorities", "objects are restored in the order that Velero has by default"},
     {NULL, NULL}};
 
 const struct xb_flag_idle xb_flags_idle_agent[] = {

@@ -117,7 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     };
     enum xb_restore_decision decision = XB_RESTORE_SKIP;
     char reason[XB_RESTORE_REASON_BYTES] = "";
-    need(xb_restore_rank(kind) >= 0);
+    need(xb_restore_rank(NULL, kind) >= 0);
     if (xb_restore_transform(&context, kind, object, &decision, reason, &err) == 0) {
         need((decision == XB_RESTORE_SKIP) == (reason[0] != '\0'));
         if (decision == XB_RESTORE_CREATE) {
