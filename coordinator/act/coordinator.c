@@ -142,11 +142,13 @@ static int make_clients(struct xb_coordinator *coordinator, struct xb_error *err
     if (r < 0) {
         return r;
     }
-    const struct xb_kube_client_options bulk = {.connections_max = BULK_AT_A_TIME_MAX,
-                                                .turns_of = coordinator->client,
-                                                .multiplexed = true,
-                                                .pace = coordinator->pace};
-    return xb_kube_client_new(config, &bulk, &coordinator->bulk, err);
+    struct xb_kube_client_options bulk = {.connections_max = BULK_AT_A_TIME_MAX,
+                                          .turns_of = coordinator->client,
+                                          .multiplexed = true,
+                                          .pace = coordinator->pace};
+    r = xb_kube_client_new(config, &bulk, &coordinator->bulk, err);
+    bulk.dry_run = true;
+    return r ? r : xb_kube_client_new(config, &bulk, &coordinator->dry, err);
 }
 
 static int start(struct xb_coordinator *coordinator, struct xb_error *err)
@@ -198,6 +200,7 @@ static void stop(struct xb_coordinator *c)
     xb_downloads_stop(c);
     xb_metrics_end(c);
     xb_kube_client_free(c->bulk);
+    xb_kube_client_free(c->dry);
     xb_kube_pace_free(c->pace);
     xb_kube_client_free(c->client);
     free(c->own_image);

@@ -96,6 +96,7 @@ struct xb_coordinator {
     /* What restores make goes through a client of its own, at the pace that the server bears: so
      * nothing else waits behind thousands of objects, the renewal of the lease least of all. */
     struct xb_kube_client *bulk;
+    struct xb_kube_client *dry; /* the same for restores that are only to say what they would do */
     struct xb_kube_pace *pace;
     struct xb_loop *loop;
     struct xb_workers *workers;

@@ -5,6 +5,7 @@
 #include "coordinator/act/restore_hooks.h"
 #include "coordinator/act/restore_internal.h"
 #include "coordinator/bring/bring.h"
+#include "coordinator/bring/dry_run.h"
 #include "coordinator/bring/finish.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
@@ -74,12 +75,16 @@ static int bring(struct xb_step_work *work, const atomic_bool *cancel, struct xb
     char identity[XB_STORE_IDENTITY_BYTES];
     struct xb_run *run = work->run;
     struct xb_coordinator *coordinator = work->coordinator;
-    int r = xb_run_begin(coordinator, run, "restore", err);
+    bool dry_run = false;
+    int r = xb_restore_is_dry_run(work->object, &dry_run, err);
+    r = r ? r : xb_run_begin(coordinator, run, "restore", err);
     r = r ? r : open_backup(work, &backup, &store, identity, err);
     if (r < 0) {
         return r;
     }
-    const struct xb_bring_options options = {.client = coordinator->bulk,
+    const struct xb_bring_options options = {.client =
+                                                 dry_run ? coordinator->dry : coordinator->bulk,
+                                             .dry_run = dry_run,
                                              .restore = work->object,
                                              .backup = backup,
                                              .store = store,

@@ -148,12 +148,13 @@ static int begin(struct xb_bring *bring, struct xb_error *err)
     bring->brought->volumes = json_object_new_array();
     bring->claims = json_object_new_object();
     bring->definitions = json_object_new_array();
+    bring->pretended = json_object_new_object();
     bring->brought->orders = json_object_new_array();
     bring->brought->hooked = json_object_new_array();
     if (!bring->data || !bring->namespaces || !bring->settling || !bring->left_out ||
         !bring->classes_seen || !bring->related || !bring->info_of || !bring->claims ||
-        !bring->definitions || !bring->brought->orders || !bring->brought->volumes ||
-        !bring->brought->hooked ||
+        !bring->definitions || !bring->pretended || !bring->brought->orders ||
+        !bring->brought->volumes || !bring->brought->hooked ||
         json_object_deep_copy(bring->options->restore, &bring->restore, NULL) < 0) {
         return xb_error_no_memory(err, "a restore");
     }
@@ -167,7 +168,7 @@ static void end(struct xb_bring *bring)
     xb_json *const own[] = {bring->data,         bring->infos,    bring->namespaces,
                             bring->settling,     bring->left_out, bring->definitions,
                             bring->classes_seen, bring->related,  bring->info_of,
-                            bring->claims};
+                            bring->claims,       bring->pretended};
     xb_bring_forget_settings(bring);
     xb_spool_free(bring->spool);
     xb_bring_track_free(bring->track);
@@ -198,6 +199,9 @@ int xb_bring(const struct xb_bring_options *options, struct xb_brought *ret, str
         (r = xb_bring_groups(&bring, err)) == 0 && (r = xb_bring_find_orders(&bring, err)) == 0) {
         xb_record_log_line(options->log, XB_RECORD_INFO, NULL, "%llu items, %zu volumes ordered",
                            (unsigned long long)ret->items, json_object_array_length(ret->orders));
+    }
+    if (r == 0 && options->dry_run) {
+        xb_bring_tell_dry_run(&bring);
     }
     end(&bring);
     return r;

@@ -58,6 +58,7 @@ struct xb_bring_options {
     bool (*may_write)(void *context); /* false: another coordinator leads; asked before a write */
     void (*progress)(void *context, const struct xb_bring_progress *progress);
     void *context;
+    bool dry_run;     /* `client` writes nothing: what would be done is told, and not done */
     const char *mark; /* what XB_BRING_MARK_ANNOTATION says; NULL: nothing */
 };
 

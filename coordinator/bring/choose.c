@@ -10,6 +10,9 @@ int xb_bring_choose_kind(struct xb_bring *bring, struct xb_bring_item *item, str
     const struct xb_tarball_item *from = item->from;
     (void)err;
     item->api = xb_bring_api(bring, from->resource, from->version);
+    if (!item->api && xb_bring_pretend_kind(bring, item)) {
+        return 0;
+    }
     if (!item->api) {
         xb_bring_say(item, XB_RECORD_ERROR, "the cluster does not serve this kind (version %s)",
                      from->version);

@@ -91,7 +91,11 @@ int xb_bring_create(struct xb_bring *bring, struct xb_bring_item *item, struct x
     if (item->done_before) {
         return meet_again(bring, item, err);
     }
+    if (xb_bring_pretend_place(bring, item)) {
+        return 0;
+    }
     int r = try_create(bring, item, err);
+    r = bring->options->dry_run ? xb_bring_pretend_created(bring, item, r, err) : r;
     if (r < 0 && err->kind == XB_ERR_CONFLICT && err->code == -EEXIST) {
         *err = (struct xb_error)XB_ERROR_INIT;
         r = xb_bring_meet_existing(bring, item, err);

@@ -116,7 +116,7 @@ static int bring_group(struct feeding *feeding, const struct group *group, struc
         *err = bring->failure;
         return err->code;
     }
-    if (r == 0 && strcmp(group->name, XB_BRING_DEFINITIONS) == 0) {
+    if (r == 0 && !bring->options->dry_run && strcmp(group->name, XB_BRING_DEFINITIONS) == 0) {
         xb_bring_await_definitions(bring);
         r = xb_bring_discover(bring, err);
     }

@@ -63,6 +63,8 @@ struct xb_bring {
     xb_json *classes_seen;      /* name: true, for storage classes that are there */
     xb_json *left_out;          /* name: true, for volumes of the backup that are not made again */
     xb_json *definitions;       /* array: names of those that must be established */
+    xb_json *pretended;         /* "resource/namespace/name": true, what a dry run would bring */
+    uint64_t outcomes[6];       /* how many items would have which, in a dry run */
     bool telling;               /* some thread tells the progress */
     int64_t told_ns;            /* monotonic: when it was told last */
     bool failed;                /* `failure` ends the restore; no item begins any more */
@@ -185,6 +187,27 @@ int xb_bring_namespace(struct xb_bring *bring, const char *source,
                        struct xb_error *err) XB_MUST_CHECK;
 /* All that the filters take, also empty ones. */
 int xb_bring_namespaces(struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
+
+/* ---- dry run ---- */
+
+/* A namespace that would be made. */
+int xb_bring_pretend_namespace(struct xb_bring *bring, xb_json *namespace,
+                               struct xb_error *err) XB_MUST_CHECK;
+/* True: the item has come to its end, because its kind, or its namespace, would come only with this
+ * restore. Never without a dry run. */
+bool xb_bring_pretend_kind(struct xb_bring *bring, struct xb_bring_item *item);
+bool xb_bring_pretend_place(struct xb_bring *bring, struct xb_bring_item *item);
+/* What the API server's answer `r` means where nothing is kept. */
+int xb_bring_pretend_created(struct xb_bring *bring, struct xb_bring_item *item, int r,
+                             struct xb_error *err) XB_MUST_CHECK;
+/* In the log, of a dry run only: in which fields it differs. */
+int xb_bring_tell_difference(struct xb_bring *bring, struct xb_bring_item *item, xb_json *existing,
+                             struct xb_error *err) XB_MUST_CHECK;
+/* What became of an item; of all. */
+void xb_bring_pretend_end(struct xb_bring *bring, struct xb_bring_item *item);
+void xb_bring_tell_dry_run(struct xb_bring *bring);
+/* Which volumes of a pod would get their data. */
+void xb_bring_tell_volumes(struct xb_bring *bring, struct xb_bring_item *item);
 
 /* ---- status ---- */
 

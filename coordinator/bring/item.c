@@ -110,6 +110,10 @@ static int take_steps(struct xb_bring *bring, struct xb_bring_item *item,
 static int take_all_steps(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
 {
     int r = take_steps(bring, item, steps, sizeof steps / sizeof *steps, err);
+    if (r == 0 && bring->options->dry_run) {
+        xb_bring_pretend_end(bring, item);
+        return 0;
+    }
     return r < 0 || item->outcome != XB_BRING_CREATED
                ? r
                : take_steps(bring, item, steps_after, sizeof steps_after / sizeof *steps_after,

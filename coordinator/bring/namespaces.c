@@ -78,6 +78,9 @@ static int make(struct xb_bring *bring, const char *source, const char *target,
     XB_CLEANUP(xb_json_putp) xb_json *namespace = NULL;
     bool gone = true;
     int r = make_object(bring, source, target, &namespace, err);
+    if (r == 0 && bring->options->dry_run) {
+        return xb_bring_pretend_namespace(bring, namespace, err);
+    }
     while (r == 0 && gone) {
         r = xb_bring_may_write(bring, err);
         r = r ? r : xb_kube_create(bring->options->client, &ref, namespace, NULL, err);

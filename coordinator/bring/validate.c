@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "coordinator/bring/dry_run.h"
 #include "coordinator/restore/order.h"
 #include "shared/velero/restore_hooks.h"
 #include "shared/velero/spec.h"
@@ -46,6 +47,15 @@ static int check_status(xb_json *spec, xb_json *problems, struct xb_error *err)
     return r;
 }
 
+static void check_dry_run(xb_json *restore, xb_json *problems)
+{
+    struct xb_error why = XB_ERROR_INIT;
+    bool dry_run = false;
+    if (xb_restore_is_dry_run(restore, &dry_run, &why) < 0) {
+        add_problem(problems, why.text);
+    }
+}
+
 /* What this version cannot do must be said, not left out. */
 static void check_supported(xb_json *spec, xb_json *problems)
 {
@@ -70,6 +80,7 @@ int xb_validate_restore(xb_json *restore, xb_json *problems, struct xb_filter **
         add_problem(problems, xb_filter_problem(filter, i));
     }
     r = check_status(spec, problems, err);
+    check_dry_run(restore, problems);
     struct xb_error why = XB_ERROR_INIT;
     if (xb_restore_hooks_check(restore, &why) < 0) {
         add_problem(problems, why.text);

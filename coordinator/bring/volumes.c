@@ -248,6 +248,17 @@ int xb_bring_order_volumes(struct xb_bring *bring, struct xb_bring_item *item, s
     return r;
 }
 
+void xb_bring_tell_volumes(struct xb_bring *bring, struct xb_bring_item *item)
+{
+    const char *names[POD_VOLUMES_MAX];
+    size_t count = xb_bring_is(item, "pods")
+                       ? volumes_with_data(bring, item->from->namespace, item->object, names)
+                       : 0;
+    for (size_t i = 0; i < count; i++) {
+        xb_bring_say(item, XB_RECORD_INFO, "volume %s would get its data", names[i]);
+    }
+}
+
 /* ---- an earlier run's ---- */
 
 static bool is_known(xb_json *orders, const char *name)

@@ -17,6 +17,7 @@ struct xb_kube_client {
     char *server, *namespace;
     struct xb_http_client *http;
     char *token_file;
+    bool dry_run;
     pthread_mutex_t lock; /* all below */
     struct xb_secret *token;
     int64_t token_read_ns;        /* 0: never */
@@ -89,6 +90,7 @@ int xb_kube_client_new(const struct xb_kube_config *config,
         return xb_error_no_memory(err, "a cluster client");
     }
     pthread_mutex_init(&client->lock, NULL);
+    client->dry_run = options && options->dry_run;
     client->turns = options && options->turns_of ? options->turns_of->turns : client;
     if (options && options->pace) {
         client->gate = (struct xb_http_gate){options->pace, enter_pace, leave_pace};
@@ -280,6 +282,9 @@ static int exchange_object(struct xb_kube_client *client, const struct exchange 
     struct xb_buf url = XB_BUF_INIT(URL_BYTES_MAX);
     struct xb_http_response response = {.status = 0};
     int r = xb_kube_url(client, ref, &url, err);
+    if (r == 0 && client->dry_run && exchange->body) {
+        r = xb_kube_url_query(&url, "dryRun", "All", err);
+    }
     r = r ? r : exchange_run(client, exchange, url.data, &response, err);
     xb_buf_free(&url);
     if (r < 0) {

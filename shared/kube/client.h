@@ -67,6 +67,7 @@ struct xb_kube_client_options {
     /* For many requests at a time: over few HTTP/2 connections, at this pace (borrowed; outlives
      * the client). */
     bool multiplexed;
+    bool dry_run; /* every write is checked by the API server, admission included, and not kept */
     struct xb_kube_pace *pace;
 };
 
