@@ -73,7 +73,11 @@ static xb_json *sample_of(xb_json *schema, int depth)
         if (fields) {
             json_object_object_foreach(fields, key, field)
             {
-                json_object_object_add(object, key, sample_of(field, depth + 1));
+                /* A choice that the schema only describes. */
+                bool choice = strcmp(key, "existingResourcePolicy") == 0;
+                json_object_object_add(object, key,
+                                       choice ? json_object_new_string("update")
+                                              : sample_of(field, depth + 1));
             }
         }
         if (any) {
