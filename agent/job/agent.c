@@ -17,6 +17,7 @@
 #include "shared/kube/informer.h"
 #include "shared/runtime/control.h"
 #include "shared/runtime/loop.h"
+#include "shared/velero/in_place.h"
 #include "shared/velero/velero.h"
 
 enum { STORES_EVERY_MS = 10 * 1000, SIGN_AGAIN_S = 30, STORES_WORKERS = 1 };
@@ -157,6 +158,13 @@ static bool waits_for_restore(xb_json *pod)
     return false;
 }
 
+/* Whether the order can be carried out now: its pod waits for it, or runs and it goes in place. */
+static bool is_ready(xb_json *order, xb_json *pod)
+{
+    return xb_in_place_order(order) ? strcmp(xb_json_str(pod, "status.phase", ""), "Running") == 0
+                                    : waits_for_restore(pod);
+}
+
 /* An order that has ended, while its pod still waits: the agent died between the two. */
 static enum xb_plan plan_sign(struct daemon *daemon, const char *key, xb_json *object,
                               int64_t now_ns, struct xb_action *ret)
@@ -183,11 +191,12 @@ static enum xb_plan plan_restore(void *context, const char *key, int64_t now_ns,
     struct daemon *daemon = context;
     xb_json *object = xb_kube_informer_get(daemon->pvrs, key);
     xb_json *pod = object ? pod_of(daemon, object) : NULL;
-    if (!pod || !waits_for_restore(pod)) {
+    if (!pod || !is_ready(object, pod)) {
         return XB_PLAN_NONE;
     }
     if (xb_velero_data_phase_final(xb_json_str(object, "status.phase", ""))) {
-        return plan_sign(daemon, key, object, now_ns, ret);
+        return xb_in_place_order(object) ? XB_PLAN_NONE
+                                         : plan_sign(daemon, key, object, now_ns, ret);
     }
     enum xb_plan plan = act_on(daemon, &xb_velero_pvrs, key, object, ret);
     ret->run = xb_order_restore;

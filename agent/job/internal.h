@@ -21,6 +21,7 @@
 #include "shared/metrics/meters.h"
 #include "shared/repository/snapshot.h"
 #include "shared/velero/bracket.h"
+#include "shared/velero/in_place.h"
 
 enum { XB_ORDER_MESSAGE_BYTES = 1000, XB_AGENT_INFORMERS = 4 };
 
@@ -98,6 +99,18 @@ int xb_order_open(struct xb_order *order, const char *repository_namespace, bool
 int xb_order_open_volume(struct xb_order *order, struct xb_order_place *ret,
                          struct xb_error *err) XB_MUST_CHECK;
 void xb_order_close(struct xb_order_place *place);
+
+/* ---- into a pod that runs (in_place.c) ---- */
+
+/* A part of a snapshot, and the folder that it goes into: the caller's to close. */
+struct xb_order_part {
+    int fd;
+    char path[XB_IN_PLACE_PATH_BYTES];
+};
+/* By what the order's Restore says; INVALID: it does not allow the order. */
+int xb_order_open_in_place(struct xb_order *order, const struct xb_order_place *place,
+                           const struct xb_snapshot *snapshot, struct xb_order_part *ret,
+                           struct xb_error *err) XB_MUST_CHECK;
 
 /* ---- a pod's hooks around its orders (bracket.c) ---- */
 

@@ -119,29 +119,44 @@ static unsigned wanted_threads(const struct xb_order *order)
     return wanted < THREADS_MAX ? (unsigned)wanted : THREADS_MAX;
 }
 
-static int run_engine(struct xb_order *order, struct xb_order_place *place,
-                      struct xb_restore_result *result, struct xb_error *err)
+/* Into a pod that waits: its volume is for us alone. */
+static int run_waiting(struct xb_order_place *place, const struct xb_snapshot *snapshot,
+                       const struct xb_restore_options *options, struct xb_restore_result *result,
+                       struct xb_error *err)
 {
-    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *snapshot = NULL;
-    const struct xb_restore_options options = {.target_fd = place->volume.fd,
-                                               .sparse = wants_sparse(order),
-                                               .threads = wanted_threads(order),
-                                               .devices = order->agent->options->devices,
-                                               .privileged = order->agent->options->privileged,
-                                               .cancel = &order->cancel,
-                                               .progress = show,
-                                               .progress_context = order};
     int r = clear_done_folder(place->volume.fd, err);
     if (r == 0) { /* an earlier restore's is nothing that people left there */
         (void)!unlinkat(place->volume.fd, DONE_FOLDER, AT_REMOVEDIR);
     }
-    if (r < 0 ||
-        (r = xb_snapshot_load(place->repository, text(order, "spec.snapshotID"), &snapshot, err)) <
-            0 ||
-        (r = xb_restore_run(place->repository, snapshot, &options, result, err)) < 0) {
-        return r;
+    r = r ? r : xb_restore_run(place->repository, snapshot, options, result, err);
+    return r ? r : clear_done_folder(place->volume.fd, err);
+}
+
+static int run_engine(struct xb_order *order, struct xb_order_place *place,
+                      struct xb_restore_result *result, struct xb_error *err)
+{
+    XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *snapshot = NULL;
+    struct xb_order_part part = {.fd = -1};
+    struct xb_restore_options options = {.target_fd = place->volume.fd,
+                                         .sparse = wants_sparse(order),
+                                         .threads = wanted_threads(order),
+                                         .devices = order->agent->options->devices,
+                                         .privileged = order->agent->options->privileged,
+                                         .cancel = &order->cancel,
+                                         .progress = show,
+                                         .progress_context = order};
+    int r = xb_snapshot_load(place->repository, text(order, "spec.snapshotID"), &snapshot, err);
+    if (r < 0 || !xb_in_place_order(order->object)) {
+        return r < 0 ? r : run_waiting(place, snapshot, &options, result, err);
     }
-    return clear_done_folder(place->volume.fd, err);
+    r = xb_order_open_in_place(order, place, snapshot, &part, err);
+    if (r == 0) {
+        options.target_fd = part.fd;
+        options.path = part.path;
+        r = xb_restore_run(place->repository, snapshot, &options, result, err);
+        close(part.fd);
+    }
+    return r;
 }
 
 static int check_result(const struct xb_restore_result *result, struct xb_error *err)
@@ -229,7 +244,7 @@ static int carry_out(struct xb_order *order, struct xb_error *err)
         (r = xb_volume_still_there(&place.where, &place.volume, err)) == 0) {
         /* Completed before the sign: a pod that runs proves that its order has ended. */
         r = complete(order, &result, err);
-        if (r == 0) {
+        if (r == 0 && !xb_in_place_order(order->object)) {
             r = sign_done(order, place.volume.fd, err);
         }
     }

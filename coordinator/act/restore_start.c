@@ -7,6 +7,7 @@
 #include "coordinator/bring/bring.h"
 #include "coordinator/bring/validate.h"
 #include "shared/base/log.h"
+#include "shared/velero/in_place.h"
 
 static const char *text(const struct xb_step_work *work, const char *path)
 {
@@ -93,6 +94,19 @@ static int check_backup(struct xb_step_work *work, const char *name, xb_json *pr
     return 0;
 }
 
+/* One volume in place: what it says, and what this version cannot do of it. */
+static void check_in_place(xb_json *restore, xb_json *problems)
+{
+    struct xb_in_place in_place;
+    struct xb_error why = XB_ERROR_INIT;
+    if (xb_in_place_parse(restore, &in_place, &why) < 0) {
+        add_problem(problems, why.text);
+    } else if (in_place.into_claim[0]) {
+        add_problem(problems, "annotation " XB_IN_PLACE_INTO_ANNOTATION
+                              ": a new claim is not supported by this version of Xebec");
+    }
+}
+
 static int check_modifiers(struct xb_step_work *work, xb_json *problems, struct xb_error *err)
 {
     XB_CLEANUP(xb_modifiers_freep) struct xb_modifiers *modifiers = NULL;
@@ -113,6 +127,7 @@ static int check_spec(struct xb_step_work *work, char backup[XB_VELERO_NAME_BYTE
 {
     XB_CLEANUP(xb_filter_freep) struct xb_filter *filter = NULL;
     int r = xb_validate_restore(work->object, problems, &filter, err);
+    check_in_place(work->object, problems);
     backup[0] = '\0';
     if (r < 0 || json_object_array_length(problems) > 0) {
         return r;

@@ -159,6 +159,7 @@ static int begin(struct xb_bring *bring, struct xb_error *err)
         return xb_error_no_memory(err, "a restore");
     }
     int r = fill_context(bring, err);
+    r = r ? r : xb_in_place_parse(bring->restore, &bring->in_place, err);
     r = r ? r : xb_validated_restore_filter(bring->restore, &bring->filter, err);
     return r ? r : xb_bring_status_filter(bring->restore, &bring->status_filter, err);
 }
@@ -183,6 +184,22 @@ static void end(struct xb_bring *bring)
     pthread_mutex_destroy(&bring->lock);
 }
 
+/* Everything that the filters take. */
+static int bring_items(struct xb_bring *bring, struct xb_error *err)
+{
+    int r = xb_bring_discover(bring, err);
+    r = r ? r : xb_bring_read_settings(bring, err);
+    r = r ? r : xb_bring_load(bring, err);
+    r = r ? r : xb_bring_groups(bring, err);
+    return r ? r : xb_bring_find_orders(bring, err);
+}
+
+static int bring_volume(struct xb_bring *bring, struct xb_error *err)
+{
+    int r = xb_bring_load_volumes(bring, err);
+    return r ? r : xb_bring_in_place(bring, err);
+}
+
 int xb_bring(const struct xb_bring_options *options, struct xb_brought *ret, struct xb_error *err)
 {
     struct xb_bring bring = {.options = options, .brought = ret};
@@ -192,11 +209,9 @@ int xb_bring(const struct xb_bring_options *options, struct xb_brought *ret, str
         xb_record_log_line(options->log, XB_RECORD_INFO, NULL,
                            "restore of backup %s begins (Xebec %s)", bring.context.backup_name,
                            XB_VERSION);
-        r = xb_bring_discover(&bring, err);
+        r = bring.in_place.wanted ? bring_volume(&bring, err) : bring_items(&bring, err);
     }
-    r = r < 0 ? r : xb_bring_read_settings(&bring, err);
-    if (r == 0 && (r = xb_bring_load(&bring, err)) == 0 &&
-        (r = xb_bring_groups(&bring, err)) == 0 && (r = xb_bring_find_orders(&bring, err)) == 0) {
+    if (r == 0) {
         xb_record_log_line(options->log, XB_RECORD_INFO, NULL, "%llu items, %zu volumes ordered",
                            (unsigned long long)ret->items, json_object_array_length(ret->orders));
     }

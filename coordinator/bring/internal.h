@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include <limits.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@
 #include "coordinator/record/spool.h"
 #include "coordinator/restore/transform.h"
 #include "shared/kube/discovery.h"
+#include "shared/velero/in_place.h"
 #include "shared/velero/velero.h"
 
 #define XB_BRING_DEFINITIONS "customresourcedefinitions.apiextensions.k8s.io"
@@ -42,6 +44,7 @@ struct xb_bring {
     xb_json *info_of;    /* "/volume" and "namespace/claim": its volume info */
     xb_json *related;    /* "resource/namespace/name": comes along with what the filters take */
     xb_json *claims;     /* only while the record is taken apart: such a claim's volume */
+    struct xb_in_place in_place; /* wanted: nothing else is */
     struct xb_filter *filter;
     struct xb_filter *status_filter;     /* kinds whose status is restored, too; NULL: none */
     struct xb_kube_discovery *discovery; /* made anew between two kinds */
@@ -107,6 +110,11 @@ static inline bool xb_bring_is(const struct xb_bring_item *item, const char *res
 /* ---- the whole ---- */
 
 int xb_bring_load(struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
+/* Only what the record says of volumes. */
+int xb_bring_load_volumes(struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
+/* The record's tarball onto scratch; the caller unlinks it. */
+int xb_bring_load_tarball(struct xb_bring *bring, char path[PATH_MAX],
+                          struct xb_error *err) XB_MUST_CHECK;
 int xb_bring_groups(struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
 /* Asks the API server anew what it serves. */
 int xb_bring_discover(struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
@@ -228,6 +236,11 @@ bool xb_bring_comes_along(const struct xb_bring *bring, const struct xb_tarball_
 /* Waits until the definitions made so far are served. */
 void xb_bring_await_definitions(struct xb_bring *bring);
 
+/* ---- one volume in place (in_place.c) ---- */
+
+/* Brings what the Restore's annotations say, and nothing else. */
+int xb_bring_in_place(struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
+
 /* ---- volumes ---- */
 
 /* The orders of an earlier run whose pods are gone: they are waited for and reported, too. */
@@ -246,5 +259,18 @@ int xb_bring_where_data_is(struct xb_bring *bring, struct xb_bring_item *item,
 /* What the new volume of a claim is to be like when the data is back. */
 xb_bring_step xb_bring_note_volume;
 
+/* The PodVolumeBackup with data of a pod's volume; with pod "", of a claim, in any phase; or NULL.
+ */
+xb_json *xb_bring_data_of(const struct xb_bring *bring, const char *namespace, const char *pod,
+                          const char *name);
+/* An order for an agent. */
+struct xb_bring_order {
+    xb_json *data; /* the PodVolumeBackup */
+    xb_json *pod;  /* whose volume gets it, as it is in the cluster */
+    const char *volume;
+    bool in_place; /* the pod does not wait for it */
+};
+int xb_bring_order(struct xb_bring *bring, const struct xb_bring_order *wanted,
+                   struct xb_error *err) XB_MUST_CHECK;
 /* Sorts the backup's PodVolumeBackups into bring->data. */
 int xb_bring_index_data(struct xb_bring *bring, xb_json *pvbs, struct xb_error *err) XB_MUST_CHECK;

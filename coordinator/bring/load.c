@@ -126,20 +126,31 @@ static int load_items(struct xb_bring *bring, const char *tarball, struct xb_err
     return xb_tarball_read_versions(tarball, &choice, on_item, bring, err);
 }
 
-int xb_bring_load(struct xb_bring *bring, struct xb_error *err)
+int xb_bring_load_volumes(struct xb_bring *bring, struct xb_error *err)
 {
     XB_CLEANUP(xb_json_putp) xb_json *pvbs = NULL;
+    int r = load_array(bring, "-podvolumebackups.json.gz", &pvbs, err);
+    r = r ? r : xb_bring_index_data(bring, pvbs, err);
+    r = r ? r : load_array(bring, "-volumeinfo.json.gz", &bring->infos, err);
+    return r ? r : xb_bring_index_infos(bring, err);
+}
+
+int xb_bring_load_tarball(struct xb_bring *bring, char path[PATH_MAX], struct xb_error *err)
+{
     char key[XB_VELERO_KEY_BYTES];
-    char tarball[PATH_MAX], folder[PATH_MAX];
-    snprintf(tarball, sizeof tarball, "%s/items.tar.gz", bring->options->folder);
-    snprintf(folder, sizeof folder, "%s/items", bring->options->folder);
+    snprintf(path, PATH_MAX, "%s/items.tar.gz", bring->options->folder);
     int r = xb_velero_backup_key(bring->context.backup_name, ".tar.gz", key, err);
-    if (r < 0 || (r = xb_download_file(bring->options->store, key, tarball, err)) < 0 ||
-        (r = load_array(bring, "-podvolumebackups.json.gz", &pvbs, err)) < 0 ||
-        (r = xb_bring_index_data(bring, pvbs, err)) < 0 ||
-        (r = load_array(bring, "-volumeinfo.json.gz", &bring->infos, err)) < 0 ||
-        (r = xb_bring_index_infos(bring, err)) < 0 ||
-        (r = xb_spool_new(folder, &bring->spool, err)) < 0) {
+    return r ? r : xb_download_file(bring->options->store, key, path, err);
+}
+
+int xb_bring_load(struct xb_bring *bring, struct xb_error *err)
+{
+    char tarball[PATH_MAX], folder[PATH_MAX];
+    snprintf(folder, sizeof folder, "%s/items", bring->options->folder);
+    int r = xb_bring_load_tarball(bring, tarball, err);
+    r = r ? r : xb_bring_load_volumes(bring, err);
+    r = r ? r : xb_spool_new(folder, &bring->spool, err);
+    if (r < 0) {
         return r;
     }
     r = load_items(bring, tarball, err);

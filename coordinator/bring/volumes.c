@@ -43,9 +43,8 @@ int xb_bring_index_data(struct xb_bring *bring, xb_json *pvbs, struct xb_error *
     return 0;
 }
 
-/* The PodVolumeBackup with data of a pod's volume; with pod "", of a claim; or NULL. */
-static xb_json *data_of(const struct xb_bring *bring, const char *namespace, const char *pod,
-                        const char *name)
+xb_json *xb_bring_data_of(const struct xb_bring *bring, const char *namespace, const char *pod,
+                          const char *name)
 {
     char key[DATA_KEY_BYTES];
     xb_json *pvb = NULL;
@@ -63,10 +62,11 @@ static int decide_pv(struct xb_bring *bring, struct xb_bring_item *item, struct 
     if (r < 0) {
         return r;
     }
-    bool data = where == XB_BRING_DATA_UNSAID
-                    ? data_of(bring, xb_json_str(item->object, "spec.claimRef.namespace", ""), "",
-                              xb_json_str(item->object, "spec.claimRef.name", "")) != NULL
-                    : where == XB_BRING_DATA_APART;
+    bool data =
+        where == XB_BRING_DATA_UNSAID
+            ? xb_bring_data_of(bring, xb_json_str(item->object, "spec.claimRef.namespace", ""), "",
+                               xb_json_str(item->object, "spec.claimRef.name", "")) != NULL
+            : where == XB_BRING_DATA_APART;
     if (xb_restore_volume_way(item->object, data) == XB_RESTORE_PV_KEEP) {
         return xb_restore_pv_keep(&bring->context, item->object, err);
     }
@@ -80,8 +80,7 @@ static int decide_pv(struct xb_bring *bring, struct xb_bring_item *item, struct 
 static int decide_claim(struct xb_bring *bring, struct xb_bring_item *item)
 {
     const char *volume = xb_json_str(item->object, "spec.volumeName", "");
-    bool data = data_of(bring, xb_json_str(item->object, "metadata.namespace", ""), "",
-                        xb_json_str(item->object, "metadata.name", "")) != NULL;
+    bool data = xb_bring_data_of(bring, item->from->namespace, "", item->from->name) != NULL;
     pthread_mutex_lock(&bring->lock);
     bool left_out = json_object_object_get_ex(bring->left_out, volume, NULL);
     pthread_mutex_unlock(&bring->lock);
@@ -116,7 +115,7 @@ static size_t volumes_with_data(const struct xb_bring *bring, const char *namesp
         json_object_is_type(volumes, json_type_array) ? json_object_array_length(volumes) : 0;
     for (size_t i = 0; i < count && found < POD_VOLUMES_MAX; i++) {
         const char *volume = xb_json_str(json_object_array_get_idx(volumes, i), "name", "");
-        if (data_of(bring, namespace, name, volume)) {
+        if (xb_bring_data_of(bring, namespace, name, volume)) {
             names[found++] = volume;
         }
     }
@@ -139,19 +138,24 @@ int xb_bring_wait_for_volumes(struct xb_bring *bring, struct xb_bring_item *item
 
 /* ---- orders ---- */
 
-static int fill_metadata(const struct xb_bring *bring, const struct xb_bring_item *item,
+static int fill_metadata(const struct xb_bring *bring, const struct xb_bring_order *wanted,
                          const char *name, xb_json *order, struct xb_error *err)
 {
     xb_json *metadata = xb_velero_order_metadata(bring->restore, "Restore", name);
     int r = xb_json_set(order, "metadata", metadata, err);
     if (r == 0) {
-        json_object_object_add(xb_json_get(metadata, "labels"), "velero.io/pod-uid",
-                               json_object_new_string(xb_json_str(item->live, "metadata.uid", "")));
+        json_object_object_add(
+            xb_json_get(metadata, "labels"), "velero.io/pod-uid",
+            json_object_new_string(xb_json_str(wanted->pod, "metadata.uid", "")));
         xb_json *annotations = json_object_new_object();
         r = xb_json_set(metadata, "annotations", annotations, err);
         if (r == 0) {
             json_object_object_add(annotations, XB_STORE_IDENTITY_ANNOTATION,
                                    json_object_new_string(bring->options->identity));
+        }
+        if (r == 0 && wanted->in_place) {
+            json_object_object_add(annotations, XB_IN_PLACE_ORDER_ANNOTATION,
+                                   json_object_new_string("true"));
         }
     }
     return r;
@@ -173,10 +177,11 @@ static int fill_settings(const struct xb_bring *bring, xb_json *order, struct xb
     return r;
 }
 
-static int fill_spec(const struct xb_bring *bring, const struct xb_bring_item *item, xb_json *data,
+static int fill_spec(const struct xb_bring *bring, const struct xb_bring_order *wanted,
                      xb_json *order, struct xb_error *err)
 {
-    xb_json *pod = item->live;
+    xb_json *pod = wanted->pod;
+    xb_json *data = wanted->data;
     const struct {
         const char *path, *text;
     } texts[] = {
@@ -184,13 +189,13 @@ static int fill_spec(const struct xb_bring *bring, const struct xb_bring_item *i
         {"spec.pod.namespace", xb_json_str(pod, "metadata.namespace", "")},
         {"spec.pod.name", xb_json_str(pod, "metadata.name", "")},
         {"spec.pod.uid", xb_json_str(pod, "metadata.uid", "")},
-        {"spec.volume", xb_json_str(data, "spec.volume", "")},
+        {"spec.volume", wanted->volume},
         {"spec.backupStorageLocation",
          xb_json_str(bring->options->backup, "spec.storageLocation", "")},
         {"spec.repoIdentifier", ""},
         {"spec.uploaderType", "kopia"},
         {"spec.snapshotID", xb_json_str(data, "status.snapshotID", "")},
-        {"spec.sourceNamespace", item->from->namespace},
+        {"spec.sourceNamespace", xb_json_str(data, "spec.pod.namespace", "")},
     };
     int r = 0;
     for (size_t i = 0; r == 0 && i < sizeof texts / sizeof *texts; i++) {
@@ -203,19 +208,18 @@ static int fill_spec(const struct xb_bring *bring, const struct xb_bring_item *i
 }
 
 /* Its name follows from what it is about, so that it is made once. */
-static int order_volume(struct xb_bring *bring, const struct xb_bring_item *item,
-                        const char *volume, struct xb_error *err)
+int xb_bring_order(struct xb_bring *bring, const struct xb_bring_order *wanted,
+                   struct xb_error *err)
 {
     char name[XB_VELERO_NAME_BYTES];
-    const char *parts[] = {bring->context.restore_uid, xb_json_str(item->live, "metadata.uid", ""),
-                           volume, NULL};
+    const char *parts[] = {bring->context.restore_uid, xb_json_str(wanted->pod, "metadata.uid", ""),
+                           wanted->volume, NULL};
     XB_CLEANUP(xb_json_putp) xb_json *order = json_object_new_object();
-    xb_json *data = data_of(bring, item->from->namespace, item->from->name, volume);
     int r = xb_velero_derived_name(bring->context.restore_name, parts, name, err);
     r = r ? r : xb_json_set_str(order, "apiVersion", "velero.io/v1", err);
     r = r ? r : xb_json_set_str(order, "kind", "PodVolumeRestore", err);
-    r = r ? r : fill_metadata(bring, item, name, order, err);
-    r = r ? r : fill_spec(bring, item, data, order, err);
+    r = r ? r : fill_metadata(bring, wanted, name, order, err);
+    r = r ? r : fill_spec(bring, wanted, order, err);
     r = r ? r : xb_bring_may_write(bring, err);
     if (r < 0) {
         return r;
@@ -243,7 +247,11 @@ int xb_bring_order_volumes(struct xb_bring *bring, struct xb_bring_item *item, s
     size_t count = volumes_with_data(bring, item->from->namespace, item->live, names);
     int r = 0;
     for (size_t i = 0; r == 0 && i < count; i++) {
-        r = order_volume(bring, item, names[i], err);
+        const struct xb_bring_order wanted = {
+            .data = xb_bring_data_of(bring, item->from->namespace, item->from->name, names[i]),
+            .pod = item->live,
+            .volume = names[i]};
+        r = xb_bring_order(bring, &wanted, err);
     }
     return r;
 }
