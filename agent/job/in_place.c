@@ -13,17 +13,38 @@
 #include "shared/base/file.h"
 #include "shared/velero/in_place.h"
 
+/* The claim that the pod's volume must have; "": any. */
+static const char *wanted_claim(const struct xb_in_place *allowed)
+{
+    return allowed->into_claim[0] ? allowed->into_claim : allowed->claim;
+}
+
+static int check_claim(const struct xb_order *order, xb_json *pod,
+                       const struct xb_in_place *allowed, struct xb_error *err)
+{
+    const char *claim = wanted_claim(allowed);
+    struct xb_volume_source source;
+    int r = xb_volume_source(pod, xb_json_str(order->object, "spec.volume", ""), &source, err);
+    if (r == 0 && claim[0] && strcmp(source.claim, claim) != 0) {
+        return xb_error_set(err, XB_ERR_INVALID, -EPERM,
+                            "the pod's volume has claim '%.100s', and its restore is for '%.100s'",
+                            source.claim, claim);
+    }
+    return r;
+}
+
 /* An order is not believed: what it wants must follow from the Restore. */
 static int check(const struct xb_order *order, xb_json *restore, const struct xb_in_place *allowed,
                  struct xb_error *err)
 {
+    bool new_claim = allowed->into_claim[0] != '\0';
     const char *pod = allowed->into_pod[0] ? allowed->into_pod : allowed->pod;
     const struct {
         const char *path, *wanted;
     } texts[] = {{"spec.sourceNamespace", allowed->namespace},
                  {"spec.pod.namespace", xb_in_place_namespace(restore, allowed)},
-                 {"spec.pod.name", pod},
-                 {"spec.volume", allowed->volume}};
+                 {"spec.pod.name", new_claim ? "" : pod},
+                 {"spec.volume", new_claim ? "" : allowed->volume}};
     if (!allowed->wanted) {
         return xb_error_set(err, XB_ERR_INVALID, -EPERM,
                             "its restore is none in place (annotation %s)",
@@ -129,6 +150,7 @@ int xb_order_open_in_place(struct xb_order *order, const struct xb_order_place *
     int r = xb_order_get_owner(order, "Restore", &restore, err);
     if (r < 0 || (r = xb_in_place_parse(restore, &allowed, err)) < 0 ||
         (r = check(order, restore, &allowed, err)) < 0 ||
+        (r = check_claim(order, place->pod, &allowed, err)) < 0 ||
         (r = xb_snapshot_find_path(place->repository, snapshot, allowed.path, &entry, err)) < 0) {
         return r;
     }

@@ -9,6 +9,7 @@
 #include "coordinator/bring/bring.h"
 #include "coordinator/record/upload.h"
 #include "shared/base/log.h"
+#include "shared/velero/in_place.h"
 
 static const char *text(const struct xb_step_work *work, const char *path)
 {
@@ -148,11 +149,43 @@ void xb_restore_mark(xb_json *patch, const char *mark)
     json_object_object_add(patch, "metadata", metadata);
 }
 
+/* Pods that were made for a new claim's sake have done their work. They are told by their deadline,
+ * because the coordinator deletes nothing outside its namespace. */
+static void end_pods(struct xb_step_work *work)
+{
+    struct xb_in_place in_place;
+    struct xb_error err = XB_ERROR_INIT;
+    if (xb_in_place_parse(work->object, &in_place, &err) < 0 || !in_place.into_claim[0]) {
+        return;
+    }
+    for (size_t i = 0; i < json_object_array_length(work->extra); i++) {
+        xb_json *order = json_object_array_get_idx(work->extra, i);
+        XB_CLEANUP(xb_json_putp) xb_json *patch = json_object_new_object();
+        const struct xb_kube_ref ref = {.resource = &xb_core_pods,
+                                        .namespace = xb_json_str(order, "spec.pod.namespace", ""),
+                                        .name = xb_json_str(order, "spec.pod.name", "")};
+        int r = xb_json_set_int(patch, "spec.activeDeadlineSeconds", 1, &err);
+        /* Another one of that name has another uid, which no patch may change. */
+        r = r ? r
+              : xb_json_set_str(patch, "metadata.uid", xb_json_str(order, "spec.pod.uid", ""),
+                                &err);
+        if (r < 0 || xb_kube_merge_patch(work->coordinator->client, &ref, patch, NULL, &err) < 0) {
+            xb_record_log_line(work->run->log, XB_RECORD_WARNING, ref.namespace,
+                               "pod %s, which had the new claim, could not be ended: %s", ref.name,
+                               err.text);
+        }
+    }
+}
+
 int xb_restore_publish(struct xb_step_work *work, struct xb_error *err)
 {
     struct xb_run *run = work->run;
     int r = xb_check_leading(work->coordinator, err);
-    if (r < 0 || (r = write_down(work, err)) < 0) {
+    if (r < 0) {
+        return r;
+    }
+    end_pods(work);
+    if ((r = write_down(work, err)) < 0) {
         return r;
     }
     uint64_t errors = xb_record_log_errors(run->log);

@@ -94,16 +94,13 @@ static int check_backup(struct xb_step_work *work, const char *name, xb_json *pr
     return 0;
 }
 
-/* One volume in place: what it says, and what this version cannot do of it. */
+/* One volume in place: what is wanted. */
 static void check_in_place(xb_json *restore, xb_json *problems)
 {
     struct xb_in_place in_place;
     struct xb_error why = XB_ERROR_INIT;
     if (xb_in_place_parse(restore, &in_place, &why) < 0) {
         add_problem(problems, why.text);
-    } else if (in_place.into_claim[0]) {
-        add_problem(problems, "annotation " XB_IN_PLACE_INTO_ANNOTATION
-                              ": a new claim is not supported by this version of Xebec");
     }
 }
 

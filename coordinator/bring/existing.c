@@ -7,7 +7,7 @@
 
 /* By its label, and because it is younger than the Restore: an earlier restore may have had the
  * same name. Both times are the API server's. */
-static bool made_by_us(const struct xb_bring *bring, xb_json *existing)
+bool xb_bring_made_by_us(const struct xb_bring *bring, xb_json *existing)
 {
     if (strcmp(xb_json_str(existing, "metadata.creationTimestamp", ""),
                xb_json_str(bring->restore, "metadata.creationTimestamp", "")) < 0) {
@@ -85,7 +85,7 @@ int xb_bring_meet_existing(struct xb_bring *bring, struct xb_bring_item *item, s
     if (r < 0) {
         return r;
     }
-    if (made_by_us(bring, existing)) { /* before this coordinator began */
+    if (xb_bring_made_by_us(bring, existing)) { /* before this coordinator began */
         item->live = XB_TAKE(existing);
         item->there = true;
         item->outcome = XB_BRING_CREATED;

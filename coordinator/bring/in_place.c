@@ -141,7 +141,11 @@ int xb_bring_in_place(struct xb_bring *bring, struct xb_error *err)
     const struct xb_in_place *wanted = &bring->in_place;
     struct xb_bring_order order = {.in_place = true};
     int r = find_data(bring, wanted, &order.data, err);
-    r = r ? r : find_target(bring, wanted, order.data, &pod, &order.volume, err);
+    if (r == 0) {
+        r = wanted->into_claim[0]
+                ? xb_bring_new_claim(bring, order.data, &pod, &order.volume, err)
+                : find_target(bring, wanted, order.data, &pod, &order.volume, err);
+    }
     order.pod = pod;
     r = r ? r : xb_bring_order(bring, &order, err);
     if (r == 0) {

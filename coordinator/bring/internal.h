@@ -236,10 +236,16 @@ bool xb_bring_comes_along(const struct xb_bring *bring, const struct xb_tarball_
 /* Waits until the definitions made so far are served. */
 void xb_bring_await_definitions(struct xb_bring *bring);
 
+/* existing.c: whether this restore has made what is there. */
+bool xb_bring_made_by_us(const struct xb_bring *bring, xb_json *existing);
+
 /* ---- one volume in place (in_place.c) ---- */
 
 /* Brings what the Restore's annotations say, and nothing else. */
 int xb_bring_in_place(struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
+/* new_claim.c: makes the claim that is wanted, and a pod that has it and ends with the restore. */
+int xb_bring_new_claim(struct xb_bring *bring, xb_json *data, xb_json **ret_pod,
+                       const char **ret_volume, struct xb_error *err) XB_MUST_CHECK;
 
 /* ---- volumes ---- */
 
