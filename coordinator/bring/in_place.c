@@ -147,7 +147,9 @@ int xb_bring_in_place(struct xb_bring *bring, struct xb_error *err)
                 : find_target(bring, wanted, order.data, &pod, &order.volume, err);
     }
     order.pod = pod;
-    r = r ? r : xb_bring_order(bring, &order, err);
+    if (r == 0 && !bring->options->dry_run) {
+        r = xb_bring_order(bring, &order, err);
+    }
     if (r == 0) {
         xb_record_log_line(
             bring->options->log, XB_RECORD_INFO, xb_json_str(pod, "metadata.namespace", ""),
