@@ -153,7 +153,7 @@ int xb_bring_in_place(struct xb_bring *bring, struct xb_error *err)
     if (r == 0) {
         xb_record_log_line(
             bring->options->log, XB_RECORD_INFO, xb_json_str(pod, "metadata.namespace", ""),
-            "in place: %s%s%s goes into volume %s of pod %s, which runs; nothing "
+            "in place: %s%s%s goes into volume %s of pod %s; nothing "
             "else is restored",
             wanted->path[0] ? "'" : "", wanted->path[0] ? wanted->path : "all data",
             wanted->path[0] ? "'" : "", order.volume, xb_json_str(pod, "metadata.name", ""));
