@@ -197,6 +197,9 @@ int xb_open_location_for_restore(struct xb_coordinator *coordinator, const char 
 int xb_open_repository(struct xb_coordinator *coordinator, struct xb_store *store,
                        const char *namespace, struct xb_repository **ret,
                        struct xb_error *err) XB_MUST_CHECK;
+/* The Secret with the repositories' password is there, for the agents: made with Velero's default
+ * if need be. A cluster that has only found its backups in a bucket has none yet. */
+int xb_need_password(struct xb_coordinator *coordinator, struct xb_error *err) XB_MUST_CHECK;
 /* Makes the namespace's repository at a location, its Secret and its BackupRepository, if they are
  * not there. */
 struct xb_repository_place {

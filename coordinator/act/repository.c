@@ -59,6 +59,12 @@ static int get_password(struct xb_coordinator *coordinator, struct xb_secret **r
     return r < 0 ? r : xb_velero_secret(secret, PASSWORD_KEY, true, ret, err);
 }
 
+int xb_need_password(struct xb_coordinator *coordinator, struct xb_error *err)
+{
+    XB_CLEANUP(xb_secret_freep) struct xb_secret *password = NULL;
+    return get_password(coordinator, &password, err);
+}
+
 /* The fastest algorithms that the format has, chosen by measuring. Velero and kopia know all of
  * them and use what the repository says, so its maker need not ask who else will write to it. */
 static int make_new(struct xb_store *store, const struct xb_secret *password, struct xb_error *err)

@@ -78,6 +78,7 @@ static int bring(struct xb_step_work *work, const atomic_bool *cancel, struct xb
     bool dry_run = false;
     int r = xb_restore_is_dry_run(work->object, &dry_run, err);
     r = r ? r : xb_run_begin(coordinator, run, "restore", err);
+    r = r || dry_run ? r : xb_need_password(coordinator, err);
     r = r ? r : open_backup(work, &backup, &store, identity, err);
     if (r < 0) {
         return r;

@@ -161,6 +161,9 @@ const char *xb_restore_pod_spec(const char *resource)
         {"replicasets.apps", "spec.template.spec"},
         {"replicationcontrollers", "spec.template.spec"},
         {"jobs.batch", "spec.template.spec"},
+        /* Of a StatefulSet or DaemonSet. Were its template another one than this says, all pods
+         * would be replaced as soon as they are back, and the data in them lost. */
+        {"controllerrevisions.apps", "data.spec.template.spec"},
     };
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         if (strcmp(resource, paths[i][0]) == 0) {

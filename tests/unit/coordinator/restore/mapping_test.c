@@ -102,6 +102,9 @@ static void kinds_with_images(void **state)
         becomes(xb_restore_map_images, rows, template[i], "{\"spec\":{\"template\":" POD("x") "}}",
                 "{\"spec\":{\"template\":" POD("y") "}}");
     }
+    becomes(xb_restore_map_images, rows, "controllerrevisions.apps",
+            "{\"data\":{\"spec\":{\"template\":" POD("x") "}}}",
+            "{\"data\":{\"spec\":{\"template\":" POD("y") "}}}");
     becomes(xb_restore_map_images, rows, "cronjobs.batch",
             "{\"spec\":{\"jobTemplate\":{\"spec\":{\"template\":" POD("x") "}}}}",
             "{\"spec\":{\"jobTemplate\":{\"spec\":{\"template\":" POD("y") "}}}}");
