@@ -58,7 +58,7 @@ make_certificates() {
         issue admin admin system:masters &&
         issue controllers system:kube-controller-manager bed &&
         issue scheduler system:kube-scheduler bed &&
-        issue node1 system:node:node1 system:nodes "DNS:node1,IP:$(node_address 1)" &&
-        issue node2 system:node:node2 system:nodes "DNS:node2,IP:$(node_address 2)" || return 1
+        issue node1 "system:node:$(node_name 1)" system:nodes "DNS:$(node_name 1),IP:$(node_address 1)" &&
+        issue node2 "system:node:$(node_name 2)" system:nodes "DNS:$(node_name 2),IP:$(node_address 2)" || return 1
     for name in admin controllers scheduler node1 node2; do kubeconfig "$name" || return 1; done
 }

@@ -2,6 +2,12 @@
 # shellcheck shell=bash
 # The parts of a cluster: how each is started, and how one sees that it is ready. Sourced by up.
 
+# The name of a node in Kubernetes; its folder, its daemons and its files stay node1 and node2.
+node_name() { # number
+    local names
+    read -ra names <<<"${XEBEC_BED_NODES:-node1 node2}"
+    echo "${names[$(($1 - 1))]:-}"
+}
 node_address() { echo "10.99.0.1$1"; }
 
 # Starts a daemon of the bed: away from this terminal, output to its log, pid recorded, the lock not inherited.
@@ -174,10 +180,10 @@ start_kubelet() { # number
     local node=$BED/node$1
     kubelet_config "$1" >"$node/kubelet.yaml" || return 1
     start_on_node "$1" "kubelet$1" "$BIN/kubelet" --config="$node/kubelet.yaml" --kubeconfig="$PKI/node$1.kubeconfig" \
-        --root-dir=/var/lib/kubelet --cert-dir="$node/pki" --hostname-override="node$1" --node-ip="$(node_address "$1")"
+        --root-dir=/var/lib/kubelet --cert-dir="$node/pki" --hostname-override="$(node_name "$1")" --node-ip="$(node_address "$1")"
 }
 
 nodes_ready() {
     [ "$(admin get nodes -o 'jsonpath={range .items[*]}{.metadata.name}{.status.conditions[?(@.type=="Ready")].status}{.spec.taints[*].key};{end}')" \
-        = "node1True;node2True;" ] && admin get serviceaccount default
+        = "$(node_name 1)True;$(node_name 2)True;" ] && admin get serviceaccount default
 }
