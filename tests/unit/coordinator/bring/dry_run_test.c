@@ -18,6 +18,7 @@ static void annotation(void **state)
         {"{\"annotations\":{\"xebec.io/dry-run\":\"false\"}}", 0},
         {"{\"annotations\":{\"xebec.io/dry-run\":\"True\"}}", -1},
         {"{\"annotations\":{\"xebec.io/dry-run\":\"yes\"}}", -1},
+        {"{\"annotations\":{\"xebec.io/dry-run\":\"true \"}}", -1},
         {"{\"annotations\":{\"xebec.io/dry-run\":\"\"}}", -1},
         {"{\"annotations\":{\"xebec.io/dry-run\":true}}", -1},
     };
