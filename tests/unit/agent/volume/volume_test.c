@@ -113,11 +113,12 @@ static void ambiguous(void **state)
 
 static void hostile_names(void **state)
 {
+    static const char pod_folder[] = POD "/";
     static const char *const folders[] = {"", ".", "..", "../x", "a/b", "/etc", ".x"};
     static const char *const pods[] = {"",
                                        "..",
                                        "../../../../../../../../../../../../x",
-                                       POD "/",
+                                       pod_folder,
                                        "0b6fd1b2-6d2a-4d0e-9d55-0a8b7d7c1e1",
                                        "0b6fd1b2-6d2a-4d0e-9d55-0a8b7d7c1e1/",
                                        "0B6FD1B2-6D2A-4D0E-9D55-0A8B7D7C1E10"};
@@ -211,6 +212,14 @@ static void sources(void **state)
     assert_null(source.refused);
     PROBE_OK(xb_volume_source(pod, "nfs", &source, &err));
     assert_null(source.refused);
+}
+
+static void no_sources(void **state)
+{
+    (void)state;
+    XB_CLEANUP(xb_json_putp)
+    xb_json *pod = probe_json("{\"spec\":{\"volumes\":[{\"name\":\"claim\",\"emptyDir\":{}}]}}");
+    struct xb_volume_source source;
     PROBE_REFUSED(xb_volume_source(pod, "absent", &source, &err), XB_ERR_NOT_FOUND);
     PROBE_REFUSED(xb_volume_source(NULL, "claim", &source, &err), XB_ERR_NOT_FOUND);
     XB_CLEANUP(xb_json_putp) xb_json *odd = probe_json("{\"spec\":{\"volumes\":{\"name\":1}}}");
@@ -371,6 +380,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(links, probe_folder_make, probe_folder_remove),
         cmocka_unit_test_setup_teardown(still_there, probe_folder_make, probe_folder_remove),
         cmocka_unit_test(sources),
+        cmocka_unit_test(no_sources),
         cmocka_unit_test(refused_sources),
         cmocka_unit_test(persistent_volumes),
         cmocka_unit_test(drivers),
