@@ -314,20 +314,33 @@ bool xb_hook_is_for(xb_json *resource, xb_json *pod)
            (!selector || xb_selector_matches(selector, xb_json_get(pod, "metadata.labels")));
 }
 
-static int from_exec(xb_json *pod, const char *name, xb_json *exec, struct xb_hook_list *list,
-                     struct xb_error *err)
+int xb_hook_add_exec(struct xb_hook_list *list, const struct xb_hook_exec *from,
+                     struct xb_hook **ret, struct xb_error *err)
 {
     struct xb_hook *hook = NULL;
     int r = xb_hook_add(list, &hook, err);
     if (r < 0) {
         return r;
     }
-    hook->name = strndup(name, XB_HOOK_WORD_BYTES_MAX);
-    const char *why = xb_hook_command(xb_json_get(exec, "command"), &hook->argv);
+    hook->name = strndup(from->name, XB_HOOK_WORD_BYTES_MAX);
+    const char *why = xb_hook_command(xb_json_get(from->exec, "command"), &hook->argv);
     if (why) {
         xb_hook_note(&hook->problem, "its command %s", why);
     }
-    xb_hook_set_container(hook, pod, xb_json_str(exec, "container", ""));
+    xb_hook_set_container(hook, from->pod, xb_json_str(from->exec, "container", ""));
+    *ret = hook;
+    return 0;
+}
+
+static int from_exec(xb_json *pod, const char *name, xb_json *exec, struct xb_hook_list *list,
+                     struct xb_error *err)
+{
+    struct xb_hook *hook = NULL;
+    const struct xb_hook_exec from = {.pod = pod, .name = name, .exec = exec};
+    int r = xb_hook_add_exec(list, &from, &hook, err);
+    if (r < 0) {
+        return r;
+    }
     hook->go_on = strcmp(xb_json_str(exec, "onError", ""), "Continue") == 0;
     if (!xb_hook_time(xb_json_str(exec, "timeout", ""), XB_EXEC_TIMEOUT_MS, &hook->timeout_ms)) {
         xb_hook_note(&hook->note, "its timeout is no time up to a day");

@@ -56,3 +56,12 @@ int xb_hooks_check_each(xb_json *object,
                         int (*check)(xb_json *resource, const char *field, struct xb_error *err),
                         struct xb_error *err) XB_MUST_CHECK;
 int xb_hooks_wrong(struct xb_error *err, const char *field, const char *why);
+
+/* A hook of a spec's `exec`: its name, command and container; the rest is the caller's. */
+struct xb_hook_exec {
+    xb_json *pod;
+    const char *name;
+    xb_json *exec;
+};
+int xb_hook_add_exec(struct xb_hook_list *list, const struct xb_hook_exec *from,
+                     struct xb_hook **ret, struct xb_error *err) XB_MUST_CHECK;

@@ -89,16 +89,11 @@ static int from_exec(xb_json *pod, const char *name, xb_json *exec, struct xb_ho
                      struct xb_error *err)
 {
     struct xb_hook *hook = NULL;
-    int r = xb_hook_add(list, &hook, err);
+    const struct xb_hook_exec from = {.pod = pod, .name = name, .exec = exec};
+    int r = xb_hook_add_exec(list, &from, &hook, err);
     if (r < 0) {
         return r;
     }
-    hook->name = strndup(name, XB_HOOK_WORD_BYTES_MAX);
-    const char *why = xb_hook_command(xb_json_get(exec, "command"), &hook->argv);
-    if (why) {
-        xb_hook_note(&hook->problem, "its command %s", why);
-    }
-    xb_hook_set_container(hook, pod, xb_json_str(exec, "container", ""));
     hook->go_on = strcmp(xb_json_str(exec, "onError", ""), "Fail") != 0;
     hook->wait_ready = xb_json_bool(exec, "waitForReady", false);
     spec_time(hook, exec, "execTimeout", XB_EXEC_TIMEOUT_MS, &hook->timeout_ms);
