@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/freeze/freeze.h"
 #include "agent/pipeline/walk.h"
 #include "shared/base/clock.h"
 #include "shared/base/cpus.h"
@@ -150,7 +151,7 @@ static int run(struct backup *backup, struct xb_error *err)
     if (r < 0 || (r = xb_workers_new(backup->lane_count, QUEUE_MAX, &backup->workers, err)) < 0) {
         return r;
     }
-    int fd = openat(backup->options->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(backup->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
         return xb_error_errno(err, errno, "opening the folder");
     }
@@ -204,6 +205,7 @@ int xb_backup_run(struct xb_repository *repository, const struct xb_backup_optio
     }
     backup->repository = repository;
     backup->options = options;
+    backup->root_fd = options->copy ? xb_freeze_root(options->copy) : options->root_fd;
     backup->budget = options->budget ? options->budget : xb_budget_process();
     backup->small_bytes = small_bytes(repository);
     backup->lane_count = options->threads ? options->threads : xb_cpus_usable();

@@ -36,8 +36,11 @@ struct xb_backup_progress {
 };
 typedef void xb_backup_progress_fn(void *context, const struct xb_backup_progress *progress);
 
+struct xb_freeze;
+
 struct xb_backup_options {
     int root_fd;                               /* the folder, open for reading */
+    const struct xb_freeze *copy;              /* instead of it, taken (freeze.h); NULL: none */
     const char *root_name;                     /* name of the root entry */
     const struct xb_snapshot_parents *parents; /* NULL or none: read everything */
     unsigned threads;                          /* 0: as many as there are CPUs for us */

@@ -52,7 +52,7 @@ void *xb_backup_estimate(void *context)
 {
     struct backup *backup = context;
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS); /* of this thread only */
-    int fd = openat(backup->options->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(backup->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0) {
         count_folder(backup, fd, 0);
     }

@@ -48,6 +48,7 @@ struct read_queue {
 struct backup {
     struct xb_repository *repository;
     const struct xb_backup_options *options;
+    int root_fd; /* of the folder or of its copy */
     dev_t root_device;
     struct xb_workers *workers;
     struct lane lanes[XB_LANES_MAX];

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * freeze.h - a copy of a volume as it is at one moment, made on the node without a driver.
+ *
+ * What for:  an application stands still for as long as the copy takes, not for as long as the
+ *            upload does. Prepare (the application works on), take (it stands still), then the
+ *            pipeline reads the copy (struct xb_backup_options.copy), then free.
+ * Methods:   chosen from the volume's file system and device, the best that can be had here; the
+ *            floor is none: the volume itself is read while it changes. Why a better one could not
+ *            be had is kept in words, for the record.
+ * Ownership: the caller owns the copy; root_fd and every pointer of the request must outlive it.
+ * Threads:   one at a time per copy; copies of several volumes may be taken side by side. While a
+ *            copy lives a thread of its own watches the free space.
+ * Blocking:  prepare as long as it takes to flush and, for XB_FREEZE_TREE, to clone every file;
+ *            take at most about XB_FREEZE_TAKE_MS_MAX; free as long as it takes to remove.
+ * Errors:    INVALID: no method that the request allows can be had, with all reasons; CANCELLED;
+ *            CONFLICT: a copy of that name is in use. A method that fails where another one may be
+ *            tried is no error but a reason.
+ * Limits:    a file system is never filled: a copy is only begun above the floor of free space, and
+ *            given up as soon as it falls below (see xb_freeze_lost).
+ * Leftovers: copies lie in folders named XB_FREEZE_FOLDER, which no walk goes into. A process that
+ *            was killed leaves its own behind; nobody holds its lock, and xb_freeze_sweep takes it.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shared/base/cleanup.h"
+#include "shared/base/error.h"
+
+/* Reserved: folders of that name are no part of a volume, at any depth. */
+#define XB_FREEZE_FOLDER ".xebec-point-in-time"
+
+enum { XB_FREEZE_REASONS_BYTES = 600, XB_FREEZE_TAKE_MS_MAX = 10000 };
+
+/* From the floor up; as bits (1 << method) in sets. */
+enum xb_freeze_method {
+    XB_FREEZE_LIVE,  /* "live": no copy */
+    XB_FREEZE_TREE,  /* "reflink-tree": every file cloned, on XFS and btrfs */
+    XB_FREEZE_IMAGE, /* "reflink-file": the file behind the volume's loop device cloned */
+    XB_FREEZE_BTRFS, /* "btrfs": a snapshot of the subvolume */
+    XB_FREEZE_METHODS
+};
+#define XB_FREEZE_ANY ((1U << XB_FREEZE_METHODS) - 1)
+
+/* What a copy is when nobody has held the application still. */
+enum xb_freeze_consistency {
+    XB_FREEZE_FUZZY,    /* "fuzzy": files are of different moments, and one may be of several */
+    XB_FREEZE_PER_FILE, /* "per-file": each file is of one moment, of its own */
+    XB_FREEZE_CRASH     /* "crash": everything is of one moment, as if the power had failed */
+};
+
+const char *xb_freeze_method_name(enum xb_freeze_method method);
+const char *xb_freeze_consistency_name(enum xb_freeze_consistency consistency);
+
+/* A policy's text (pure): "" and "auto" any; names with commas between them, these only; with a
+ * minus before each, all but these. Without "live" there is a copy or an error. INVALID names the
+ * wrong word. */
+int xb_freeze_methods_parse(const char *text, unsigned *ret, struct xb_error *err) XB_MUST_CHECK;
+
+struct xb_freeze_request {
+    int root_fd;      /* the volume's folder, open for reading */
+    const char *path; /* for messages */
+    const char *name; /* of the copy, unique and a plain file name: an order's uid */
+    unsigned methods; /* allowed; 0: any */
+    /* Folders of the node in which copies may lie; taken if they are on the volume's file system.
+     * Without one a copy lies beside the volume's folder, or else in it. NULL ends the list. */
+    const char *const *places;
+    uint64_t files_max;        /* XB_FREEZE_TREE; 0: XB_FREEZE_FILES_MAX */
+    uint64_t free_bytes_min;   /* 0: a tenth of the file system, but at most 4 GiB */
+    unsigned threads;          /* 0: as many as there are CPUs for us */
+    const atomic_bool *cancel; /* may be NULL */
+};
+enum { XB_FREEZE_FILES_MAX = 250000 };
+
+struct xb_freeze;
+struct xb_manifest;
+
+/* Before the pre hooks: chooses, checks, flushes, opens. The choice may still end in LIVE. */
+int xb_freeze_prepare(const struct xb_freeze_request *request, struct xb_freeze **ret,
+                      struct xb_error *err) XB_MUST_CHECK;
+/* Between the hooks, once. What was prepared is taken, or else nothing (LIVE, if that is
+ * allowed): there is no time for a second try. */
+int xb_freeze_take(struct xb_freeze *freeze, struct xb_error *err) XB_MUST_CHECK;
+/* Removes the copy. NULL is nothing. Also before it was taken. */
+void xb_freeze_free(struct xb_freeze *freeze);
+XB_DEFINE_CLEANUP(xb_freeze_freep, struct xb_freeze, xb_freeze_free);
+
+/* What is to be said of it. Before it is taken: what is prepared. */
+struct xb_freeze_facts {
+    enum xb_freeze_method method;
+    enum xb_freeze_consistency consistency;
+    uint64_t prepare_us;
+    uint64_t freeze_us; /* that taking it took; LIVE: 0 */
+    int64_t taken_ns;   /* wall time of the moment; LIVE: 0 */
+    /* Why not a better one: "btrfs: ...; reflink-file: ..."; empty: it is the best. */
+    char reasons[XB_FREEZE_REASONS_BYTES];
+};
+void xb_freeze_describe(const struct xb_freeze *freeze, struct xb_freeze_facts *ret);
+
+/* The copy had to be given up for lack of space: who reads it must stop and throw away what it has
+ * read. The flag may be watched, and is set before anything is removed. */
+const atomic_bool *xb_freeze_lost(const struct xb_freeze *freeze);
+/* Why; lent. Empty if it was not. */
+const char *xb_freeze_lost_reason(const struct xb_freeze *freeze);
+/* After that the volume itself is to be read: FUZZY, with the reason among the others. INVALID: the
+ * request does not allow it. */
+int xb_freeze_fall_back(struct xb_freeze *freeze, struct xb_error *err) XB_MUST_CHECK;
+
+/* For the pipeline: the folder to walk (LIVE: the volume's own), lent. */
+int xb_freeze_root(const struct xb_freeze *freeze);
+/* What the tree was, where the copy only has the files' bytes; else NULL. */
+const struct xb_manifest *xb_freeze_manifest(const struct xb_freeze *freeze);
+
+/* At the start, and whenever a volume is met: removes copies that nobody holds from the places of
+ * the request (its other fields but root_fd may be empty; root_fd -1: only the places). Bounded: at
+ * most XB_FREEZE_SWEEP_MAX copies. Returns how many were removed; what cannot be removed is an
+ * error, after everything else was tried. */
+enum { XB_FREEZE_SWEEP_MAX = 64 };
+int xb_freeze_sweep(const struct xb_freeze_request *request, struct xb_error *err) XB_MUST_CHECK;
