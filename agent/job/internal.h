@@ -2,10 +2,10 @@
  *
  * internal.h - a running agent from within; for the files of this folder only.
  *
- * What for:  agent.c wires and plans, order.c checks what an order claims, backup.c and restore.c
- *            carry orders out on a worker, bracket.c runs a pod's hooks around them, stores.c tells
- *            the coordinator which stores this node sees, metrics.c counts, at_once.c and
- *            settings.c read what an administrator wants.
+ * What for:  agent.c wires and plans, order.c checks what an order claims, locate.c finds its
+ *            volume, backup.c and restore.c carry orders out on a worker, bracket.c runs a pod's
+ *            hooks around them, stores.c tells the coordinator which stores this node sees,
+ *            metrics.c counts, at_once.c and settings.c read what an administrator wants.
  * Threads:   the client and the options may be used by any; a running order's cancel flag is set by
  *            the loop thread and read by the worker.
  */
