@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/restore/existing.h"
 
+#include <errno.h>
 #include <string.h>
 
 /* Objects nest no deeper than a parser takes them. */
@@ -101,6 +102,10 @@ int xb_restore_update_patch(xb_json *existing, xb_json *wanted, xb_json **ret, s
 {
     XB_CLEANUP(xb_json_putp) xb_json *from = NULL;
     XB_CLEANUP(xb_json_putp) xb_json *to = NULL;
+    if (!json_object_is_type(existing, json_type_object) ||
+        !json_object_is_type(wanted, json_type_object)) {
+        return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "it is not a JSON object");
+    }
     int r = owned_part(existing, &from, err);
     r = r ? r : owned_part(wanted, &to, err);
     return r ? r : diff(from, to, DEPTH_MAX, ret, err);

@@ -7,7 +7,8 @@
  *            backup and restore are put on.
  * Ownership: objects are lent; the patch is the caller's, and may share parts with `wanted`.
  * Threads:   an object belongs to one thread.    Blocking: never (pure).
- * Errors:    FULL (no memory).
+ * Shapes:    any JSON; what is not an object has no labels.
+ * Errors:    CORRUPT (not an object), FULL (no memory).
  * Source:    velero-contract section 4, "Per item"; RFC 7386.
  */
 #pragma once

@@ -12,25 +12,37 @@ static int contradicts(const char *field, const char *says, const char *lies, st
                         field, says, lies);
 }
 
-/* A text with a NUL byte in it is another one to the API server than to us. */
-static int need(xb_json *object, const char *path, const char *lies, struct xb_error *err)
+/* What the object says, "" if no text. A text with a NUL byte in it is another one to the API
+ * server than to us: not whole. */
+static const char *text_at(xb_json *object, const char *path, bool *ret_whole)
 {
     xb_json *value = xb_json_get(object, path);
-    const char *says =
-        json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
-    bool whole = !says[0] || strlen(says) == (size_t)json_object_get_string_len(value);
-    bool same = strcmp(says, lies) == 0 && (says[0] || !value);
+    bool is_text = json_object_is_type(value, json_type_string);
+    const char *says = is_text ? json_object_get_string(value) : "";
+    *ret_whole = is_text ? strlen(says) == (size_t)json_object_get_string_len(value) : !value;
+    return says;
+}
+
+static int need(xb_json *object, const char *path, const char *lies, struct xb_error *err)
+{
+    bool whole = false;
+    const char *says = text_at(object, path, &whole);
+    bool same = strcmp(says, lies) == 0 && (says[0] || !xb_json_get(object, path));
     return whole && same ? 0 : contradicts(path, says, lies, err);
 }
 
 static int need_group(xb_json *object, const char *group, struct xb_error *err)
 {
-    const char *version = xb_json_str(object, "apiVersion", "");
+    bool whole = false;
+    const char *version = text_at(object, "apiVersion", &whole);
     const char *slash = strchr(version, '/');
-    size_t len = slash ? (size_t)(slash - version) : 0;
-    return strlen(group) == len && memcmp(version, group, len) == 0
+    size_t len = strlen(group);
+    bool same =
+        slash ? len > 0 && (size_t)(slash - version) == len && memcmp(version, group, len) == 0
+              : len == 0 && version[0];
+    return whole && same
                ? 0
-               : contradicts("apiVersion", version, group[0] ? group : "the core group", err);
+               : contradicts("apiVersion", version, len > 0 ? group : "the core group", err);
 }
 
 int xb_restore_check_place(xb_json *object, const struct xb_restore_place *place,

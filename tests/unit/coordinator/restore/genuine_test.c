@@ -7,88 +7,97 @@
 
 #include "coordinator/restore/genuine.h"
 
-static void places(void **state)
+/* A place, and an object that lies there. */
+#define SECRET                                                                                     \
+    {                                                                                              \
+        "", "Secret", "web", "a"                                                                   \
+    }
+#define VOLUME                                                                                     \
+    {                                                                                              \
+        "", "PersistentVolume", "", "a"                                                            \
+    }
+#define DEPLOYMENT                                                                                 \
+    {                                                                                              \
+        "apps", "Deployment", "web", "a"                                                           \
+    }
+#define SAYS(version, kind, metadata)                                                              \
+    "{\"apiVersion\":\"" version "\",\"kind\":\"" kind "\",\"metadata\":" metadata "}"
+#define IN(namespace, name) "{\"name\":\"" name "\",\"namespace\":\"" namespace "\"}"
+
+struct claim {
+    const char *object;
+    struct xb_restore_place place;
+    const char *problem; /* NULL: it is the one */
+};
+
+static void check(const struct claim *claims, size_t count)
 {
-    (void)state;
-    static const struct {
-        const char *object, *problem; /* NULL: it is the one */
-        struct xb_restore_place place;
-    } all[] = {
-        {"{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":\"a\",\"namespace\":"
-         "\"web\"}}",
-         NULL,
-         {"", "Secret", "web", "a"}},
-        {"{\"apiVersion\":\"apps/v1beta1\",\"kind\":\"Deployment\",\"metadata\":{\"name\":\"a\","
-         "\"namespace\":\"web\"}}",
-         NULL,
-         {"apps", "Deployment", "web", "a"}},
-        {"{\"apiVersion\":\"v1\",\"kind\":\"PersistentVolume\",\"metadata\":{\"name\":\"a\"}}",
-         NULL,
-         {"", "PersistentVolume", "", "a"}},
-        {"{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":\"a\",\"namespace\":"
-         "\"kube-system\"}}",
-         "metadata.namespace is 'kube-system'",
-         {"", "Secret", "web", "a"}},
-        {"{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":\"a\"}}",
-         "metadata.namespace is ''",
-         {"", "Secret", "web", "a"}},
-        {"{\"apiVersion\":\"v1\",\"kind\":\"PersistentVolume\",\"metadata\":{\"name\":\"a\","
-         "\"namespace\":\"web\"}}",
-         "metadata.namespace is 'web'",
-         {"", "PersistentVolume", "", "a"}},
-        {"{\"apiVersion\":\"v1\",\"kind\":\"PersistentVolume\",\"metadata\":{\"name\":\"a\","
-         "\"namespace\":7}}",
-         "metadata.namespace",
-         {"", "PersistentVolume", "", "a"}},
-        {"{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":\"admin\","
-         "\"namespace\":\"web\"}}",
-         "metadata.name is 'admin'",
-         {"", "Secret", "web", "a"}},
-        {"{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":\"a\\u0000b\","
-         "\"namespace\":\"web\"}}",
-         "metadata.name",
-         {"", "Secret", "web", "a"}},
-        {"{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"a\",\"namespace\":"
-         "\"web\"}}",
-         "kind is 'Pod'",
-         {"", "Secret", "web", "a"}},
-        {"{\"apiVersion\":\"apps/v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":\"a\","
-         "\"namespace\":\"web\"}}",
-         "apiVersion is 'apps/v1'",
-         {"", "Secret", "web", "a"}},
-        {"{\"apiVersion\":\"v1\",\"kind\":\"Deployment\",\"metadata\":{\"name\":\"a\","
-         "\"namespace\":\"web\"}}",
-         "apiVersion is 'v1'",
-         {"apps", "Deployment", "web", "a"}},
-        {"{\"apiVersion\":\"appsx/v1\",\"kind\":\"Deployment\",\"metadata\":{\"name\":\"a\","
-         "\"namespace\":\"web\"}}",
-         "apiVersion is 'appsx/v1'",
-         {"apps", "Deployment", "web", "a"}},
-        {"[]", "not a JSON object", {"", "Secret", "web", "a"}},
-        {"{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":[]}",
-         "metadata.name",
-         {"", "Secret", "web", "a"}},
-    };
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
-        XB_CLEANUP(xb_json_putp) xb_json *object = probe_json(all[i].object);
-        struct xb_error err = XB_ERROR_INIT;
-        int r = xb_restore_check_place(object, &all[i].place, &err);
-        if (!all[i].problem) {
-            assert_int_equal(r, 0);
+    for (size_t i = 0; i < count; i++) {
+        XB_CLEANUP(xb_json_putp) xb_json *object = probe_json(claims[i].object);
+        if (!claims[i].problem) {
+            PROBE_OK(xb_restore_check_place(object, &claims[i].place, &err));
             continue;
         }
-        assert_true(r < 0);
-        assert_int_equal(err.kind, XB_ERR_CORRUPT);
-        if (!strstr(err.text, all[i].problem)) {
-            fail_msg("%s: %s", all[i].object, err.text);
+        struct xb_error why = XB_ERROR_INIT;
+        assert_true(xb_restore_check_place(object, &claims[i].place, &why) < 0);
+        assert_int_equal(why.kind, XB_ERR_CORRUPT);
+        if (!strstr(why.text, claims[i].problem)) {
+            fail_msg("%s: %s", claims[i].object, why.text);
         }
     }
+}
+
+static void genuine(void **state)
+{
+    (void)state;
+    static const struct claim all[] = {
+        {SAYS("v1", "Secret", IN("web", "a")), SECRET, NULL},
+        {SAYS("apps/v1beta1", "Deployment", IN("web", "a")), DEPLOYMENT, NULL},
+        {SAYS("v1", "PersistentVolume", "{\"name\":\"a\"}"), VOLUME, NULL},
+    };
+    check(all, sizeof all / sizeof all[0]);
+}
+
+static void other_names(void **state)
+{
+    (void)state;
+    static const struct claim all[] = {
+        {SAYS("v1", "Secret", IN("kube-system", "a")), SECRET,
+         "metadata.namespace is 'kube-system'"},
+        {SAYS("v1", "Secret", "{\"name\":\"a\"}"), SECRET, "metadata.namespace is ''"},
+        {SAYS("v1", "PersistentVolume", IN("web", "a")), VOLUME, "metadata.namespace is 'web'"},
+        {SAYS("v1", "PersistentVolume", "{\"name\":\"a\",\"namespace\":7}"), VOLUME,
+         "metadata.namespace"},
+        {SAYS("v1", "Secret", IN("web", "admin")), SECRET, "metadata.name is 'admin'"},
+        {SAYS("v1", "Secret", IN("web", "a\\u0000b")), SECRET, "metadata.name"},
+        {SAYS("v1", "Secret", "[]"), SECRET, "metadata.name"},
+    };
+    check(all, sizeof all / sizeof all[0]);
+}
+
+static void other_kinds(void **state)
+{
+    (void)state;
+    static const struct claim all[] = {
+        {SAYS("v1", "Pod", IN("web", "a")), SECRET, "kind is 'Pod'"},
+        {SAYS("apps/v1", "Secret", IN("web", "a")), SECRET, "apiVersion is 'apps/v1'"},
+        {SAYS("v1", "Deployment", IN("web", "a")), DEPLOYMENT, "apiVersion is 'v1'"},
+        {SAYS("appsx/v1", "Deployment", IN("web", "a")), DEPLOYMENT, "apiVersion is 'appsx/v1'"},
+        {SAYS("v1\\u0000/x", "Secret", IN("web", "a")), SECRET, "apiVersion is 'v1'"},
+        {SAYS("", "Secret", IN("web", "a")), SECRET, "apiVersion is ''"},
+        {SAYS("/v1", "Secret", IN("web", "a")), SECRET, "apiVersion is '/v1'"},
+        {"{\"kind\":\"Secret\",\"metadata\":" IN("web", "a") "}", SECRET, "apiVersion is ''"},
+        {"[]", SECRET, "not a JSON object"},
+    };
+    check(all, sizeof all / sizeof all[0]);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(places),
+        cmocka_unit_test(genuine),
+        cmocka_unit_test(other_names),
+        cmocka_unit_test(other_kinds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
