@@ -42,6 +42,15 @@ static int check_type(xb_json *object, const char *kind, struct xb_error *err)
                : refuse(err, "its kind is", xb_json_str(object, "kind", ""));
 }
 
+/* Velero writes the elements of a list without either. */
+static int check_element_type(xb_json *object, const char *kind, struct xb_error *err)
+{
+    return json_object_is_type(object, json_type_object) && !xb_json_get(object, "apiVersion") &&
+                   !xb_json_get(object, "kind")
+               ? 0
+               : check_type(object, kind, err);
+}
+
 /* Takes what Velero and its users put there. What is Xebec's own says to this program what is to be
  * done: it never comes from a store, but for what `keep` names, which only tells. */
 static int copy_texts(xb_json *object, const char *path, const char *const *keep, xb_json *out,
@@ -249,7 +258,7 @@ int xb_import_order(xb_json *order, xb_json *backup, const struct xb_import_plac
     XB_CLEANUP(xb_json_putp) xb_json *spec = NULL;
     XB_CLEANUP(xb_json_putp) xb_json *status = NULL;
     const char *name = xb_json_str(order, "metadata.name", "");
-    int r = check_type(order, "PodVolumeBackup", err);
+    int r = check_element_type(order, "PodVolumeBackup", err);
     if (r < 0) {
         return r;
     }

@@ -7,7 +7,7 @@
  *            with nothing in them that anybody would carry out. Everything else is refused.
  * Ownership: the caller puts what is handed out.    Threads: any.    Blocking: never (pure).
  * Shapes:    a marker is the text of velero-backup.json; orders are the array of
- *            <b>-podvolumebackups.json.gz.
+ *            <b>-podvolumebackups.json.gz, which Velero writes without apiVersion and kind.
  * Errors:    INVALID: refused, with the reason; CORRUPT: not JSON.
  * Limits:    XB_IMPORT_*.
  * Source:    velero-contract section 3 (Sync).

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -220,6 +221,32 @@ static void orders_made_anew(void **state)
     assert_true(xb_json_bool(recorded, "spec.cancel", false)); /* the record is as it was */
 }
 
+/* Velero writes the elements of that list without apiVersion and kind. */
+static void orders_as_velero_writes_them(void **state)
+{
+    (void)state;
+    static const char *const type = "\"kind\":\"PodVolumeBackup\",";
+    char text[2000];
+    struct xb_error err = XB_ERROR_INIT;
+    XB_CLEANUP(xb_json_putp) xb_json *backup = parse(here);
+    XB_CLEANUP(xb_json_putp) xb_json *order = NULL;
+    const char *rest = strstr(good_order, type) + strlen(type);
+    snprintf(text, sizeof text, "{%s", rest);
+    XB_CLEANUP(xb_json_putp) xb_json *recorded = parse(text);
+    assert_int_equal(xb_import_order(recorded, backup, &place, &order, &err), 0);
+    assert_string_equal(get(order, "apiVersion"), "velero.io/v1");
+    assert_string_equal(get(order, "kind"), "PodVolumeBackup");
+    assert_string_equal(get(order, "spec.volume"), "v");
+    static const char *const half[] = {"\"kind\":\"PodVolumeBackup\"",
+                                       "\"apiVersion\":\"velero.io/v1\"", "\"kind\":\"\""};
+    for (size_t i = 0; i < sizeof half / sizeof *half; i++) {
+        snprintf(text, sizeof text, "{%s,%s", half[i], rest);
+        XB_CLEANUP(xb_json_putp) xb_json *wrong = parse(text);
+        xb_json *none = NULL;
+        assert_int_equal(xb_import_order(wrong, backup, &place, &none, &err), -EINVAL);
+    }
+}
+
 static void planted_orders(void **state)
 {
     (void)state;
@@ -254,7 +281,7 @@ int main(void)
         cmocka_unit_test(made_anew),       cmocka_unit_test(nothing_to_carry_out),
         cmocka_unit_test(planted_records), cmocka_unit_test(huge_records),
         cmocka_unit_test(under_way),       cmocka_unit_test(orders_made_anew),
-        cmocka_unit_test(planted_orders),
+        cmocka_unit_test(planted_orders),  cmocka_unit_test(orders_as_velero_writes_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
