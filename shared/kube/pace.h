@@ -4,13 +4,22 @@
  *
  * What for:  a client that has thousands of requests to make should keep a server busy and no more.
  *            It begins with few at a time, takes more as long as they are answered as quickly as
- *            before, and half as many when the server says that it is too much: 429 (Kubernetes'
- *            priority and fairness says it so), 503, and no answer in time.
+ *            before, and half as many when the server says that it is too much: 429, 503, and no
+ *            answer in time (504).
+ * Signs:     these are all that the API server's priority and fairness tells its clients. A request
+ *            that finds no seat at its level waits in a queue: answers take longer, and the pace
+ *            grows no more. One that finds its queue full, or has waited too long, gets 429 with
+ *            Retry-After: the pace is halved, and shared/http waits so long before that request is
+ *            made again, XB_HTTP_DELAY_MAX_MS at most. The headers X-Kubernetes-PF-FlowSchema-UID
+ *            and -PriorityLevel-UID come with every answer and only name the level, whether it is
+ *            full or idle, so nobody reads them. How full a level is stands in the server's
+ *            metrics, which a client may not see.
  * Ownership: the caller owns the pace, which outlives the clients that use it; any number of
  *            clients share it.
  * Threads:   any; struct xb_kube_limit: one at a time.
  * Blocking:  xb_kube_pace_enter, until there is room. The limit never: it has no clock of its own.
  * Limits:    at least 1, at most `most`.
+ * Source:    Kubernetes, "API Priority and Fairness".
  */
 #pragma once
 
