@@ -102,6 +102,46 @@ static struct meaning meaning_of(int status, const char *reason)
     return (struct meaning){status, XB_ERR_INVALID, -EPROTO};
 }
 
+/* ---- what is wrong with an object ---- */
+
+enum { CAUSE_BYTES = 300, CAUSE_WHOLE_BYTES = 120 };
+
+/* What is wrong with a field: without the value, which may be a whole object in Go's notation, and
+ * without the difference of two specs, which stands in further lines. */
+static void append_cause(char text[CAUSE_BYTES], const char *field, const char *message)
+{
+    static const char value[] = "Invalid value: ";
+    size_t used = strlen(text), len = strcspn(message, "\n");
+    if (len > CAUSE_WHOLE_BYTES && strncmp(message, value, sizeof value - 1) == 0) {
+        size_t skip = len;
+        while (skip > 0 && strncmp(message + skip, ": ", 2) != 0) {
+            skip--;
+        }
+        skip += 2;
+        message += skip;
+        len -= skip;
+    }
+    snprintf(text + used, CAUSE_BYTES - used, "%s%.120s%s%.*s", used ? "; " : "", field,
+             field[0] ? ": " : "", (int)(len < CAUSE_BYTES ? len : CAUSE_BYTES), message);
+}
+
+/* The fields that the server does not take, from the list that it sends along with a message in
+ * which they are hard to find; "": it sends none. */
+static void tell_causes(xb_json *object, char text[CAUSE_BYTES])
+{
+    xb_json *causes = xb_json_get(object, "details.causes");
+    text[0] = '\0';
+    for (size_t i = 0; json_object_is_type(causes, json_type_array) &&
+                       i < json_object_array_length(causes) && strlen(text) < CAUSE_BYTES - 1;
+         i++) {
+        xb_json *cause = json_object_array_get_idx(causes, i);
+        const char *message = xb_json_str(cause, "message", "");
+        if (message[0]) {
+            append_cause(text, xb_json_str(cause, "field", ""), message);
+        }
+    }
+}
+
 int xb_kube_status_object_error(int status, xb_json *object, const char *what, struct xb_error *err)
 {
     const char *reason = xb_json_str(object, "reason", "");
@@ -112,6 +152,11 @@ int xb_kube_status_object_error(int status, xb_json *object, const char *what, s
     }
     struct meaning meaning = meaning_of(status, reason);
     const char *advice = "";
+    char causes[CAUSE_BYTES] = "";
+    if (status == 422) {
+        tell_causes(object, causes);
+        message = causes[0] ? causes : message;
+    }
     if (status == 401) {
         advice = " (is the token or certificate still valid?)";
     } else if (status == 403) {

@@ -120,6 +120,15 @@ static void end(struct fixture *f)
 #define STATUS(code, reason)                                                                       \
     "{\"kind\":\"Status\",\"code\":" #code ",\"reason\":\"" reason "\",\"message\":\"because\"}"
 
+#define CAUSE(field, message)                                                                      \
+    "{\"reason\":\"x\",\"field\":\"" field "\",\"message\":\"" message "\"}"
+#define INVALID(causes)                                                                            \
+    "{\"kind\":\"Status\",\"code\":422,\"reason\":\"Invalid\",\"message\":\"because\","            \
+    "\"details\":{\"causes\":[" causes "]}}"
+#define LONG                                                                                       \
+    "m: 1, m: 2, m: 3, m: 4, m: 5, m: 6, m: 7, m: 8, m: 9, m: 10, m: 11, m: 12, m: 13, m: 14, m: " \
+    "15, m: 16, m: 17, m: 18, m: 19, m: 20"
+
 /* Blocking lists ------------------------------------------------------------------------------- */
 
 static int note_name(void *context, xb_json *item, struct xb_error *err)
@@ -207,6 +216,15 @@ static void answers(void **state)
         {404, STATUS(404, "NotFound"), XB_ERR_NOT_FOUND, "because"},
         {409, STATUS(409, "Conflict"), XB_ERR_CONFLICT, "Conflict"},
         {422, STATUS(422, "Invalid"), XB_ERR_INVALID, "because"},
+        {422, INVALID(CAUSE("data", "Forbidden: immutable\\n  core.Spec{\\n- a")), XB_ERR_INVALID,
+         "list things.test.io n: 422 Invalid: data: Forbidden: immutable"},
+        {422, INVALID("7,null," CAUSE("a", "7: no") "," CAUSE("", "other")), XB_ERR_INVALID,
+         "422 Invalid: a: 7: no; other"},
+        {422, INVALID(CAUSE("spec.selector", "Invalid value: {" LONG "}: field is immutable")),
+         XB_ERR_INVALID, "422 Invalid: spec.selector: field is immutable"},
+        {422, INVALID(CAUSE("a", LONG LONG LONG LONG)), XB_ERR_INVALID, "422 Invalid: a: m: 1"},
+        {422, INVALID(CAUSE("a", "Invalid value: " LONG LONG ": ")), XB_ERR_INVALID, "a: "},
+        {422, INVALID(""), XB_ERR_INVALID, "422 Invalid: because"},
         {302, "", XB_ERR_INVALID, "302"},
         {502, "<html>proxy</html>", XB_ERR_RETRY, "502"},
     };
