@@ -361,11 +361,24 @@ int xb_kube_merge_patch(struct xb_kube_client *client, const struct xb_kube_ref 
     return r ? r : write_object(client, &pattern, ref, patch, ret, err);
 }
 
-static int delete_body(const struct xb_kube_delete_options *options, xb_json *body,
+/* With options in the body, the server does not look at those of the URL. */
+static int set_dry_run(xb_json *body, struct xb_error *err)
+{
+    xb_json *list = json_object_new_array();
+    if (!list || json_object_array_add(list, json_object_new_string("All")) < 0) {
+        json_object_put(list);
+        return xb_error_no_memory(err, "delete options");
+    }
+    return xb_json_set(body, "dryRun", list, err);
+}
+
+static int delete_body(const struct xb_kube_client *client,
+                       const struct xb_kube_delete_options *options, xb_json *body,
                        struct xb_error *err)
 {
     int r = xb_json_set_str(body, "apiVersion", "v1", err);
     r = r ? r : xb_json_set_str(body, "kind", "DeleteOptions", err);
+    r = r || !client->dry_run ? r : set_dry_run(body, err);
     if (r == 0 && options && options->uid) {
         r = xb_json_set_str(body, "preconditions.uid", options->uid, err);
     }
@@ -390,7 +403,7 @@ int xb_kube_delete(struct xb_kube_client *client, const struct xb_kube_ref *ref,
     if (!body) {
         return xb_error_no_memory(err, "delete options");
     }
-    r = delete_body(options, body, err);
+    r = delete_body(client, options, body, err);
     return r ? r : write_object(client, &pattern, ref, body, NULL, err);
 }
 

@@ -817,6 +817,32 @@ static void multiplexed(void)
     xb_kube_pace_free(pace);
 }
 
+/* The API server keeps nothing of what is written for a dry run, deletions included. */
+static void dry_run(void)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    const struct xb_kube_client_options options = {.dry_run = true};
+    struct xb_kube_config *config = NULL;
+    XB_CLEANUP(xb_kube_client_freep) struct xb_kube_client *dry = NULL;
+    XB_CLEANUP(xb_json_putp) xb_json *body = parse("{\"metadata\":{\"name\":\"dry\"}}");
+    XB_CLEANUP(xb_json_putp) xb_json *patch = parse("{\"data\":{\"state\":\"other\"}}");
+    XB_CLEANUP(xb_json_putp) xb_json *got = NULL;
+    struct xb_kube_ref ref = config_map("dry");
+    int r = xb_kube_config_load(path_in_folder("admin.kubeconfig"), NULL, &config, &err);
+    r = r ? r : xb_kube_client_new(config, &options, &dry, &err);
+    xb_kube_config_free(config);
+    check(r == 0 && xb_kube_create(dry, &ref, body, NULL, &err) == 0 &&
+              xb_kube_get(admin, &ref, &got, &err) < 0 && err.kind == XB_ERR_NOT_FOUND,
+          "what is made in a dry run is not there", &err);
+    err = (struct xb_error)XB_ERROR_INIT;
+    check(r == 0 && make_config_map("dry", "", &err) == 0 &&
+              xb_kube_merge_patch(dry, &ref, patch, NULL, &err) == 0 &&
+              xb_kube_delete(dry, &ref, NULL, &err) == 0 &&
+              xb_kube_get(admin, &ref, &got, &err) == 0 &&
+              strcmp(xb_json_str(got, "data.state", ""), "new") == 0,
+          "what is changed and deleted in one stays as it is", &err);
+}
+
 int main(int argc, char **argv)
 {
     struct xb_error err = XB_ERROR_INIT;
@@ -841,6 +867,7 @@ int main(int argc, char **argv)
     lease(loop);
     lease_foreign(loop);
     multiplexed();
+    dry_run();
     xb_kube_client_free(admin);
     printf("%d passed, %d failed\n", passed, failed);
     return failed == 0 && passed > 0 ? 0 : 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What changes while a client lives: the account's token, the server's authority; and its own
- * limit of requests.
+ * What changes while a client lives: the account's token, the server's authority; its own limit of
+ * requests; and writes of which nothing is kept.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,6 +19,7 @@
 struct api {
     const char *token; /* NULL: none is asked for */
     atomic_int refused, busy;
+    char asked[4200], body[200]; /* of the last request */
 };
 
 /* Every answer closes its connection: the next request needs a new one. */
@@ -26,6 +27,8 @@ static bool serve(void *context, struct test_request *request)
 {
     struct api *api = context;
     char want[200];
+    snprintf(api->asked, sizeof api->asked, "%s %s", request->method, request->target);
+    snprintf(api->body, sizeof api->body, "%s", request->body_len > 0 ? request->body : "");
     snprintf(want, sizeof want, "Authorization: Bearer %s\r\n", api->token ? api->token : "");
     if (api->token && !strstr(request->head, want)) {
         atomic_fetch_add(&api->refused, 1);
@@ -193,14 +196,49 @@ static void told_to_wait(void **state)
     end(&f);
 }
 
+/* Whatever is written with a client for dry runs, the server is told to keep nothing of it: in the
+ * URL, and with a deletion in its options, since there it looks at nothing else. */
+static void dry_run(void **state)
+{
+    (void)state;
+    struct fixture f;
+    static const struct xb_kube_resource pods = {"", "v1", "pods", "Pod", true};
+    const struct xb_kube_ref ref = {.resource = &pods, .namespace = "n", .name = "a"};
+    const struct xb_kube_ref status = {
+        .resource = &pods, .namespace = "n", .name = "a", .subresource = "status"};
+    const struct xb_kube_client_options options = {.dry_run = true};
+    XB_CLEANUP(xb_json_putp) xb_json *body = json_object_new_object();
+    XB_CLEANUP(xb_json_putp) xb_json *got = NULL;
+    begin(&f, &options);
+    assert_int_equal(xb_kube_create(f.client, &ref, body, NULL, &f.err), 0);
+    assert_string_equal(f.api.asked, "POST /api/v1/namespaces/n/pods?dryRun=All");
+    assert_int_equal(xb_kube_update(f.client, &status, body, NULL, &f.err), 0);
+    assert_string_equal(f.api.asked, "PUT /api/v1/namespaces/n/pods/a/status?dryRun=All");
+    assert_int_equal(xb_kube_merge_patch(f.client, &ref, body, NULL, &f.err), 0);
+    assert_string_equal(f.api.asked, "PATCH /api/v1/namespaces/n/pods/a?dryRun=All");
+    assert_int_equal(xb_kube_delete(f.client, &ref, NULL, &f.err), 0);
+    assert_string_equal(f.api.asked, "DELETE /api/v1/namespaces/n/pods/a?dryRun=All");
+    assert_string_equal(f.api.body,
+                        "{\"apiVersion\":\"v1\",\"kind\":\"DeleteOptions\",\"dryRun\":[\"All\"]}");
+    assert_int_equal(xb_kube_get(f.client, &ref, &got, &f.err), 0);
+    assert_string_equal(f.api.asked, "GET /api/v1/namespaces/n/pods/a");
+    end(&f);
+    begin(&f, NULL);
+    assert_int_equal(xb_kube_create(f.client, &ref, body, NULL, &f.err), 0);
+    assert_string_equal(f.api.asked, "POST /api/v1/namespaces/n/pods");
+    assert_int_equal(xb_kube_delete(f.client, &ref, NULL, &f.err), 0);
+    assert_string_equal(f.api.asked, "DELETE /api/v1/namespaces/n/pods/a");
+    assert_string_equal(f.api.body, "{\"apiVersion\":\"v1\",\"kind\":\"DeleteOptions\"}");
+    end(&f);
+}
+
 int main(void)
 {
     (void)signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(token_replaced),
-        cmocka_unit_test(authority_replaced),
-        cmocka_unit_test(limited),
-        cmocka_unit_test(told_to_wait),
+        cmocka_unit_test(token_replaced), cmocka_unit_test(authority_replaced),
+        cmocka_unit_test(limited),        cmocka_unit_test(told_to_wait),
+        cmocka_unit_test(dry_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
