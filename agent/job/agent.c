@@ -147,15 +147,7 @@ static xb_json *pod_of(struct daemon *daemon, xb_json *object)
 static bool waits_for_restore(xb_json *pod)
 {
     xb_json *statuses = xb_json_get(pod, "status.initContainerStatuses");
-    size_t count =
-        json_object_is_type(statuses, json_type_array) ? json_object_array_length(statuses) : 0;
-    for (size_t i = 0; i < count; i++) {
-        xb_json *status = json_object_array_get_idx(statuses, i);
-        if (strcmp(xb_json_str(status, "name", ""), "restore-wait") == 0) {
-            return xb_json_get(status, "state.running") != NULL;
-        }
-    }
-    return false;
+    return xb_json_get(xb_json_find(statuses, "name", "restore-wait"), "state.running") != NULL;
 }
 
 /* Whether the order can be carried out now: its pod waits for it, or runs and it goes in place. */

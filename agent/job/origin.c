@@ -7,23 +7,12 @@
 #include "shared/velero/hooks.h"
 #include "shared/velero/velero.h"
 
-/* Where the restore puts what was in a namespace. */
-static const char *target_of(xb_json *restore, const char *source)
-{
-    xb_json *mapping = xb_json_get(restore, "spec.namespaceMapping");
-    xb_json *target = NULL;
-    return json_object_is_type(mapping, json_type_object) &&
-                   json_object_object_get_ex(mapping, source, &target) &&
-                   json_object_is_type(target, json_type_string)
-               ? json_object_get_string(target)
-               : source;
-}
-
 int xb_order_origin(xb_json *order, xb_json *restore, const char **ret, struct xb_error *err)
 {
     const char *target = xb_json_str(order, "spec.pod.namespace", "");
     const char *source = xb_json_str(order, "spec.sourceNamespace", "");
     const char *name = xb_json_str(restore, "metadata.name", "?");
+    xb_json *mapping = xb_json_get(restore, "spec.namespaceMapping");
     source = source[0] ? source : target;
     if (!xb_velero_name_valid(source)) {
         return xb_error_set(err, XB_ERR_INVALID, -EPERM,
@@ -36,11 +25,11 @@ int xb_order_origin(xb_json *order, xb_json *restore, const char **ret, struct x
                             "%.63s",
                             name, source);
     }
-    if (strcmp(target_of(restore, source), target) != 0) {
+    if (strcmp(xb_velero_mapped_namespace(mapping, source), target) != 0) {
         return xb_error_set(err, XB_ERR_INVALID, -EPERM,
                             "its source namespace does not follow from the restore: %.253s brings "
                             "%.63s into %.63s, and the pod is in %.63s",
-                            name, source, target_of(restore, source), target);
+                            name, source, xb_velero_mapped_namespace(mapping, source), target);
     }
     *ret = source;
     return 0;

@@ -38,16 +38,8 @@ xb_json *xb_agents_lease(xb_json *leases, const char *node)
 
 static bool is_ready(xb_json *pod)
 {
-    xb_json *conditions = xb_json_get(pod, "status.conditions");
-    size_t count =
-        json_object_is_type(conditions, json_type_array) ? json_object_array_length(conditions) : 0;
-    for (size_t i = 0; i < count; i++) {
-        xb_json *condition = json_object_array_get_idx(conditions, i);
-        if (strcmp(xb_json_str(condition, "type", ""), "Ready") == 0) {
-            return strcmp(xb_json_str(condition, "status", ""), "True") == 0;
-        }
-    }
-    return false;
+    xb_json *condition = xb_json_find(xb_json_get(pod, "status.conditions"), "type", "Ready");
+    return strcmp(xb_json_str(condition, "status", ""), "True") == 0;
 }
 
 /* In a word, why it is not ready: CrashLoopBackOff, Pending. */

@@ -13,17 +13,14 @@ static const struct xb_kube_resource definitions = {.group = "apiextensions.k8s.
 
 static bool established(xb_json *definition)
 {
+    static const char *const needed[] = {"Established", "NamesAccepted"};
     xb_json *conditions = xb_json_get(definition, "status.conditions");
-    size_t count =
-        json_object_is_type(conditions, json_type_array) ? json_object_array_length(conditions) : 0;
-    unsigned good = 0;
-    for (size_t i = 0; i < count; i++) {
-        xb_json *condition = json_object_array_get_idx(conditions, i);
-        const char *type = xb_json_str(condition, "type", "");
-        good += strcmp(xb_json_str(condition, "status", ""), "True") == 0 &&
-                (strcmp(type, "Established") == 0 || strcmp(type, "NamesAccepted") == 0);
+    bool good = true;
+    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++) {
+        xb_json *condition = xb_json_find(conditions, "type", needed[i]);
+        good = good && strcmp(xb_json_str(condition, "status", ""), "True") == 0;
     }
-    return good == 2;
+    return good;
 }
 
 static bool is_served(struct xb_bring *bring, const char *name)

@@ -40,17 +40,9 @@ static bool runs(xb_json *pod)
 static const char *volume_of(xb_json *pod, const char *name, const char *claim)
 {
     xb_json *volumes = xb_json_get(pod, "spec.volumes");
-    size_t count =
-        json_object_is_type(volumes, json_type_array) ? json_object_array_length(volumes) : 0;
-    for (size_t i = 0; i < count; i++) {
-        xb_json *volume = json_object_array_get_idx(volumes, i);
-        const char *own = xb_json_str(volume, "name", "");
-        const char *its = xb_json_str(volume, "persistentVolumeClaim.claimName", "");
-        if (claim[0] ? strcmp(its, claim) == 0 : strcmp(own, name) == 0) {
-            return own;
-        }
-    }
-    return NULL;
+    xb_json *volume = claim[0] ? xb_json_find(volumes, "persistentVolumeClaim.claimName", claim)
+                               : xb_json_find(volumes, "name", name);
+    return xb_json_str(volume, "name", NULL);
 }
 
 struct search {

@@ -31,14 +31,9 @@ static bool named_in(xb_json *containers, const char *list, const char *volume)
     size_t count =
         json_object_is_type(containers, json_type_array) ? json_object_array_length(containers) : 0;
     for (size_t i = 0; i < count; i++) {
-        xb_json *mounts = xb_json_get(json_object_array_get_idx(containers, i), list);
-        size_t mount_count =
-            json_object_is_type(mounts, json_type_array) ? json_object_array_length(mounts) : 0;
-        for (size_t j = 0; j < mount_count; j++) {
-            if (strcmp(xb_json_str(json_object_array_get_idx(mounts, j), "name", ""), volume) ==
-                0) {
-                return true;
-            }
+        xb_json *container = json_object_array_get_idx(containers, i);
+        if (xb_json_find(xb_json_get(container, list), "name", volume)) {
+            return true;
         }
     }
     return false;

@@ -242,14 +242,7 @@ static bool name_valid(const char *name)
 
 static bool pod_has_volume(xb_json *spec, const char *name)
 {
-    xb_json *volumes = field(spec, "volumes");
-    for (size_t i = 0; i < list_length(volumes); i++) {
-        const char *other = xb_json_str(json_object_array_get_idx(volumes, i), "name", "");
-        if (strcmp(other, name) == 0) {
-            return true;
-        }
-    }
-    return false;
+    return xb_json_find(field(spec, "volumes"), "name", name) != NULL;
 }
 
 static int add_mount(xb_json *mounts, const char *volume, struct xb_error *err)

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "shared/velero/velero.h"
+
 static const char backup_label_key[] = "velero.io/backup-name";
 static const char restore_label_key[] = "velero.io/restore-name";
 
@@ -40,12 +42,7 @@ static int put(xb_json *object, const char *key, xb_json *value, struct xb_error
 
 const char *xb_restore_namespace(const struct xb_restore_context *context, const char *namespace)
 {
-    xb_json *mapped = field(context->namespace_mapping, namespace);
-    if (!mapped || !json_object_is_type(mapped, json_type_string) ||
-        json_object_get_string_len(mapped) == 0) {
-        return namespace;
-    }
-    return json_object_get_string(mapped);
+    return xb_velero_mapped_namespace(context->namespace_mapping, namespace);
 }
 
 /* ---- whether at all ---- */

@@ -95,6 +95,19 @@ const char *xb_json_str(xb_json *object, const char *path, const char *fallback)
                                                                  : fallback;
 }
 
+xb_json *xb_json_find(xb_json *list, const char *path, const char *text)
+{
+    size_t count = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+    for (size_t i = 0; i < count; i++) {
+        xb_json *one = json_object_array_get_idx(list, i);
+        const char *its = xb_json_str(one, path, NULL);
+        if (its && strcmp(its, text) == 0) {
+            return one;
+        }
+    }
+    return NULL;
+}
+
 int64_t xb_json_int(xb_json *object, const char *path, int64_t fallback)
 {
     xb_json *value = xb_json_get(object, path);

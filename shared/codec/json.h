@@ -46,6 +46,9 @@ const char *xb_json_str(xb_json *object, const char *path, const char *fallback)
 int64_t xb_json_int(xb_json *object, const char *path, int64_t fallback);
 bool xb_json_bool(xb_json *object, const char *path, bool fallback);
 
+/* The first object of a list whose field `path` is that text; NULL: none, or no list. */
+xb_json *xb_json_find(xb_json *list, const char *path, const char *text);
+
 /* Strict: wrong type, or absent when `required`, is CORRUPT naming `path`. *ret stays untouched
  * when absent and not required. */
 int xb_json_need_str(xb_json *object, const char *path, bool required, const char **ret,

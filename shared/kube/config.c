@@ -134,15 +134,10 @@ static xb_json *docs_find(const struct docs *docs, const char *list, const char 
                           const char *body, const char **ret_folder)
 {
     for (size_t i = 0; i < docs->count; i++) {
-        xb_json *array = xb_json_get(docs->all[i].json, list);
-        size_t count =
-            json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
-        for (size_t k = 0; k < count; k++) {
-            xb_json *entry = json_object_array_get_idx(array, k);
-            if (strcmp(xb_json_str(entry, "name", ""), name) == 0) {
-                *ret_folder = docs->all[i].folder;
-                return xb_json_get(entry, body);
-            }
+        xb_json *entry = xb_json_find(xb_json_get(docs->all[i].json, list), "name", name);
+        if (entry) {
+            *ret_folder = docs->all[i].folder;
+            return xb_json_get(entry, body);
         }
     }
     return NULL;

@@ -126,22 +126,10 @@ const char *xb_hook_command(xb_json *list, char ***ret)
 
 static bool names_container(xb_json *pod, const char *name)
 {
-    xb_json *containers = xb_json_get(pod, "spec.containers");
-    xb_json *init = xb_json_get(pod, "spec.initContainers");
-    for (size_t i = 0; i < xb_hook_length(containers); i++) {
-        if (strcmp(xb_json_str(json_object_array_get_idx(containers, i), "name", ""), name) == 0) {
-            return true;
-        }
-    }
     /* An init container that is always restarted is a sidecar, and runs as long as the pod. */
-    for (size_t i = 0; i < xb_hook_length(init); i++) {
-        xb_json *container = json_object_array_get_idx(init, i);
-        if (strcmp(xb_json_str(container, "restartPolicy", ""), "Always") == 0 &&
-            strcmp(xb_json_str(container, "name", ""), name) == 0) {
-            return true;
-        }
-    }
-    return false;
+    xb_json *init = xb_json_find(xb_json_get(pod, "spec.initContainers"), "name", name);
+    return xb_json_find(xb_json_get(pod, "spec.containers"), "name", name) ||
+           strcmp(xb_json_str(init, "restartPolicy", ""), "Always") == 0;
 }
 
 void xb_hook_set_container(struct xb_hook *hook, xb_json *pod, const char *wanted)

@@ -124,13 +124,8 @@ int xb_in_place_parse(xb_json *restore, struct xb_in_place *ret, struct xb_error
 
 const char *xb_in_place_namespace(xb_json *restore, const struct xb_in_place *in_place)
 {
-    xb_json *mapping = xb_json_get(restore, "spec.namespaceMapping");
-    xb_json *to = NULL;
-    return json_object_is_type(mapping, json_type_object) &&
-                   json_object_object_get_ex(mapping, in_place->namespace, &to) &&
-                   json_object_is_type(to, json_type_string) && json_object_get_string_len(to) > 0
-               ? json_object_get_string(to)
-               : in_place->namespace;
+    return xb_velero_mapped_namespace(xb_json_get(restore, "spec.namespaceMapping"),
+                                      in_place->namespace);
 }
 
 bool xb_in_place_order(xb_json *order)

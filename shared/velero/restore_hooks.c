@@ -217,16 +217,6 @@ static int annotated_container(xb_json *restore, xb_json *pod, const char *image
     return r ? r : append(list, container, err);
 }
 
-static bool has_name(xb_json *list, const char *name)
-{
-    for (size_t i = 0; i < xb_hook_length(list); i++) {
-        if (strcmp(xb_json_str(json_object_array_get_idx(list, i), "name", ""), name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static int put_first(xb_json *pod, xb_json *list, struct xb_error *err)
 {
     xb_json *old = NULL;
@@ -236,7 +226,7 @@ static int put_first(xb_json *pod, xb_json *list, struct xb_error *err)
     for (size_t i = 0; r == 0 && i < count + xb_hook_length(old); i++) {
         xb_json *one = i < count ? json_object_array_get_idx(list, i)
                                  : json_object_array_get_idx(old, i - count);
-        if (i < count || !has_name(list, xb_json_str(one, "name", ""))) {
+        if (i < count || !xb_json_find(list, "name", xb_json_str(one, "name", ""))) {
             r = json_object_array_add(all, json_object_get(one)) < 0
                     ? xb_error_no_memory(err, "init containers")
                     : 0;
@@ -343,17 +333,10 @@ int xb_restore_hooks_check(xb_json *restore, struct xb_error *err)
 
 static xb_json *status_of(xb_json *pod, const char *container)
 {
-    static const char *const lists[] = {"status.containerStatuses", "status.initContainerStatuses"};
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
-        xb_json *list = xb_json_get(pod, lists[i]);
-        for (size_t k = 0; k < xb_hook_length(list); k++) {
-            xb_json *status = json_object_array_get_idx(list, k);
-            if (strcmp(xb_json_str(status, "name", ""), container) == 0) {
-                return status;
-            }
-        }
-    }
-    return NULL;
+    xb_json *status = xb_json_find(xb_json_get(pod, "status.containerStatuses"), "name", container);
+    return status
+               ? status
+               : xb_json_find(xb_json_get(pod, "status.initContainerStatuses"), "name", container);
 }
 
 static void say_state(xb_json *pod, xb_json *status, char *why, size_t size)

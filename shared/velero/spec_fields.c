@@ -59,6 +59,22 @@ static const struct xb_spec_field selector_fields[] = {
     END,
 };
 
+/* Which objects: of a Backup, of a Restore, of the hooks of either. */
+#define TAKEN_BY_NAME                                                                              \
+    TEXTS("includedNamespaces"), TEXTS("excludedNamespaces"), TEXTS("includedResources"),          \
+        TEXTS("excludedResources")
+#define LABEL_SELECTOR                                                                             \
+    {                                                                                              \
+        .name = "labelSelector", .shape = XB_SHAPE_OBJECT, .fields = selector_fields               \
+    }
+#define LABEL_SELECTORS                                                                            \
+    LABEL_SELECTOR,                                                                                \
+    {                                                                                              \
+        .name = "orLabelSelectors", .shape = XB_SHAPE_OBJECTS, .max = XB_SPEC_LIST_MAX,            \
+        .fields = selector_fields                                                                  \
+    }
+#define HOOKED_OBJECTS TEXT("name"), TAKEN_BY_NAME, LABEL_SELECTOR
+
 static const char *const on_error_words[] = {"Continue", "Fail", NULL};
 static const struct xb_spec_field exec_fields[] = {
     TEXT("container"),
@@ -72,12 +88,7 @@ static const struct xb_spec_field hook_fields[] = {
     END,
 };
 static const struct xb_spec_field hooks_resource_fields[] = {
-    TEXT("name"),
-    TEXTS("includedNamespaces"),
-    TEXTS("excludedNamespaces"),
-    TEXTS("includedResources"),
-    TEXTS("excludedResources"),
-    {.name = "labelSelector", .shape = XB_SHAPE_OBJECT, .fields = selector_fields},
+    HOOKED_OBJECTS,
     {.name = "pre", .shape = XB_SHAPE_OBJECTS, .max = HOOK_LISTS_MAX, .fields = hook_fields},
     {.name = "post", .shape = XB_SHAPE_OBJECTS, .max = HOOK_LISTS_MAX, .fields = hook_fields},
     END,
@@ -112,19 +123,12 @@ static const struct xb_spec_field uploader_fields[] = {
 static const char *const backup_types[] = {"Incremental", NULL};
 static const struct xb_spec_field backup_fields[] = {
     {.name = "metadata", .shape = XB_SHAPE_OBJECT, .fields = metadata_fields},
-    TEXTS("includedNamespaces"),
-    TEXTS("excludedNamespaces"),
-    TEXTS("includedResources"),
-    TEXTS("excludedResources"),
+    TAKEN_BY_NAME,
     TEXTS("includedClusterScopedResources"),
     TEXTS("excludedClusterScopedResources"),
     TEXTS("includedNamespaceScopedResources"),
     TEXTS("excludedNamespaceScopedResources"),
-    {.name = "labelSelector", .shape = XB_SHAPE_OBJECT, .fields = selector_fields},
-    {.name = "orLabelSelectors",
-     .shape = XB_SHAPE_OBJECTS,
-     .max = XB_SPEC_LIST_MAX,
-     .fields = selector_fields},
+    LABEL_SELECTORS,
     BOOL("includeClusterResources"),
     BOOL("snapshotVolumes"),
     BOOL("snapshotMoveData"),
@@ -214,12 +218,7 @@ static const struct xb_spec_field after_fields[] = {
     END,
 };
 static const struct xb_spec_field after_resource_fields[] = {
-    TEXT("name"),
-    TEXTS("includedNamespaces"),
-    TEXTS("excludedNamespaces"),
-    TEXTS("includedResources"),
-    TEXTS("excludedResources"),
-    {.name = "labelSelector", .shape = XB_SHAPE_OBJECT, .fields = selector_fields},
+    HOOKED_OBJECTS,
     {.name = "postHooks", .shape = XB_SHAPE_OBJECTS, .max = HOOK_LISTS_MAX, .fields = after_fields},
     END,
 };
@@ -244,16 +243,9 @@ static const char *const existing_policies[] = {"none", "update", NULL};
 static const struct xb_spec_field restore_fields[] = {
     NAME("backupName"),
     NAME("scheduleName"),
-    TEXTS("includedNamespaces"),
-    TEXTS("excludedNamespaces"),
-    TEXTS("includedResources"),
-    TEXTS("excludedResources"),
+    TAKEN_BY_NAME,
     {.name = "namespaceMapping", .shape = XB_SHAPE_NAME_MAP, .max = XB_SPEC_LIST_MAX},
-    {.name = "labelSelector", .shape = XB_SHAPE_OBJECT, .fields = selector_fields},
-    {.name = "orLabelSelectors",
-     .shape = XB_SHAPE_OBJECTS,
-     .max = XB_SPEC_LIST_MAX,
-     .fields = selector_fields},
+    LABEL_SELECTORS,
     BOOL("restorePVs"),
     {.name = "restoreStatus", .shape = XB_SHAPE_OBJECT, .fields = status_fields},
     BOOL("preserveNodePorts"),

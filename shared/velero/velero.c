@@ -212,18 +212,18 @@ xb_json *xb_velero_now(void)
     return json_object_new_string(text);
 }
 
+const char *xb_velero_mapped_namespace(xb_json *mapping, const char *namespace)
+{
+    xb_json *to = NULL;
+    return json_object_object_get_ex(mapping, namespace, &to) &&
+                   json_object_is_type(to, json_type_string) && json_object_get_string_len(to) > 0
+               ? json_object_get_string(to)
+               : namespace;
+}
+
 xb_json *xb_velero_owner(xb_json *object, const char *kind)
 {
-    xb_json *owners = xb_json_get(object, "metadata.ownerReferences");
-    size_t count =
-        json_object_is_type(owners, json_type_array) ? json_object_array_length(owners) : 0;
-    for (size_t i = 0; i < count; i++) {
-        xb_json *owner = json_object_array_get_idx(owners, i);
-        if (strcmp(xb_json_str(owner, "kind", ""), kind) == 0) {
-            return owner;
-        }
-    }
-    return NULL;
+    return xb_json_find(xb_json_get(object, "metadata.ownerReferences"), "kind", kind);
 }
 
 static void put_text(xb_json *object, const char *key, const char *value)

@@ -68,6 +68,10 @@ bool xb_velero_backup_phase_final(const char *phase);
 /* The present time as Kubernetes writes it, as a JSON string. */
 xb_json *xb_velero_now(void);
 
+/* Where a restore puts what was in a namespace: `mapping` is its spec.namespaceMapping, any JSON.
+ * The namespace itself when nothing maps it, or nothing that can be a name. */
+const char *xb_velero_mapped_namespace(xb_json *mapping, const char *namespace);
+
 /* The owner of a kind in metadata.ownerReferences, or NULL. */
 xb_json *xb_velero_owner(xb_json *object, const char *kind);
 /* What an order's metadata.ownerReferences has; NULL: no memory. */

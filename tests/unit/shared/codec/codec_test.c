@@ -207,6 +207,22 @@ static void json_paths(void **state)
     assert_string_equal(xb_json_str(json, "s.t.u", ""), "v");
 }
 
+static void json_lists(void **state)
+{
+    (void)state;
+    static const char text[] = "[7,null,{\"a\":{\"b\":1}},{\"n\":1,\"a\":{\"b\":\"x\"}},"
+                               "{\"n\":2,\"a\":{\"b\":\"x\"}},{\"n\":3,\"a\":{\"b\":\"\"}}]";
+    struct xb_error err = XB_ERROR_INIT;
+    XB_CLEANUP(xb_json_putp) xb_json *list = NULL;
+    assert_int_equal(xb_json_parse(text, sizeof text - 1, &list, &err), 0);
+    assert_int_equal(xb_json_int(xb_json_find(list, "a.b", "x"), "n", 0), 1);
+    assert_int_equal(xb_json_int(xb_json_find(list, "a.b", ""), "n", 0), 3);
+    assert_null(xb_json_find(list, "a.b", "y"));
+    assert_null(xb_json_find(list, "a", "x"));
+    assert_null(xb_json_find(json_object_array_get_idx(list, 2), "a.b", "x"));
+    assert_null(xb_json_find(NULL, "a.b", "x"));
+}
+
 static void json_refused(void **state)
 {
     (void)state;
@@ -243,11 +259,11 @@ static void utf8(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(base64),     cmocka_unit_test(hex),
-        cmocka_unit_test(times),      cmocka_unit_test(times_match_the_library),
-        cmocka_unit_test(durations),  cmocka_unit_test(go_strings),
-        cmocka_unit_test(json_paths), cmocka_unit_test(json_refused),
-        cmocka_unit_test(utf8),
+        cmocka_unit_test(base64),       cmocka_unit_test(hex),
+        cmocka_unit_test(times),        cmocka_unit_test(times_match_the_library),
+        cmocka_unit_test(durations),    cmocka_unit_test(go_strings),
+        cmocka_unit_test(json_paths),   cmocka_unit_test(json_lists),
+        cmocka_unit_test(json_refused), cmocka_unit_test(utf8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -197,7 +197,21 @@ static void owners(void **state)
     assert_null(xb_velero_owner(NULL, "Backup"));
 }
 
-/* Whole seconds, UTC, as Kubernetes' metav1.Time. */
+/* Only a text maps a namespace. */
+static void mapped_namespaces(void **state)
+{
+    (void)state;
+    XB_CLEANUP(xb_json_putp)
+    xb_json *mapping = probe_json("{\"a\":\"b\",\"b\":\"c\",\"none\":\"\",\"number\":7}");
+    XB_CLEANUP(xb_json_putp) xb_json *odd = probe_json("[\"a\"]");
+    assert_string_equal(xb_velero_mapped_namespace(mapping, "a"), "b");
+    assert_string_equal(xb_velero_mapped_namespace(mapping, "c"), "c");
+    assert_string_equal(xb_velero_mapped_namespace(mapping, "none"), "none");
+    assert_string_equal(xb_velero_mapped_namespace(mapping, "number"), "number");
+    assert_string_equal(xb_velero_mapped_namespace(odd, "a"), "a");
+    assert_string_equal(xb_velero_mapped_namespace(NULL, "a"), "a");
+}
+
 /* A password loses the newline that an editor left; a key keeps every byte, also one that looks
  * like white space. */
 static void secrets(void **state)
@@ -223,6 +237,7 @@ static void secrets(void **state)
     assert_null(none);
 }
 
+/* Whole seconds, UTC, as Kubernetes' metav1.Time. */
 static void now(void **state)
 {
     (void)state;
@@ -235,11 +250,17 @@ static void now(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(labels),        cmocka_unit_test(names),
-        cmocka_unit_test(derived_names), cmocka_unit_test(derived_names_of_long_prefixes),
-        cmocka_unit_test(keys),          cmocka_unit_test(download_keys),
-        cmocka_unit_test(phases),        cmocka_unit_test(owners),
-        cmocka_unit_test(secrets),       cmocka_unit_test(now),
+        cmocka_unit_test(labels),
+        cmocka_unit_test(names),
+        cmocka_unit_test(derived_names),
+        cmocka_unit_test(derived_names_of_long_prefixes),
+        cmocka_unit_test(keys),
+        cmocka_unit_test(download_keys),
+        cmocka_unit_test(phases),
+        cmocka_unit_test(owners),
+        cmocka_unit_test(secrets),
+        cmocka_unit_test(now),
+        cmocka_unit_test(mapped_namespaces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
