@@ -27,6 +27,8 @@ static const struct xb_cli_command commands[] = {
     {"store copy", "SRC DST", "Copies a whole store into another, and proves it.",
      xb_cli_store_copy},
     {"agent", "[flags]", "Runs the daemon of a Kubernetes node.", xb_cli_agent},
+    {"guard stop", "", "Has a bracket guard thaw everything, and waits for it.", xb_cli_guard_stop},
+    {"guard", "", "Thaws what the agent beside it cannot thaw any more.", xb_cli_guard},
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

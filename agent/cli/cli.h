@@ -93,6 +93,8 @@ int xb_cli_restore(int argc, char **argv);
 int xb_cli_verify(int argc, char **argv);
 int xb_cli_store_copy(int argc, char **argv);
 int xb_cli_agent(int argc, char **argv);
+int xb_cli_guard(int argc, char **argv);
+int xb_cli_guard_stop(int argc, char **argv);
 
 const struct xb_cli_command *xb_cli_command(const char *name);
 
