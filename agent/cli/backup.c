@@ -15,6 +15,7 @@
 
 #include "agent/cli/backup.h"
 #include "agent/device/device.h"
+#include "agent/freeze/freeze.h"
 #include "shared/base/clock.h"
 #include "shared/repository/policy.h"
 
@@ -44,7 +45,32 @@ static int fill_source(const struct xb_cli_backup *request, struct xb_snapshot *
     return 0;
 }
 
-static void print_json(const struct xb_snapshot *snapshot, const struct xb_backup_result *result)
+/* How it was read: from which kind of copy, and for how long it stood still for that. */
+static xb_json *copy_json(const struct xb_freeze_facts *facts)
+{
+    xb_json *json = json_object_new_object();
+    const char *consistency = xb_freeze_consistency_name(facts->consistency);
+    json_object_object_add(json, "method",
+                           json_object_new_string(xb_freeze_method_name(facts->method)));
+    json_object_object_add(json, "consistency", json_object_new_string(consistency));
+    xb_cli_add_count(json, "prepareMicroseconds", facts->prepare_us);
+    xb_cli_add_count(json, "freezeMicroseconds", facts->freeze_us);
+    json_object_object_add(json, "notBetterBecause", json_object_new_string(facts->reasons));
+    return json;
+}
+
+static void print_copy(const struct xb_freeze_facts *facts)
+{
+    printf("  point in time: %s (%s), taken in %.1f ms\n", xb_freeze_method_name(facts->method),
+           xb_freeze_consistency_name(facts->consistency), (double)facts->freeze_us / 1000);
+    if (facts->reasons[0]) {
+        printf("  nothing better, because of %s\n", facts->reasons);
+    }
+}
+
+/* `facts`: NULL where no copy was asked for. */
+static void print_json(const struct xb_snapshot *snapshot, const struct xb_backup_result *result,
+                       const struct xb_freeze_facts *facts)
 {
     xb_json *json = json_object_new_object();
     xb_json *messages = json_object_new_array();
@@ -70,6 +96,9 @@ static void print_json(const struct xb_snapshot *snapshot, const struct xb_backu
         json_object_array_add(messages, message);
     }
     json_object_object_add(json, "messages", messages);
+    if (facts) {
+        json_object_object_add(json, "pointInTime", copy_json(facts));
+    }
     xb_cli_print_json(json);
 }
 
@@ -119,7 +148,7 @@ int xb_cli_backup_compression(const struct xb_cli_backup *request, struct xb_rep
 
 static int run_backup(const struct xb_cli_backup *request, struct xb_repository *repository,
                       struct xb_snapshot *snapshot, struct xb_backup_result *result,
-                      struct xb_error *err)
+                      struct xb_freeze_facts *ret_facts, struct xb_error *err)
 {
     struct xb_snapshot_parents parents = {.count = 0};
     struct xb_cli_progress progress;
@@ -141,19 +170,21 @@ static int run_backup(const struct xb_cli_backup *request, struct xb_repository 
     }
     xb_cli_progress_begin(&progress, &request->common, "backing up");
     const char *name = strrchr(request->path, '/');
-    const struct xb_backup_options options = {
-        .root_fd = fd,
-        .root_name = name && name[1] ? name + 1 : "root",
-        .parents = &parents,
-        .threads = (unsigned)request->threads,
-        .compression = compression,
-        .cancel = &xb_cli_cancel,
-        .progress = progress.wanted ? show : NULL,
-        .progress_context = &progress,
-        .source = snapshot,
-        .index_every_ms = (unsigned)request->index_every_s * 1000,
-        .checkpoint_every_ms = (unsigned)request->checkpoint_every_s * 1000};
-    r = xb_backup_run(repository, &options, result, err);
+    struct xb_backup_options options = {.root_fd = fd,
+                                        .root_name = name && name[1] ? name + 1 : "root",
+                                        .parents = &parents,
+                                        .threads = (unsigned)request->threads,
+                                        .compression = compression,
+                                        .cancel = &xb_cli_cancel,
+                                        .progress = progress.wanted ? show : NULL,
+                                        .progress_context = &progress,
+                                        .source = snapshot,
+                                        .index_every_ms = (unsigned)request->index_every_s * 1000,
+                                        .checkpoint_every_ms =
+                                            (unsigned)request->checkpoint_every_s * 1000};
+    r = request->point_in_time
+            ? xb_cli_backup_copy(request, repository, &options, result, ret_facts, err)
+            : xb_backup_run(repository, &options, result, err);
     xb_cli_progress_end(&progress);
     xb_snapshot_parents_free(&parents);
     return r;
@@ -164,17 +195,21 @@ static int backup_folder(const struct xb_cli_backup *request, struct xb_reposito
                          struct xb_snapshot *snapshot, struct xb_error *err)
 {
     struct xb_backup_result result = {.files = 0};
+    struct xb_freeze_facts facts;
     int64_t started_ns = xb_clock_mono_ns();
-    int r = run_backup(request, repository, snapshot, &result, err);
+    int r = run_backup(request, repository, snapshot, &result, &facts, err);
     if (r < 0) {
         return r;
     }
     xb_backup_fill_snapshot(&result, snapshot);
     r = xb_snapshot_publish(repository, snapshot, err);
     if (r == 0 && request->common.json) {
-        print_json(snapshot, &result);
+        print_json(snapshot, &result, request->point_in_time ? &facts : NULL);
     } else if (r == 0) {
         print_text(snapshot, &result, (double)(xb_clock_mono_ns() - started_ns) / 1e9);
+        if (request->point_in_time) {
+            print_copy(&facts);
+        }
     }
     int status = result.failed ? XB_EXIT_PARTLY : XB_EXIT_OK;
     xb_backup_result_free(&result);
@@ -208,6 +243,7 @@ static int backup(const struct xb_cli_backup *request)
 
 int xb_cli_backup(int argc, char **argv)
 {
+    struct xb_error err = XB_ERROR_INIT;
     struct xb_cli_backup request = {.full = false};
     const char *path = NULL;
     const struct xb_cli_option options[] = {
@@ -216,6 +252,9 @@ int xb_cli_backup(int argc, char **argv)
          "zstd or none (what the repository says)"},
         {"full", XB_CLI_FLAG, &request.full, NULL,
          "read everything, also what seems unchanged, and free space of a device"},
+        {"point-in-time", XB_CLI_WORD, &request.point_in_time, "METHODS",
+         "read a copy of the folder, as it is at one moment (btrfs, reflink-file, reflink-tree, "
+         "live)"},
         {"threads", XB_CLI_NUMBER, &request.threads, "N",
          "threads that read and compute (one per CPU)"},
         {"index-every", XB_CLI_NUMBER, &request.index_every_s, "SECONDS",
@@ -235,6 +274,11 @@ int xb_cli_backup(int argc, char **argv)
     if (status >= 0) {
         return status;
     }
+    if (request.point_in_time &&
+        xb_freeze_methods_parse(request.point_in_time, &request.methods, &err) < 0) {
+        fprintf(stderr, "xebec backup: %s\n", err.text);
+        return XB_EXIT_USAGE;
+    }
     if (request.compression && strcmp(request.compression, "none") != 0 &&
         strcmp(request.compression, "zstd") != 0) {
         fprintf(stderr, "xebec backup: unknown compression '%s' (zstd, none)\n",
@@ -251,7 +295,6 @@ int xb_cli_backup(int argc, char **argv)
     }
     request.path = realpath(path, NULL);
     if (!request.path) {
-        struct xb_error err = XB_ERROR_INIT;
         (void)!xb_error_errno(&err, errno, "%s", path);
         return xb_cli_fail(&request.common, &err);
     }

@@ -34,7 +34,14 @@ int xb_cli_main(int argc, char **argv);
 /* ---- options ---- */
 
 /* XB_CLI_RATE: bytes per second, with K, M or G for the powers of 1024; XB_CLI_SIZE: bytes, too. */
-enum xb_cli_kind { XB_CLI_FLAG, XB_CLI_TEXT, XB_CLI_NUMBER, XB_CLI_RATE, XB_CLI_SIZE };
+enum xb_cli_kind {
+    XB_CLI_FLAG,
+    XB_CLI_TEXT,
+    XB_CLI_WORD, /* a text behind "=", or none: "" */
+    XB_CLI_NUMBER,
+    XB_CLI_RATE,
+    XB_CLI_SIZE
+};
 
 struct xb_cli_option {
     const char *name; /* without the dashes */

@@ -58,8 +58,12 @@ static void print_help(const struct xb_cli_parse *parse)
            parse->command->arguments, parse->command->help);
     for (size_t i = 0; i < count; i++) {
         char left[40];
-        snprintf(left, sizeof left, "--%s%s%s", options[i].name, options[i].argument ? " " : "",
-                 options[i].argument ? options[i].argument : "");
+        bool word = options[i].kind == XB_CLI_WORD;
+        snprintf(left, sizeof left, "--%s%s%s%s", options[i].name,
+                 word                  ? "[="
+                 : options[i].argument ? " "
+                                       : "",
+                 options[i].argument ? options[i].argument : "", word ? "]" : "");
         printf("  %-24s %s\n", left, options[i].help);
     }
 }
@@ -90,7 +94,7 @@ bool xb_cli_rate(const char *text, int64_t *ret)
 static int set_value(const struct xb_cli_parse *parse, const struct xb_cli_option *option,
                      const char *text)
 {
-    if (option->kind == XB_CLI_TEXT) {
+    if (option->kind == XB_CLI_TEXT || option->kind == XB_CLI_WORD) {
         *(const char **)option->value = text;
         return -1;
     }
@@ -130,6 +134,9 @@ static int take_option(struct xb_cli_parse *parse, int argc, char **argv, int *a
         }
         if (word[len]) {
             return set_value(parse, option, word + len + 1);
+        }
+        if (option->kind == XB_CLI_WORD) {
+            return set_value(parse, option, "");
         }
         if (*at + 1 >= argc) {
             return usage(parse, "a value is missing after ", argv[*at]);

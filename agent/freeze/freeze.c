@@ -7,9 +7,11 @@
 
 #include "agent/freeze/internal.h"
 #include "shared/base/clock.h"
+#include "shared/base/ticker.h"
 
 /* Best first. */
-static const struct xb_freeze_driver *const drivers[] = {NULL};
+static const struct xb_freeze_driver *const drivers[] = {&xb_freeze_btrfs, &xb_freeze_image,
+                                                         &xb_freeze_tree, NULL};
 
 static uint64_t us_since(int64_t began_ns)
 {
@@ -30,12 +32,24 @@ static void add_reason(struct xb_freeze *freeze, enum xb_freeze_method method, c
              xb_freeze_method_name(method), text);
 }
 
+/* Everything that there is of the method, if any was prepared or tried. */
+static void drop(struct xb_freeze *freeze, const struct xb_freeze_driver *driver)
+{
+    xb_ticker_stop(freeze->watch);
+    freeze->watch = NULL;
+    xb_closep(&freeze->root_fd);
+    freeze->root_fd = -1;
+    if (driver) {
+        driver->remove(freeze);
+        driver->drop(freeze);
+    }
+    xb_freeze_place_close(freeze);
+    freeze->driver = NULL;
+}
+
 static void become_live(struct xb_freeze *freeze)
 {
-    if (freeze->driver) {
-        freeze->driver->drop(freeze);
-    }
-    freeze->driver = NULL;
+    drop(freeze, freeze->driver);
     freeze->facts.method = XB_FREEZE_LIVE;
     freeze->facts.consistency = XB_FREEZE_FUZZY;
     freeze->facts.freeze_us = 0;
@@ -52,7 +66,7 @@ static int need_live(const struct xb_freeze *freeze, struct xb_error *err)
                               freeze->request.path, freeze->facts.reasons);
 }
 
-static bool cancelled(const struct xb_freeze *freeze)
+bool xb_freeze_cancelled(const struct xb_freeze *freeze)
 {
     return freeze->request.cancel && atomic_load(freeze->request.cancel);
 }
@@ -72,8 +86,8 @@ static int choose(struct xb_freeze *freeze, struct xb_error *err)
             freeze->facts.consistency = drivers[i]->consistency;
             return 0;
         }
-        drivers[i]->drop(freeze);
-        if (cancelled(freeze) || why.kind == XB_ERR_CONFLICT) {
+        drop(freeze, drivers[i]);
+        if (xb_freeze_cancelled(freeze) || why.kind == XB_ERR_CONFLICT) {
             *err = why;
             return r;
         }
@@ -94,6 +108,8 @@ int xb_freeze_prepare(const struct xb_freeze_request *request, struct xb_freeze 
     freeze->request = *request;
     freeze->request.methods = request->methods ? request->methods : XB_FREEZE_ANY;
     freeze->root_fd = -1;
+    freeze->place = XB_FREEZE_NO_PLACE;
+    pthread_mutex_init(&freeze->losing, NULL);
     int r = choose(freeze, err);
     if (r < 0) {
         return r;
@@ -108,7 +124,6 @@ int xb_freeze_take(struct xb_freeze *freeze, struct xb_error *err)
     struct xb_error why = XB_ERROR_INIT;
     int64_t began_ns = xb_clock_mono_ns();
     int64_t wall_ns = xb_clock_wall_ns();
-    freeze->taken = true;
     if (!freeze->driver) {
         return 0;
     }
@@ -116,9 +131,12 @@ int xb_freeze_take(struct xb_freeze *freeze, struct xb_error *err)
     if (r == 0) {
         freeze->facts.freeze_us = us_since(began_ns);
         freeze->facts.taken_ns = wall_ns;
+        r = xb_freeze_space_watch(freeze, &why);
+    }
+    if (r == 0) {
         return 0;
     }
-    if (cancelled(freeze)) {
+    if (xb_freeze_cancelled(freeze)) {
         *err = why;
         return r;
     }
@@ -127,14 +145,37 @@ int xb_freeze_take(struct xb_freeze *freeze, struct xb_error *err)
     return need_live(freeze, err);
 }
 
+void xb_freeze_lose(struct xb_freeze *freeze, const char *reason)
+{
+    pthread_mutex_lock(&freeze->losing);
+    if (!atomic_load(&freeze->lost)) {
+        snprintf(freeze->lost_reason, sizeof freeze->lost_reason, "%s", reason);
+        /* First the flag: whoever then misses a file knows why. */
+        atomic_store(&freeze->lost, true);
+        freeze->driver->remove(freeze);
+    }
+    pthread_mutex_unlock(&freeze->losing);
+}
+
+void xb_freeze_open(struct xb_freeze *freeze)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    if (freeze->driver && freeze->driver->open && !freeze->opened && !atomic_load(&freeze->lost) &&
+        freeze->driver->open(freeze, &err) < 0) {
+        char reason[XB_FREEZE_REASONS_BYTES + 60];
+        snprintf(reason, sizeof reason, "the copy cannot be read: %s", err.text);
+        xb_freeze_lose(freeze, reason);
+    }
+    freeze->opened = true;
+}
+
 void xb_freeze_free(struct xb_freeze *freeze)
 {
     if (!freeze) {
         return;
     }
-    if (freeze->driver) {
-        freeze->driver->drop(freeze);
-    }
+    drop(freeze, freeze->driver);
+    pthread_mutex_destroy(&freeze->losing);
     free(freeze);
 }
 
@@ -168,14 +209,7 @@ int xb_freeze_root(const struct xb_freeze *freeze)
     return freeze->root_fd >= 0 ? freeze->root_fd : freeze->request.root_fd;
 }
 
-const struct xb_manifest *xb_freeze_manifest(const struct xb_freeze *freeze)
+const struct xb_listing *xb_freeze_listing(const struct xb_freeze *freeze)
 {
-    return freeze->manifest;
-}
-
-int xb_freeze_sweep(const struct xb_freeze_request *request, struct xb_error *err)
-{
-    (void)request;
-    (void)err;
-    return 0;
+    return freeze->listing;
 }

@@ -77,7 +77,7 @@ struct xb_freeze_request {
 enum { XB_FREEZE_FILES_MAX = 250000 };
 
 struct xb_freeze;
-struct xb_manifest;
+struct xb_listing;
 
 /* Before the pre hooks: chooses, checks, flushes, opens. The choice may still end in LIVE. */
 int xb_freeze_prepare(const struct xb_freeze_request *request, struct xb_freeze **ret,
@@ -85,6 +85,9 @@ int xb_freeze_prepare(const struct xb_freeze_request *request, struct xb_freeze 
 /* Between the hooks, once. What was prepared is taken, or else nothing (LIVE, if that is
  * allowed): there is no time for a second try. */
 int xb_freeze_take(struct xb_freeze *freeze, struct xb_error *err) XB_MUST_CHECK;
+/* After the post hooks: what was taken becomes readable (a journal may have to be replayed). The
+ * pipeline calls it; a second call is nothing. What cannot be read is lost, below. */
+void xb_freeze_open(struct xb_freeze *freeze);
 /* Removes the copy. NULL is nothing. Also before it was taken. */
 void xb_freeze_free(struct xb_freeze *freeze);
 XB_DEFINE_CLEANUP(xb_freeze_freep, struct xb_freeze, xb_freeze_free);
@@ -101,8 +104,8 @@ struct xb_freeze_facts {
 };
 void xb_freeze_describe(const struct xb_freeze *freeze, struct xb_freeze_facts *ret);
 
-/* The copy had to be given up for lack of space: who reads it must stop and throw away what it has
- * read. The flag may be watched, and is set before anything is removed. */
+/* The copy had to be given up, for lack of space mostly: who reads it must stop and throw away what
+ * it has read. The flag may be watched, and is set before anything is removed. */
 const atomic_bool *xb_freeze_lost(const struct xb_freeze *freeze);
 /* Why; lent. Empty if it was not. */
 const char *xb_freeze_lost_reason(const struct xb_freeze *freeze);
@@ -113,7 +116,7 @@ int xb_freeze_fall_back(struct xb_freeze *freeze, struct xb_error *err) XB_MUST_
 /* For the pipeline: the folder to walk (LIVE: the volume's own), lent. */
 int xb_freeze_root(const struct xb_freeze *freeze);
 /* What the tree was, where the copy only has the files' bytes; else NULL. */
-const struct xb_manifest *xb_freeze_manifest(const struct xb_freeze *freeze);
+const struct xb_listing *xb_freeze_listing(const struct xb_freeze *freeze);
 
 /* At the start, and whenever a volume is met: removes copies that nobody holds from the places of
  * the request (its other fields but root_fd may be empty; root_fd -1: only the places). Bounded: at

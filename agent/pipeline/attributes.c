@@ -41,6 +41,10 @@ static ssize_t get_value(const struct xb_attribute_source *source, const char *p
 static int add_xattr(struct xb_entry *entry, const char *name, const void *value, size_t len,
                      struct xb_error *err)
 {
+    if (entry->xattr_count == XB_ENTRY_XATTRS_MAX) {
+        return xb_error_set(err, XB_ERR_FULL, -E2BIG, "more than %d attributes",
+                            XB_ENTRY_XATTRS_MAX);
+    }
     struct xb_xattr *xattrs = reallocarray(entry->xattrs, entry->xattr_count + 1, sizeof *xattrs);
     if (!xattrs) {
         return xb_error_no_memory(err, "attributes");
@@ -87,20 +91,25 @@ static int read_values(const struct xb_attribute_source *source, const char *pat
             }
             return xb_error_errno(err, errno, "attribute %.60s", name);
         }
-        if (entry->xattr_count == XB_ENTRY_XATTRS_MAX) {
-            return xb_error_set(err, XB_ERR_FULL, -E2BIG, "more than %d attributes",
-                                XB_ENTRY_XATTRS_MAX);
-        }
         int r = add_xattr(entry, name, value, (size_t)len, err);
         if (r < 0) {
             return r;
         }
     }
-    if (entry->xattr_count > 1) {
-        /* The same attributes must make the same bytes. */
-        qsort(entry->xattrs, entry->xattr_count, sizeof *entry->xattrs, compare_xattrs);
-    }
     return 0;
+}
+
+static int read_recorded(const struct xb_listing_entry *recorded, struct xb_entry *entry,
+                         struct xb_error *err)
+{
+    struct xb_listing_xattr xattr;
+    int r = 0;
+    for (size_t at = 0; r == 0 && xb_listing_next_xattr(recorded, &at, &xattr);) {
+        r = xattr.len > XB_ENTRY_XATTR_BYTES_MAX
+                ? xb_error_set(err, XB_ERR_FULL, -ERANGE, "attribute %.60s is too long", xattr.name)
+                : add_xattr(entry, xattr.name, xattr.value, xattr.len, err);
+    }
+    return r;
 }
 
 static int read_xattrs(const struct xb_attribute_source *source, struct xb_entry *entry,
@@ -155,7 +164,7 @@ static int fill_link(struct xb_entry *entry, const struct xb_attribute_source *s
                      struct xb_error *err)
 {
     const struct stat *st = source->st;
-    unsigned long long device = st->st_dev == source->root_device ? 0 : st->st_dev;
+    unsigned long long device = st->st_dev == source->backup->root_device ? 0 : st->st_dev;
     if (asprintf(&entry->link, "%llu:%llu", device, (unsigned long long)st->st_ino) < 0) {
         entry->link = NULL;
         return xb_error_no_memory(err, "an entry");
@@ -172,7 +181,8 @@ static int fill_identity(struct xb_entry *entry, const struct xb_attribute_sourc
     entry->ctime_ns = xb_timespec_ns(&st->st_ctim);
     /* A file that changed an instant ago may change again within the same tick of the clock, and
      * nobody could see it: such a one must look different next time. */
-    if (xb_clock_wall_ns() - entry->ctime_ns < racy_ns(entry->ctime_ns)) {
+    int64_t seen_ns = source->backup->taken_ns ? source->backup->taken_ns : xb_clock_wall_ns();
+    if (seen_ns - entry->ctime_ns < racy_ns(entry->ctime_ns)) {
         entry->ctime_ns--;
     }
     return st->st_nlink > 1 ? fill_link(entry, source, err) : 0;
@@ -196,11 +206,16 @@ int xb_entry_from_file(const struct xb_attribute_source *source, struct xb_entry
         r = fill_identity(&entry, source, err);
     }
     if (r == 0) {
-        r = read_xattrs(source, &entry, err);
+        r = source->recorded ? read_recorded(source->recorded, &entry, err)
+                             : read_xattrs(source, &entry, err);
     }
     if (r < 0) {
         xb_entry_free(&entry);
         return r;
+    }
+    if (entry.xattr_count > 1) {
+        /* The same attributes must make the same bytes. */
+        qsort(entry.xattrs, entry.xattr_count, sizeof *entry.xattrs, compare_xattrs);
     }
     *ret = entry;
     return 0;

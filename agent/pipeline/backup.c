@@ -31,8 +31,9 @@ void xb_backup_fail(struct backup *backup, const struct xb_error *err)
 
 bool xb_backup_stopped(const struct backup *backup)
 {
-    return atomic_load(&backup->stop) ||
-           (backup->options->cancel && atomic_load(backup->options->cancel));
+    const struct xb_backup_options *options = backup->options;
+    return atomic_load(&backup->stop) || (options->cancel && atomic_load(options->cancel)) ||
+           (options->copy && atomic_load(xb_freeze_lost(options->copy)));
 }
 
 void xb_backup_note(struct backup *backup, const char *path, const char *text)
@@ -93,9 +94,17 @@ static void report(void *context)
     backup->options->progress(backup->options->progress_context, &progress);
 }
 
-/* What is to come, as far as a parent tells; else it has to be counted. */
+/* What is to come, as far as a copy or a parent tells; else it has to be counted. */
 static bool expect_as_before(struct backup *backup)
 {
+    if (backup->recorded) {
+        uint64_t files = 0;
+        uint64_t bytes = 0;
+        xb_listing_totals(backup->recorded, &files, &bytes);
+        atomic_store(&backup->bytes_total, bytes);
+        atomic_store(&backup->files_total, files);
+        return true;
+    }
     const struct xb_snapshot_parents *parents = backup->options->parents;
     const struct xb_snapshot *last = parents && parents->count ? parents->items[0] : NULL;
     if (!last || last->incomplete || !last->root.summary) {
@@ -144,6 +153,25 @@ static void join_aside(struct backup *backup, struct aside *aside)
     }
 }
 
+/* How it has ended. */
+static int judge(struct backup *backup, struct xb_error *err)
+{
+    const struct xb_freeze *copy = backup->options->copy;
+    bool lost = copy && atomic_load(xb_freeze_lost(copy));
+    if (backup->failure.code && !lost) {
+        *err = backup->failure;
+        return err->code;
+    }
+    if (!lost && !xb_backup_stopped(backup)) {
+        return 0;
+    }
+    /* What is stored is for the next backup to find. */
+    struct xb_error ignored = XB_ERROR_INIT;
+    (void)!xb_repository_flush(backup->repository, &ignored);
+    return lost ? xb_error_set(err, XB_ERR_FULL, -ENOSPC, "%s", xb_freeze_lost_reason(copy))
+                : xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "cancelled");
+}
+
 static int run(struct backup *backup, struct xb_error *err)
 {
     struct aside aside = {.estimates = false};
@@ -162,17 +190,7 @@ static int run(struct backup *backup, struct xb_error *err)
     }
     xb_backup_walk(backup, fd);
     join_aside(backup, &aside);
-    if (backup->failure.code) {
-        *err = backup->failure;
-        return err->code;
-    }
-    if (!xb_backup_stopped(backup)) {
-        return 0;
-    }
-    /* What is stored is for the next backup to find. */
-    struct xb_error ignored = XB_ERROR_INIT;
-    (void)!xb_repository_flush(backup->repository, &ignored);
-    return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "cancelled");
+    return judge(backup, err);
 }
 
 static void init(struct backup *backup)
@@ -196,6 +214,20 @@ static size_t small_bytes(const struct xb_repository *repository)
     return whole < XB_BLOCK_BYTES ? whole : XB_BLOCK_BYTES;
 }
 
+static void read_from(struct backup *backup)
+{
+    struct xb_freeze *copy = backup->options->copy;
+    backup->root_fd = backup->options->root_fd;
+    if (copy) {
+        struct xb_freeze_facts facts;
+        xb_freeze_open(copy);
+        xb_freeze_describe(copy, &facts);
+        backup->root_fd = xb_freeze_root(copy);
+        backup->recorded = xb_freeze_listing(copy);
+        backup->taken_ns = facts.taken_ns;
+    }
+}
+
 int xb_backup_run(struct xb_repository *repository, const struct xb_backup_options *options,
                   struct xb_backup_result *ret, struct xb_error *err)
 {
@@ -205,7 +237,7 @@ int xb_backup_run(struct xb_repository *repository, const struct xb_backup_optio
     }
     backup->repository = repository;
     backup->options = options;
-    backup->root_fd = options->copy ? xb_freeze_root(options->copy) : options->root_fd;
+    read_from(backup);
     backup->budget = options->budget ? options->budget : xb_budget_process();
     backup->small_bytes = small_bytes(repository);
     backup->lane_count = options->threads ? options->threads : xb_cpus_usable();

@@ -8,14 +8,16 @@
  * Threads:   one call per thread; it uses workers of its own. The progress callback comes from
  *            another thread and must be quick.
  * Blocking:  yes, for as long as it takes.
- * Errors:    CANCELLED; failures of the repository; failures to read the root. A file that cannot
+ * Errors:    CANCELLED; FULL: the copy had to be given up (xb_freeze_fall_back, and once more);
+ *            failures of the repository; failures to read the root. A file that cannot
  *            be read is no error of the call: it is counted and listed in the result, and in the
  *            snapshot's summary.
  * Rules:     no symbolic link is followed; sockets, fifos and devices are recorded, not read; a
  *            file that changes while it is read is read again, and counted and marked if it does
  *            not come to rest. Unchanged is: size, mtime, inode and ctime where a parent knows
  *            them, else kopia's rule (size, mtime, mode, owner). Other file systems that are
- *            mounted in the folder are gone into, as by kopia.
+ *            mounted in the folder are gone into, as by kopia. A copy's files are known again by
+ *            what the originals had: an incremental stays one whatever was read from.
  * Work kept: what is stored is indexed every ten minutes, and named by a checkpoint every forty,
  *            however long a single file takes: a killed backup's work is found by the next one.
  */
@@ -40,7 +42,7 @@ struct xb_freeze;
 
 struct xb_backup_options {
     int root_fd;                               /* the folder, open for reading */
-    const struct xb_freeze *copy;              /* instead of it, taken (freeze.h); NULL: none */
+    struct xb_freeze *copy;                    /* instead of it, taken (freeze.h); NULL: none */
     const char *root_name;                     /* name of the root entry */
     const struct xb_snapshot_parents *parents; /* NULL or none: read everything */
     unsigned threads;                          /* 0: as many as there are CPUs for us */

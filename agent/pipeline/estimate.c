@@ -5,11 +5,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "agent/pipeline/internal.h"
+#include "agent/pipeline/walk.h"
 
 enum { NICENESS = 10 };
 
@@ -42,7 +41,7 @@ static void count_folder(struct backup *backup, int fd, unsigned depth)
     }
     const struct dirent *entry = NULL;
     while (!xb_backup_stopped(backup) && !backup->done && (entry = readdir(dir))) {
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
+        if (xb_walk_takes(entry->d_name, entry->d_type)) {
             count_name(backup, dirfd(dir), entry->d_name, depth);
         }
     }

@@ -88,12 +88,29 @@ static void enlist(struct backup *backup, struct frame *frame)
     pthread_mutex_unlock(&backup->lock);
 }
 
-struct frame *xb_frame_new(struct backup *backup, struct frame *parent, const char *name, int fd)
+const struct xb_listing_entry *xb_frame_recorded(const struct frame *frame, const char *name)
+{
+    return frame->recorded.self ? xb_listing_find(&frame->recorded, name) : NULL;
+}
+
+static int read_state(struct frame *frame, struct xb_error *err)
+{
+    if (frame->recorded.self) {
+        frame->st = frame->recorded.self->st;
+    } else if (fstat(frame->fd, &frame->st) < 0) {
+        (void)!xb_error_errno(err, errno, "reading its attributes");
+        return wrap(err, frame);
+    }
+    return 0;
+}
+
+struct frame *xb_frame_new(struct backup *backup, struct frame *parent, const char *name, int fd,
+                           const struct xb_listing_folder *recorded)
 {
     struct xb_error err = XB_ERROR_INIT;
     struct frame *frame = calloc(1, sizeof *frame);
     if (!frame) {
-        close(fd);
+        xb_closep(&fd);
         (void)!xb_error_no_memory(&err, "the walk");
         xb_backup_fail(backup, &err);
         return NULL;
@@ -103,17 +120,16 @@ struct frame *xb_frame_new(struct backup *backup, struct frame *parent, const ch
     frame->parent = parent;
     frame->depth = parent ? parent->depth + 1 : 0;
     frame->fd = fd;
+    if (recorded) {
+        frame->recorded = *recorded;
+    }
     frame->waiting = 1; /* the listing itself */
     frame->folders.max = XB_FRAME_FOLDERS_BYTES_MAX;
     atomic_fetch_add(&backup->frame_count, 1);
     frame->name = strdup(name);
     int r = frame->name ? xb_directory_builder_new(&frame->builder, &err)
                         : xb_error_no_memory(&err, "the walk");
-    if (r == 0 && fstat(fd, &frame->st) < 0) {
-        (void)!xb_error_errno(&err, errno, "reading its attributes");
-        r = wrap(&err, frame);
-    }
-    if (r < 0) {
+    if (r < 0 || read_state(frame, &err) < 0) {
         xb_backup_fail(backup, &err);
         free_frame(frame);
         return NULL;
@@ -125,9 +141,10 @@ struct frame *xb_frame_new(struct backup *backup, struct frame *parent, const ch
 int xb_frame_entry(const struct frame *frame, struct xb_entry *ret, struct xb_error *err)
 {
     const struct xb_attribute_source source = {.fd = frame->fd,
+                                               .recorded = frame->recorded.self,
                                                .name = frame->name,
                                                .st = &frame->st,
-                                               .root_device = frame->backup->root_device};
+                                               .backup = frame->backup};
     int r = xb_entry_from_file(&source, ret, err);
     return r < 0 ? wrap(err, frame) : 0;
 }

@@ -28,7 +28,8 @@ struct frame {
     struct frame *parent;
     struct frame *previous, *next; /* in backup->frames */
     unsigned depth;
-    int fd;
+    int fd;                            /* -1: it is a recorded one */
+    struct xb_listing_folder recorded; /* where the tree's names are kept apart (listing.h) */
     char *name;
     struct stat st;
     struct xb_directory *before[XB_SNAPSHOT_PARENTS_MAX]; /* the parents' views of it, if any */
@@ -44,6 +45,7 @@ struct frame {
 
     /* The listing's own: */
     bool listed;         /* to its end */
+    size_t listed_at;    /* the next recorded entry */
     struct merge *merge; /* NULL: not merged, or over */
     bool merge_filled;   /* all names are in it */
     /* Folders in it that are still to be gone into: each name with its NUL. Merged: behind it the
@@ -53,8 +55,13 @@ struct frame {
     struct kept kept;  /* not yet in the backup's result */
 };
 
-/* Takes fd over, also on failure, which ends the backup. The parent waits for it. */
-struct frame *xb_frame_new(struct backup *backup, struct frame *parent, const char *name, int fd);
+/* Takes fd over, also on failure, which ends the backup. The parent waits for it. With `recorded`
+ * there is no descriptor. */
+struct frame *xb_frame_new(struct backup *backup, struct frame *parent, const char *name, int fd,
+                           const struct xb_listing_folder *recorded);
+
+/* What is recorded of a name in the folder; NULL: nothing, or nothing is recorded at all. */
+const struct xb_listing_entry *xb_frame_recorded(const struct frame *frame, const char *name);
 
 void xb_frame_add(struct frame *frame, struct xb_entry *entry); /* takes the entry's content over */
 

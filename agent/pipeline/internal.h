@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <sys/stat.h>
 
+#include "agent/freeze/listing.h"
 #include "agent/pipeline/backup.h"
 #include "agent/uring/reader.h"
 
@@ -48,7 +49,9 @@ struct read_queue {
 struct backup {
     struct xb_repository *repository;
     const struct xb_backup_options *options;
-    int root_fd; /* of the folder or of its copy */
+    int root_fd;                       /* of the folder or of its copy */
+    const struct xb_listing *recorded; /* NULL: names and attributes are the folder's */
+    int64_t taken_ns;                  /* wall time of the copy; 0: the folder itself is read */
     dev_t root_device;
     struct xb_workers *workers;
     struct lane lanes[XB_LANES_MAX];
@@ -87,7 +90,8 @@ struct xb_attribute_source {
     int fd, folder_fd;
     const char *name;
     const struct stat *st;
-    dev_t root_device;
+    const struct xb_listing_entry *recorded; /* not NULL: ask it, not the file system */
+    const struct backup *backup;
 };
 int xb_entry_from_file(const struct xb_attribute_source *source, struct xb_entry *ret,
                        struct xb_error *err) XB_MUST_CHECK;

@@ -201,8 +201,11 @@ static bool reuse(struct frame *frame, const char *name, int fd, const struct st
                   struct xb_entry *ret)
 {
     struct backup *backup = frame->backup;
-    const struct xb_attribute_source source = {
-        .fd = fd, .name = name, .st = st, .root_device = backup->root_device};
+    const struct xb_attribute_source source = {.fd = fd,
+                                               .name = name,
+                                               .recorded = xb_frame_recorded(frame, name),
+                                               .st = st,
+                                               .backup = backup};
     struct xb_error err = XB_ERROR_INIT;
     const struct xb_entry *before = NULL;
     for (size_t i = 0; i < XB_SNAPSHOT_PARENTS_MAX && !before; i++) {

@@ -23,6 +23,9 @@ struct job {
 
 /* Opens the file and looks at it. -1: there is nothing to read, and that is settled. */
 int xb_read_open(struct job *job, struct stat *ret_st);
+/* What the open file is now. A copy does not change: then it is what the original was. */
+int xb_read_state(const struct job *job, int fd, struct stat *ret_st,
+                  struct xb_error *err) XB_MUST_CHECK;
 int xb_read_attributes(const struct job *job, int fd, const struct stat *st, struct xb_entry *ret,
                        struct xb_error *err) XB_MUST_CHECK;
 bool xb_read_same_state(const struct stat *a, const struct stat *b);

@@ -16,7 +16,12 @@
 
 static int open_file(const struct job *job)
 {
+    const struct backup *backup = job->frame->backup;
     const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    if (backup->recorded) {
+        const struct xb_listing_entry *recorded = xb_frame_recorded(job->frame, job->name);
+        return recorded ? xb_listing_open(backup->recorded, recorded) : -1;
+    }
     int fd = openat(job->frame->fd, job->name, flags | O_NOATIME);
     return fd < 0 && errno == EPERM ? openat(job->frame->fd, job->name, flags) : fd;
 }
@@ -25,6 +30,7 @@ int xb_read_open(struct job *job, struct stat *ret_st)
 {
     struct frame *frame = job->frame;
     struct xb_entry entry = {.name = NULL};
+    struct xb_error err = XB_ERROR_INIT;
     if (xb_known_keep(frame, job->name, &job->st)) {
         return -1;
     }
@@ -33,8 +39,12 @@ int xb_read_open(struct job *job, struct stat *ret_st)
         xb_frame_add_vanished(frame, job->name);
         return -1;
     }
-    if (fd < 0 || fstat(fd, ret_st) < 0) {
+    if (fd < 0) {
         xb_frame_add_failure(frame, job->name, strerror(errno));
+        return -1;
+    }
+    if (xb_read_state(job, fd, ret_st, &err) < 0) {
+        xb_frame_add_failure(frame, job->name, err.text);
         return -1;
     }
     if (!S_ISREG(ret_st->st_mode)) {
@@ -48,11 +58,23 @@ int xb_read_open(struct job *job, struct stat *ret_st)
     return XB_TAKE_FD(fd);
 }
 
+int xb_read_state(const struct job *job, int fd, struct stat *ret_st, struct xb_error *err)
+{
+    if (job->frame->backup->recorded) {
+        *ret_st = job->st;
+        return 0;
+    }
+    return fstat(fd, ret_st) < 0 ? xb_error_errno(err, errno, "reading its attributes") : 0;
+}
+
 int xb_read_attributes(const struct job *job, int fd, const struct stat *st, struct xb_entry *ret,
                        struct xb_error *err)
 {
-    const struct xb_attribute_source source = {
-        .fd = fd, .name = job->name, .st = st, .root_device = job->frame->backup->root_device};
+    const struct xb_attribute_source source = {.fd = fd,
+                                               .name = job->name,
+                                               .recorded = xb_frame_recorded(job->frame, job->name),
+                                               .st = st,
+                                               .backup = job->frame->backup};
     return xb_entry_from_file(&source, ret, err);
 }
 
@@ -141,18 +163,15 @@ static int read_once(const struct job *job, struct lane *lane, int fd, struct xb
 {
     struct stat before;
     struct stat after;
-    if (fstat(fd, &before) < 0) {
-        return xb_error_errno(err, errno, "reading its attributes");
-    }
-    int r = xb_read_attributes(job, fd, &before, entry, err);
-    if (r < 0) {
+    int r = xb_read_state(job, fd, &before, err);
+    if (r < 0 || (r = xb_read_attributes(job, fd, &before, entry, err)) < 0) {
         return r;
     }
     set_file(lane, job, &before);
     r = xb_backup_read_file(lane->backup, lane, fd, entry, err);
     set_file(lane, NULL, NULL);
-    if (r == 0 && fstat(fd, &after) < 0) {
-        r = xb_error_errno(err, errno, "reading its attributes");
+    if (r == 0) {
+        r = xb_read_state(job, fd, &after, err);
     }
     if (r < 0) {
         xb_entry_free(entry);

@@ -122,8 +122,8 @@ static int read_once(struct smalls *all, struct small *file, int fd, const struc
     if (r == 0) {
         r = read_bytes(fd, data, (size_t)before->st_size, &got, err);
     }
-    if (r == 0 && fstat(fd, ret_after) < 0) {
-        r = xb_error_errno(err, errno, "reading its attributes");
+    if (r == 0) {
+        r = xb_read_state(file->job, fd, ret_after, err);
     }
     if (r == 0) {
         r = xb_read_attributes(file->job, fd, before, &file->entry, err);

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "agent/freeze/freeze.h"
 #include "agent/pipeline/known.h"
 #include "agent/pipeline/read_job.h"
 #include "shared/base/workers.h"
@@ -17,8 +18,15 @@
 enum {
     LISTING_BYTES = 32 * 1024, /* of names per call */
     MERGED_AT_ONCE = 128,
+    RECORDED_AT_ONCE = 1024,
     FRAMES_MIN = 256,   /* what every process has descriptors for */
     OTHER_FDS_MAX = 128 /* files that are read, packs, the store's connections */
+};
+
+/* A name of a folder, and what it is: DT_DIR, ... */
+struct name {
+    const char *text;
+    unsigned char type;
 };
 
 /* One worker's way through a part of the tree. */
@@ -29,71 +37,17 @@ struct walk {
     _Alignas(struct dirent64) char names[LISTING_BYTES];
 };
 
-/* ---- entries that are small: done while the folder is listed ---- */
-
-static int write_small(struct backup *backup, const void *data, size_t len,
-                       struct xb_object_id *ret, struct xb_error *err)
-{
-    struct xb_content_write_result result;
-    int r = xb_content_write(backup->repository, 0, data, len, XB_COMPRESSION_NONE, &result, err);
-    if (r == 0) {
-        xb_content_id_format(&result.id, ret->text);
-    }
-    return r;
-}
-
-static int read_link(struct frame *frame, const char *name, char target[PATH_MAX + 1],
-                     size_t *ret_len, struct xb_error *err)
-{
-    ssize_t len = readlinkat(frame->fd, name, target, PATH_MAX + 1);
-    if (len < 0 || len > PATH_MAX) {
-        return xb_error_errno(err, len < 0 ? errno : ENAMETOOLONG, "reading the link");
-    }
-    *ret_len = (size_t)len;
-    return 0;
-}
-
-/* A link or a special file. */
-static void add_small(struct frame *frame, const char *name, const struct stat *st)
-{
-    struct backup *backup = frame->backup;
-    struct xb_error err = XB_ERROR_INIT;
-    const struct xb_attribute_source source = {.fd = -1,
-                                               .folder_fd = frame->fd,
-                                               .name = name,
-                                               .st = st,
-                                               .root_device = backup->root_device};
-    struct xb_entry entry = {.name = NULL};
-    char target[PATH_MAX + 1];
-    size_t len = 0;
-    int r = xb_entry_from_file(&source, &entry, &err);
-    if (r == 0 && S_ISLNK(st->st_mode)) {
-        r = read_link(frame, name, target, &len, &err);
-        entry.size = len;
-    }
-    if (r < 0) {
-        xb_entry_free(&entry);
-        if (err.kind == XB_ERR_NOT_FOUND) {
-            xb_frame_add_vanished(frame, name);
-        } else {
-            xb_frame_add_failure(frame, name, err.text);
-        }
-        return;
-    }
-    r = entry.node ? 0 : write_small(backup, target, len, &entry.object, &err);
-    if (r < 0) {
-        xb_entry_free(&entry);
-        xb_backup_fail(backup, &err);
-        return;
-    }
-    pthread_mutex_lock(&backup->lock);
-    backup->result.symlinks += S_ISLNK(st->st_mode);
-    backup->result.special_files += !S_ISLNK(st->st_mode);
-    pthread_mutex_unlock(&backup->lock);
-    xb_frame_add(frame, &entry);
-}
-
 /* ---- listing ---- */
+
+bool xb_walk_takes(const char *name, unsigned char type)
+{
+    if (name[0] != '.') {
+        return true;
+    }
+    bool folder = type == DT_DIR || type == DT_UNKNOWN;
+    return strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
+           !(folder && strcmp(name, XB_FREEZE_FOLDER) == 0);
+}
 
 static void add_folder_name(struct frame *frame, const char *name)
 {
@@ -108,6 +62,11 @@ static void add_folder_name(struct frame *frame, const char *name)
  * against 1.5 in ext4; statx with only what is needed is no faster than fstatat. */
 static bool look(struct frame *frame, const char *name, struct stat *ret)
 {
+    if (frame->recorded.self) {
+        const struct xb_listing_entry *recorded = xb_frame_recorded(frame, name);
+        *ret = recorded ? recorded->st : (struct stat){.st_mode = 0};
+        return recorded != NULL;
+    }
     if (fstatat(frame->fd, name, ret, AT_SYMLINK_NOFOLLOW) == 0) {
         return true;
     }
@@ -131,7 +90,7 @@ static void look_again(struct frame *frame, const char *name)
     } else if (S_ISREG(st.st_mode)) {
         xb_read_job_submit(frame, name, &st);
     } else if (!xb_known_keep(frame, name, &st)) {
-        add_small(frame, name, &st);
+        xb_walk_add_small(frame, name, &st);
     }
 }
 
@@ -163,7 +122,7 @@ static void visit(struct walk *walk, struct frame *frame, const char *name)
     } else if (S_ISREG(st.st_mode)) {
         xb_read_job_submit(frame, name, &st);
     } else if (!xb_known_keep(frame, name, &st)) {
-        add_small(frame, name, &st);
+        xb_walk_add_small(frame, name, &st);
     }
 }
 
@@ -183,20 +142,35 @@ static void end_listing(struct frame *frame, int error)
 }
 
 /* Takes a name of a folder that is not merged. */
-static void take_name(struct walk *walk, struct frame *frame, const struct dirent64 *entry)
+static void take_name(struct walk *walk, struct frame *frame, const struct name *name)
 {
-    if (entry->d_type == DT_DIR) {
-        add_folder_name(frame, entry->d_name);
+    if (name->type == DT_DIR) {
+        add_folder_name(frame, name->text);
     } else {
-        visit(walk, frame, entry->d_name);
+        visit(walk, frame, name->text);
+    }
+}
+
+typedef void take_fn(struct walk *walk, struct frame *frame, const struct name *name);
+
+static void list_recorded(struct walk *walk, struct frame *frame, take_fn *take)
+{
+    size_t end = frame->listed_at + RECORDED_AT_ONCE;
+    for (; frame->listed_at < frame->recorded.count && frame->listed_at < end; frame->listed_at++) {
+        const struct xb_listing_entry *entry = xb_listing_entry(&frame->recorded, frame->listed_at);
+        const struct name name = {xb_listing_name(entry),
+                                  S_ISDIR(entry->st.st_mode) ? DT_DIR : DT_REG};
+        take(walk, frame, &name);
+    }
+    if (frame->listed_at == frame->recorded.count || xb_backup_stopped(walk->backup)) {
+        frame->listed = true;
     }
 }
 
 /* Takes the next names of the folder. Files and links are done with, or handed to who reads them;
  * folders are only noted, so that what waits is small and the one buffer of the worker serves all
  * levels. */
-static void list_some(struct walk *walk, struct frame *frame,
-                      void take(struct walk *, struct frame *, const struct dirent64 *))
+static void list_names(struct walk *walk, struct frame *frame, take_fn *take)
 {
     ssize_t got = getdents64(frame->fd, walk->names, sizeof walk->names);
     if (got <= 0) {
@@ -209,9 +183,19 @@ static void list_some(struct walk *walk, struct frame *frame,
             frame->listed = true;
             break;
         }
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
-            take(walk, frame, entry);
+        if (xb_walk_takes(entry->d_name, entry->d_type)) {
+            const struct name name = {entry->d_name, entry->d_type};
+            take(walk, frame, &name);
         }
+    }
+}
+
+static void list_some(struct walk *walk, struct frame *frame, take_fn *take)
+{
+    if (frame->recorded.self) {
+        list_recorded(walk, frame, take);
+    } else {
+        list_names(walk, frame, take);
     }
     keep_known(walk, frame);
     xb_frame_count_kept(walk->backup, &frame->kept);
@@ -219,15 +203,15 @@ static void list_some(struct walk *walk, struct frame *frame,
 
 /* ---- folders that are merged ---- */
 
-static void sort_name(struct walk *walk, struct frame *frame, const struct dirent64 *entry)
+static void sort_name(struct walk *walk, struct frame *frame, const struct name *name)
 {
     struct xb_error err = XB_ERROR_INIT;
     struct stat st;
     bool folder =
-        entry->d_type == DT_DIR ||
-        (entry->d_type == DT_UNKNOWN &&
-         fstatat(frame->fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode));
-    if (xb_merge_add(frame->merge, entry->d_name, folder, &err) < 0) {
+        name->type == DT_DIR ||
+        (name->type == DT_UNKNOWN &&
+         fstatat(frame->fd, name->text, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode));
+    if (xb_merge_add(frame->merge, name->text, folder, &err) < 0) {
         xb_backup_fail(walk->backup, &err);
     }
 }
@@ -260,7 +244,7 @@ static void visit_merged(struct frame *frame, const char *name, struct match *ma
         xb_known_stash(frame, matches, &st);
         xb_read_job_submit(frame, name, &st);
     } else {
-        add_small(frame, name, &st);
+        xb_walk_add_small(frame, name, &st);
     }
 }
 
@@ -312,12 +296,30 @@ static void watch_descriptors(struct walk *walk)
     }
 }
 
+static struct frame *enter_recorded(struct frame *frame, const char *name)
+{
+    const struct xb_listing_entry *entry = xb_frame_recorded(frame, name);
+    struct xb_listing_folder folder;
+    if (!entry || !xb_listing_folder(frame->backup->recorded, entry->child, &folder)) {
+        xb_frame_add_vanished(frame, name);
+        return NULL;
+    }
+    struct frame *child = xb_frame_new(frame->backup, frame, name, -1, &folder);
+    if (child) {
+        xb_known_enter(child, name + strlen(name) + 1);
+    }
+    return child;
+}
+
 /* `name`: as in frame->folders. */
 static struct frame *enter(struct walk *walk, struct frame *frame, const char *name)
 {
     if (frame->depth >= XB_BACKUP_DEPTH_MAX) {
         xb_frame_add_failure(frame, name, "lies too deep (more than 900 folders)");
         return NULL;
+    }
+    if (frame->recorded.self) {
+        return enter_recorded(frame, name);
     }
     watch_descriptors(walk);
     int fd = openat(frame->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -331,7 +333,7 @@ static struct frame *enter(struct walk *walk, struct frame *frame, const char *n
         }
         return NULL;
     }
-    struct frame *child = xb_frame_new(frame->backup, frame, name, fd);
+    struct frame *child = xb_frame_new(frame->backup, frame, name, fd, NULL);
     if (child) {
         xb_known_enter(child, name + strlen(name) + 1);
     }
@@ -473,7 +475,13 @@ static size_t frame_limit(void)
 
 void xb_backup_walk(struct backup *backup, int root_fd)
 {
-    struct frame *root = xb_frame_new(backup, NULL, backup->options->root_name, root_fd);
+    struct xb_listing_folder recorded = {.self = NULL};
+    if (backup->recorded && xb_listing_folder(backup->recorded, 0, &recorded)) {
+        xb_closep(&root_fd);
+        root_fd = -1;
+    }
+    struct frame *root = xb_frame_new(backup, NULL, backup->options->root_name, root_fd,
+                                      recorded.self ? &recorded : NULL);
     if (!root) {
         return; /* it has failed */
     }

@@ -11,8 +11,15 @@
  */
 #pragma once
 
-#include "agent/pipeline/internal.h"
+#include "agent/pipeline/frame.h"
 
-/* Walks the tree below root_fd (taken over) and returns when every folder is written, or the
- * backup has failed. */
+/* Whether the name is a part of the volume: not the folder itself, its parent, or the place of
+ * copies (freeze.h). `type`: DT_DIR, ... */
+bool xb_walk_takes(const char *name, unsigned char type);
+
+/* Walks the tree below root_fd (taken over; or the recorded one) and returns when every folder is
+ * written, or the backup has failed. */
 void xb_backup_walk(struct backup *backup, int root_fd);
+
+/* Adds a link or a special file (walk_small.c). */
+void xb_walk_add_small(struct frame *frame, const char *name, const struct stat *st);
