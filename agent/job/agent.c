@@ -97,13 +97,13 @@ static enum xb_plan act_on(struct daemon *daemon, const struct xb_kube_resource 
                            const char *key, xb_json *object, struct xb_action *ret)
 {
     struct xb_order *order = calloc(1, sizeof *order);
-    if (!order || !(order->key = strdup(key))) {
-        free(order);
+    if (!order || !(order->key = strdup(key)) ||
+        json_object_deep_copy(object, &order->object, NULL) < 0) {
+        free_order(order);
         return XB_PLAN_NONE; /* planned again when the object changes or the timer marks it */
     }
     order->agent = &daemon->agent;
     order->resource = resource;
-    order->object = json_object_get(object);
     order->began_ns = xb_clock_mono_ns();
     remember(daemon, order, true);
     xb_agent_count_running(&daemon->agent, running_count(daemon));

@@ -44,7 +44,8 @@ struct xb_agent {
     atomic_uint thawed_next;
 };
 
-/* An order while it is carried out. `object` is a copy of its own. */
+/* An order while it is carried out. `object` is a copy of its own, for the worker that has the
+ * order: it gives it up for a newer one, which must not meet the cache's giving up. */
 struct xb_order {
     struct xb_agent *agent;
     const struct xb_kube_resource *resource;

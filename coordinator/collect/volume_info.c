@@ -23,7 +23,8 @@ static void put_key(char key[KEY_BYTES], const char *pod_uid, const char *volume
     snprintf(key, KEY_BYTES, "%s/%s", pod_uid, volume);
 }
 
-/* By pod and volume. */
+/* Places by pod and volume. The orders are the cache's, which another thread has: no reference is
+ * taken. */
 static xb_json *index_orders(xb_json *orders)
 {
     xb_json *index = json_object_new_object();
@@ -31,7 +32,7 @@ static xb_json *index_orders(xb_json *orders)
         char key[KEY_BYTES];
         xb_json *order = json_object_array_get_idx(orders, i);
         put_key(key, xb_json_str(order, "spec.pod.uid", ""), xb_json_str(order, "spec.volume", ""));
-        json_object_object_add(index, key, json_object_get(order));
+        json_object_object_add(index, key, json_object_new_int64((int64_t)i));
     }
     return index;
 }
@@ -107,7 +108,7 @@ int xb_volume_infos(const struct xb_volume_infos *what, xb_json **ret, struct xb
         for (size_t i = 0; i < what->collected->volume_count; i++) {
             const struct xb_collected_volume *volume = &what->collected->volumes[i];
             char key[KEY_BYTES];
-            xb_json *order = NULL;
+            xb_json *place = NULL;
             if ((volume->skipped != NULL) != skipped) {
                 continue;
             }
@@ -116,7 +117,10 @@ int xb_volume_infos(const struct xb_volume_infos *what, xb_json **ret, struct xb
                 continue;
             }
             put_key(key, volume->pod_uid, volume->volume);
-            (void)json_object_object_get_ex(index, key, &order);
+            xb_json *order =
+                json_object_object_get_ex(index, key, &place)
+                    ? json_object_array_get_idx(what->orders, (size_t)json_object_get_int64(place))
+                    : NULL;
             if (what->ended) {
                 what->ended(what->context, volume, order);
             }

@@ -8,7 +8,9 @@
  * Ownership: the caller owns the informer and frees it before client and loop, not from within its
  *            callbacks. Objects are lent: they are the informer's, and change only by being
  *            replaced; json_object_get keeps one.
- * Threads:   all on the loop's thread.
+ * Threads:   all on the loop's thread. Others may look at an object that is kept for them, and no
+ *            more: json-c counts references without atomic operations, so what a worker is to keep,
+ *            or to give up, is a copy (json_object_deep_copy).
  * Blocking:  never (but see xb_kube_bearer: a token file of a few hundred bytes is read once a
  *            minute).
  * Shapes:    keys are "namespace/name", or "name" for cluster-scoped objects. on_change comes for
