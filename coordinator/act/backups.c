@@ -125,8 +125,14 @@ enum xb_plan xb_plan_backups(void *context, const char *key, int64_t now_ns, str
         return XB_PLAN_NONE;
     }
     struct xb_run *run = xb_run_of(&coordinator->backup_runs, key, backup);
-    if (!run || xb_plan_is_old(run, backup)) {
+    if (!run) {
+        return xb_plan_no_run(now_ns, ret);
+    }
+    if (xb_plan_is_old(run, backup)) {
         return XB_PLAN_NONE;
+    }
+    if (xb_orders_wait(run, now_ns, &ret->at_ns)) {
+        return XB_PLAN_AT;
     }
     struct xb_kube_informer *pvbs = coordinator->watched[XB_WATCH_PVBS];
     const struct xb_orders_view orders =

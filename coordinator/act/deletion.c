@@ -336,7 +336,10 @@ enum xb_plan xb_plan_deletions(void *context, const char *key, int64_t now_ns,
         return XB_PLAN_AT;
     }
     struct xb_run *run = xb_run_of(&coordinator->deletion_runs, key, request);
-    if (!run || is_old(run, request)) {
+    if (!run) {
+        return xb_plan_no_run(now_ns, ret);
+    }
+    if (is_old(run, request)) {
         return XB_PLAN_NONE;
     }
     struct xb_deletion_facts facts = {.now_ns = now_ns, .restores_ns = run->made_ns};

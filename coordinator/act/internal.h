@@ -86,6 +86,8 @@ struct xb_run {
     int64_t timeout_ns; /* of each order: without any progress */
     struct xb_order_seen *seen; /* see orders.h */
     size_t seen_count;
+    xb_json *late;         /* name: true, of those that were told that they are; NULL: none */
+    int64_t look_again_ns; /* monotonic: not before */
 };
 
 struct xb_coordinator {
@@ -217,8 +219,10 @@ int xb_check_leading(struct xb_coordinator *coordinator, struct xb_error *err) X
 
 /* ---- runs ---- */
 
-/* The run of an object, made if there is none; NULL without memory. */
+/* The run of an object, made if there is none. NULL, which is logged: there are XB_RUNS_MAX of
+ * them, or no memory; xb_plan_no_run then plans to look again. */
 struct xb_run *xb_run_of(struct xb_run **list, const char *key, xb_json *object);
+enum xb_plan xb_plan_no_run(int64_t now_ns, struct xb_action *ret);
 /* Forgets what a run knows, with its scratch files. */
 void xb_run_reset(struct xb_run *run);
 void xb_run_drop(struct xb_run **list, const char *key);

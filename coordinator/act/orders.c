@@ -12,13 +12,15 @@
 enum {
     LOST_S = 60,  /* an order that is nowhere to be seen so long after it was made was deleted */
     GRACE_S = 60, /* for an agent to answer that it has cancelled */
-    LOOKS = 4     /* in one timeout: so exactly is the time of the last progress known */
+    LOOKS = 4,    /* in one timeout: so exactly is the time of the last progress known */
+    SHARE = 20,   /* of the loop's time: one part in so many is for looking... */
+    QUICK_MS = 1  /* ...unless it takes no longer than this */
 };
 
 struct xb_order_seen {
     uint64_t mark;    /* of its progress, when it was seen last */
     int64_t moved_ns; /* monotonic: when that changed */
-    bool late, told, was_late;
+    bool late, told;
 };
 
 static xb_json *find(const struct xb_run *run, size_t i, struct xb_kube_informer *informer,
@@ -107,6 +109,23 @@ static void look_at(struct xb_run *run, size_t i, xb_json *order, uint64_t mark,
     view->late += seen->late;
 }
 
+bool xb_orders_wait(const struct xb_run *run, int64_t now_ns, int64_t *ret_until_ns)
+{
+    int64_t left_ns = run->look_again_ns - xb_clock_mono_ns();
+    if (run->look_again_ns == 0 || left_ns <= 0) {
+        return false;
+    }
+    *ret_until_ns = now_ns + left_ns;
+    return true;
+}
+
+static void note_look(struct xb_run *run, int64_t began_ns, const struct xb_orders_view *view)
+{
+    int64_t now_ns = xb_clock_mono_ns();
+    bool long_one = view->open > 0 && now_ns - began_ns > QUICK_MS * XB_NS_PER_MS;
+    run->look_again_ns = long_one ? now_ns + SHARE * (now_ns - began_ns) : 0;
+}
+
 struct xb_orders_view xb_orders_look(struct xb_run *run, struct xb_kube_informer *informer,
                                      const char *namespace, int64_t now_ns)
 {
@@ -115,6 +134,7 @@ struct xb_orders_view xb_orders_look(struct xb_run *run, struct xb_kube_informer
     struct xb_orders_view view = {
         .look_ns =
             now_ns + (timeout_ns < LOST_S * XB_NS_PER_S ? timeout_ns : LOST_S * XB_NS_PER_S)};
+    const int64_t began_ns = xb_clock_mono_ns();
     size_t count = run->orders ? json_object_array_length(run->orders) : 0;
     if (!run->worked || count == 0) {
         return view;
@@ -131,6 +151,7 @@ struct xb_orders_view xb_orders_look(struct xb_run *run, struct xb_kube_informer
             look_at(run, i, order, mark_of(order, informer, &nodes), &view);
         }
     }
+    note_look(run, began_ns, &view);
     return view;
 }
 
@@ -176,21 +197,18 @@ void xb_orders_cancelled(struct xb_run *run)
     for (size_t i = 0; i < run->seen_count; i++) {
         struct xb_order_seen *seen = &run->seen[i];
         if (seen->late) {
-            *seen = (struct xb_order_seen){
-                .moved_ns = xb_clock_mono_ns(), .told = true, .was_late = true};
+            *seen = (struct xb_order_seen){.moved_ns = xb_clock_mono_ns(), .told = true};
+            run->late = run->late ? run->late : json_object_new_object();
+            json_object_object_add(
+                run->late, json_object_get_string(json_object_array_get_idx(run->orders, i)),
+                json_object_new_boolean(true));
         }
     }
 }
 
 bool xb_orders_was_late(const struct xb_run *run, const char *name)
 {
-    for (size_t i = 0; i < run->seen_count; i++) {
-        const char *order = json_object_get_string(json_object_array_get_idx(run->orders, i));
-        if (run->seen[i].was_late && strcmp(order, name) == 0) {
-            return true;
-        }
-    }
-    return false;
+    return json_object_object_get_ex(run->late, name, NULL);
 }
 
 void xb_orders_forget(struct xb_run *run)
@@ -198,4 +216,7 @@ void xb_orders_forget(struct xb_run *run)
     free(run->seen);
     run->seen = NULL;
     run->seen_count = 0;
+    xb_json_putp(&run->late);
+    run->late = NULL;
+    run->look_again_ns = 0;
 }

@@ -21,6 +21,11 @@ struct xb_orders_view {
     int64_t look_ns; /* wall: look again */
 };
 
+/* Whether it is too early to look again, and until when (wall). A look takes longer the more orders
+ * there are, and each of them makes for several looks: they take no more than a share of the loop's
+ * time. With few orders never. */
+bool xb_orders_wait(const struct xb_run *run, int64_t now_ns, int64_t *ret_until_ns);
+
 struct xb_orders_view xb_orders_look(struct xb_run *run, struct xb_kube_informer *informer,
                                      const char *namespace, int64_t now_ns);
 

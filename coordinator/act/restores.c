@@ -89,8 +89,14 @@ enum xb_plan xb_plan_restores(void *context, const char *key, int64_t now_ns, st
         return XB_PLAN_NONE;
     }
     struct xb_run *run = xb_run_of(&coordinator->restore_runs, key, restore);
-    if (!run || xb_plan_is_old(run, restore)) {
+    if (!run) {
+        return xb_plan_no_run(now_ns, ret);
+    }
+    if (xb_plan_is_old(run, restore)) {
         return XB_PLAN_NONE;
+    }
+    if (xb_orders_wait(run, now_ns, &ret->at_ns)) {
+        return XB_PLAN_AT;
     }
     struct xb_kube_informer *pvrs = coordinator->watched[XB_WATCH_PVRS];
     const struct xb_orders_view orders =

@@ -408,7 +408,10 @@ enum xb_plan xb_plan_schedules(void *context, const char *key, int64_t now_ns,
         return XB_PLAN_NONE;
     }
     struct xb_run *run = xb_run_of(&coordinator->schedule_runs, key, schedule);
-    if (!run || !xb_kube_informer_synced(coordinator->watched[XB_WATCH_BACKUPS]) ||
+    if (!run) {
+        return xb_plan_no_run(now_ns, ret);
+    }
+    if (!xb_kube_informer_synced(coordinator->watched[XB_WATCH_BACKUPS]) ||
         (run->acted_on[0] &&
          strcmp(run->acted_on, xb_json_str(schedule, "metadata.resourceVersion", "")) == 0)) {
         return XB_PLAN_NONE;

@@ -12,6 +12,10 @@
 
 #include "coordinator/act/orders.h"
 #include "coordinator/act/restore_hooks.h"
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+
+enum { NO_RUN_S = 60 };
 
 struct xb_step_work *xb_step_work_new(struct xb_coordinator *coordinator, xb_json *object)
 {
@@ -69,6 +73,28 @@ int xb_check_leading(struct xb_coordinator *coordinator, struct xb_error *err)
 
 /* ---- runs ---- */
 
+/* Thousands of objects may find no room: one of them is told now and then. Loop thread only. */
+static void say_no_run(const char *key, xb_json *object, size_t count)
+{
+    static int64_t said_ns;
+    struct xb_error err = XB_ERROR_INIT;
+    int64_t now_ns = xb_clock_mono_ns();
+    if (said_ns && now_ns - said_ns < NO_RUN_S * XB_NS_PER_S) {
+        return;
+    }
+    said_ns = now_ns;
+    const char *kind = xb_json_str(object, "kind", "object");
+    if (count >= XB_RUNS_MAX) {
+        (void)xb_error_set(&err, XB_ERR_FULL, -ENOSPC,
+                           "%s %.300s has to wait: %d of its kind are under way, which is the most "
+                           "that Xebec takes at a time; delete what nobody needs",
+                           kind, key, XB_RUNS_MAX);
+    } else {
+        (void)xb_error_no_memory(&err, kind);
+    }
+    xb_log_error(&err, "no room");
+}
+
 struct xb_run *xb_run_of(struct xb_run **list, const char *key, xb_json *object)
 {
     const char *uid = xb_json_str(object, "metadata.uid", "");
@@ -86,13 +112,21 @@ struct xb_run *xb_run_of(struct xb_run **list, const char *key, xb_json *object)
         return run;
     }
     struct xb_run *run = count < XB_RUNS_MAX ? calloc(1, sizeof *run) : NULL;
-    if (run) {
-        snprintf(run->key, sizeof run->key, "%s", key);
-        snprintf(run->uid, sizeof run->uid, "%.63s", uid);
-        run->next = *list;
-        *list = run;
+    if (!run) {
+        say_no_run(key, object, count);
+        return NULL;
     }
+    snprintf(run->key, sizeof run->key, "%s", key);
+    snprintf(run->uid, sizeof run->uid, "%.63s", uid);
+    run->next = *list;
+    *list = run;
     return run;
+}
+
+enum xb_plan xb_plan_no_run(int64_t now_ns, struct xb_action *ret)
+{
+    ret->at_ns = now_ns + NO_RUN_S * XB_NS_PER_S;
+    return XB_PLAN_AT;
 }
 
 /* Removes a folder that this process made: flat, but for the spool's one folder below. */
