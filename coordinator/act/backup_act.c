@@ -350,16 +350,23 @@ static int collect(struct xb_ordering *ordering, struct xb_error *err)
 
 static int64_t volumes_timeout(const struct xb_step_work *work)
 {
-    xb_json *annotations = xb_json_get(work->object, "metadata.annotations");
-    xb_json *own = NULL;
+    const char *own = text(work, "metadata.annotations.velero\\.io/pod-volume-timeout");
+    const int64_t usual_ns = work->coordinator->options->volumes_timeout_ns;
     int64_t timeout_ns = 0;
+    char usual[XB_TIME_TEXT_BYTES];
     struct xb_error err = XB_ERROR_INIT;
-    if (annotations &&
-        json_object_object_get_ex(annotations, "velero.io/pod-volume-timeout", &own) &&
-        xb_duration_parse(json_object_get_string(own), &timeout_ns, &err) == 0 && timeout_ns > 0) {
+    if (!own[0]) {
+        return usual_ns;
+    }
+    if (xb_duration_parse(own, &timeout_ns, &err) == 0 && timeout_ns > 0) {
         return timeout_ns;
     }
-    return work->coordinator->options->volumes_timeout_ns;
+    xb_duration_format(usual_ns, usual);
+    xb_record_log_line(work->run->log, XB_RECORD_WARNING, NULL,
+                       "annotation velero.io/pod-volume-timeout: '%.100s' is no time such as 90m; "
+                       "each volume has %s, as --fs-backup-timeout says",
+                       own, usual);
+    return usual_ns;
 }
 
 static void note_record(void *context, const struct xb_hook_pod *pod,
