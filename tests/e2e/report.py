@@ -9,6 +9,7 @@
                                               passes for the first subject and not for the last, if one that is asked for
                                               was not run, or if nothing was run
 """
+import collections
 import glob
 import json
 import os
@@ -42,18 +43,22 @@ def read_groups(path):
 
 
 class Spec:
-    def __init__(self, report):
+    def __init__(self, report, number):
+        """NUMBER: of those that the report has under the same texts and labels, in the order in which the suite has them."""
+        self.number = number
         self.labels = sum((labels or [] for labels in report["ContainerHierarchyLabels"] or []), [])
         self.labels += report["LeafNodeLabels"] or []
         self.container = " ".join(report["ContainerHierarchyTexts"] or [])
         self.text = report["LeafNodeText"]
-        self.key = (" ".join(self.labels), self.container, self.text)
+        self.key = (" ".join(self.labels), self.container, self.text, number)
 
     def name(self, same):
-        """Its labels; and its text where others have the same labels."""
+        """Its labels; and its text where others have the same labels, and its number where they have the same text."""
         if len([one for one in same if one.labels == self.labels]) == 1:
             return self.key[0]
-        return f"{self.key[0]}: {self.text if self.text != PLAIN_TEXT else self.container}"
+        alike = len([one for one in same if one.key[:3] == self.key[:3]])
+        number = f" ({self.number} of {alike})" if alike > 1 else ""
+        return f"{self.key[0]}: {self.text if self.text != PLAIN_TEXT else self.container}{number}"
 
 
 def outcome(report):
@@ -75,9 +80,12 @@ def read_reports(folder, subject):
     for path in sorted(glob.glob(os.path.join(folder, f"{subject}-*.json")), key=os.path.getmtime):
         with open(path, encoding="utf-8") as handle:
             suites = json.load(handle)
+        alike = collections.Counter()
         for report in (one for suite in suites for one in suite["SpecReports"] or []):
             if report["LeafNodeType"] == "It":
-                spec = Spec(report)
+                texts = Spec(report, 0).key
+                alike[texts] += 1
+                spec = Spec(report, alike[texts])
                 specs[spec.key] = spec
                 if outcome(report):
                     outcomes[spec.key] = outcome(report)
