@@ -66,10 +66,45 @@ subject_image() { # velero|xebec: sets $image
     esac
 }
 
+# A second cluster, for specs that go from one to another: a bed of its own with the same images, and the same buckets at the same
+# address. A cable joins the two networks, for the suite alone. Sets the suite's context to both clusters.
+CABLE=10.98.0
+standby_bed() {
+    local first second
+    (
+        first=$XEBEC_BED
+        XEBEC_BED=$XEBEC_BED-standby
+        bed up && ln -s "$first/s3" "$XEBEC_BED/s3" && bed_s3 "$XEBEC_BED/s3" 7070 && bed import "$work"/*.tar && provisioner
+    ) || return 1
+    first=$(bed_network "$XEBEC_BED") && second=$(bed_network "$XEBEC_BED-standby") &&
+        ip link add cable netns "$first" type veth peer name cable netns "$second" &&
+        plug "$XEBEC_BED" 1 && plug "$XEBEC_BED-standby" 2 && both_contexts >"$work/both.kubeconfig" || return 1
+    suite_context=$work/both.kubeconfig
+    two_clusters=(-default-cluster-context=bed -standby-cluster-context=standby -standby-cluster-cloud-provider=$PLATFORM
+        -migrate-from-velero-cli="$(tool velero)/velero" -migrate-from-velero-version=v1.18.3)
+}
+bed_network() { bash -c '. "$1/state.env" && echo "$XEBEC_BED_NET_PID"' bed "$1"; } # bed
+plug() { XEBEC_BED=$1 bed netns ip address add $CABLE.$2/24 dev cable && XEBEC_BED=$1 bed netns ip link set cable up; } # bed number
+
+# Both beds call their cluster by the same names, and have it at the same address.
+both_contexts() {
+    sed -e '/-data:/!{s/\<bed\>/standby/; s/\<bed\>/standby/; s/\<admin\>/standby/}' \
+        -e "s|server: .*|server: https://$CABLE.2:443\n    tls-server-name: kubernetes|" \
+        "$XEBEC_BED-standby/pki/admin.kubeconfig" >"$work/standby.kubeconfig" &&
+        bed netns env KUBECONFIG="$XEBEC_BED/pki/admin.kubeconfig:$work/standby.kubeconfig" kubectl config view --raw --flatten
+}
+
+standby_down() {
+    suite_context='' two_clusters=()
+    XEBEC_BED=$XEBEC_BED-standby bed down >/dev/null
+}
+
 # One run of the suite: it installs what it tests by `velero install`, with the image that it is given.
+suite_context='' two_clusters=()
 run_suite() { # seconds out label-filter
     local config=region=minio,s3ForcePathStyle=true,s3Url=$s3_url
-    (cd "$work/test/e2e" && HOME=$XEBEC_BED/home TMPDIR=$work/tmp bed netns timeout --kill-after=30 $(($1 + 120)) \
+    (cd "$work/test/e2e" && HOME=$XEBEC_BED/home TMPDIR=$work/tmp bed netns env ${suite_context:+KUBECONFIG="$suite_context"} \
+        timeout --kill-after=30 $(($1 + 120)) \
         "$(tool velero-e2e)/e2e.test" \
         -ginkgo.timeout="$1s" -ginkgo.label-filter="$3" -ginkgo.json-report="$2.json" -ginkgo.no-color -ginkgo.v \
         -velerocli="$(tool velero)/velero" -velero-image="$image" -plugins=$PLUGIN -velero-version=v1.18.3 \
@@ -78,7 +113,7 @@ run_suite() { # seconds out label-filter
         -vsl-config=region=minio -credentials-file="$work/credentials" \
         -additional-bsl-object-store-provider=aws -additional-bsl-bucket=second -additional-bsl-prefix=more \
         -additional-bsl-config="$config" -additional-bsl-credentials-file="$work/credentials" \
-        -additional-bsl-plugins=$PLUGIN -kibishii-directory="$work/kibishii/") >"$2.log" 2>&1 </dev/null &
+        -additional-bsl-plugins=$PLUGIN -kibishii-directory="$work/kibishii/" "${two_clusters[@]}") >"$2.log" 2>&1 </dev/null &
     wait $! # not in the foreground, or a signal would wait for its end; taking the bed down ends it
 }
 
