@@ -11,6 +11,7 @@
 #include "shared/http/limits.h"
 #include "shared/store/s3/s3.h"
 #include "shared/velero/flags.h"
+#include "shared/velero/host_paths.h"
 
 enum { METRICS_PORT = 8085 };
 
@@ -59,11 +60,15 @@ int xb_cli_agent(int argc, char **argv)
     struct xb_agent_options options = {.node = getenv("NODE_NAME"),
                                        .namespace = getenv("VELERO_NAMESPACE"),
                                        .pod_name = getenv("POD_NAME"),
-                                       .pods_root = "/host_pods"};
+                                       .pods_root = "/host_pods",
+                                       .host_root = "/host_paths",
+                                       .host_paths = ""};
     const struct xb_flag flags[] = {{"node", &options.node},
                                     {"namespace", &options.namespace},
                                     {"kubeconfig", &options.kubeconfig},
                                     {"host-pods", &options.pods_root},
+                                    {"host-paths", &options.host_root},
+                                    {"host-path-allow", &options.host_paths},
                                     {"log-level", &level},
                                     {"log-format", &format},
                                     {"metrics-address", &metrics},
@@ -93,7 +98,8 @@ int xb_cli_agent(int argc, char **argv)
     options.metrics_port = (uint16_t)number(colon ? colon + 1 : metrics, METRICS_PORT, 65535);
     struct xb_error err = XB_ERROR_INIT;
     XB_CLEANUP(xb_http_limits_freep) struct xb_http_limits *limits = NULL;
-    if (make_limits(upload, download, &limits, &err) < 0) {
+    if (make_limits(upload, download, &limits, &err) < 0 ||
+        xb_host_paths_check(options.host_paths, &err) < 0) {
         fprintf(stderr, "xebec agent: %s\n", err.text);
         return XB_EXIT_USAGE;
     }

@@ -140,10 +140,22 @@ static bool describe(const struct xb_backup_result *result, const char *snapshot
     return true;
 }
 
+/* A folder of the node that a pod names itself: in a restored pod, too, so that Velero would look
+ * for it among the kubelet's folders in vain, and let the pod wait for ever. */
+static bool hides_from_velero(const struct xb_order_place *place)
+{
+    return place->where.host.path && !place->persistent_volume;
+}
+
 static int complete(struct xb_order *order, const struct xb_order_place *place,
                     const struct xb_snapshot *snapshot, const struct xb_backup_result *result,
                     struct xb_error *err)
 {
+    bool hidden = hides_from_velero(place);
+    int r = hidden ? xb_order_annotate(order, XB_VELERO_SNAPSHOT_ANNOTATION, snapshot->id, err) : 0;
+    if (r < 0) {
+        return r;
+    }
     xb_json *status = json_object_new_object();
     xb_json *progress = json_object_new_object();
     json_object_object_add(progress, "bytesDone", json_object_new_int64((int64_t)result->bytes));
@@ -151,7 +163,8 @@ static int complete(struct xb_order *order, const struct xb_order_place *place,
     json_object_object_add(status, "progress", progress);
     json_object_object_add(status, "incrementalBytes",
                            json_object_new_int64((int64_t)result->bytes_new));
-    json_object_object_add(status, "snapshotID", json_object_new_string(snapshot->id));
+    json_object_object_add(status, "snapshotID",
+                           json_object_new_string(hidden ? "" : snapshot->id));
     json_object_object_add(status, "path", json_object_new_string(place->volume.path));
     json_object_object_add(status, "completionTimestamp", xb_velero_now());
     /* Data that is missing is no Completed; what could be read is kept all the same. */
@@ -165,7 +178,7 @@ static int complete(struct xb_order *order, const struct xb_order_place *place,
                 result->failed ? "Failed" : "Completed", "snapshot", snapshot->id);
     order->bytes = result->bytes;
     order->bytes_new = result->bytes_new;
-    int r = xb_order_patch(order, status, err);
+    r = xb_order_patch(order, status, err);
     order->ended = r == 0 ? result->failed ? "Failed" : "Completed" : NULL;
     return r;
 }

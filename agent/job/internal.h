@@ -62,15 +62,17 @@ struct xb_order {
 
 /* Where the data is and goes, checked. */
 struct xb_order_place {
-    xb_json *pod;
+    xb_json *pod, *persistent_volume; /* the latter NULL: the volume has no claim */
     struct xb_volume volume;
-    struct xb_volume_place where;
-    char *folder;
+    struct xb_volume_place where; /* lends from both */
     struct xb_repository *repository;
 };
 
 /* Merge-patches status; `status` is taken over. */
 int xb_order_patch(struct xb_order *order, xb_json *status, struct xb_error *err) XB_MUST_CHECK;
+/* Sets an annotation. */
+int xb_order_annotate(struct xb_order *order, const char *key, const char *value,
+                      struct xb_error *err) XB_MUST_CHECK;
 /* Reads the order anew into order->object. */
 int xb_order_refresh(struct xb_order *order, struct xb_error *err) XB_MUST_CHECK;
 /* Ends it: "Failed" with the error's text, or "Canceled". */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Where the volume of an order is on this node, as far as the API's word for it can be believed. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "agent/job/internal.h"
+#include "shared/kube/selector.h"
+#include "shared/velero/host_paths.h"
 #include "shared/velero/velero.h"
 
 static const char *text(const struct xb_order *order, const char *path)
@@ -75,22 +76,27 @@ static int find_driver(struct xb_order *order, xb_json *volume, bool *ret, struc
     return 0;
 }
 
-/* The name of the folder below the plugin's: the volume's own, or its PersistentVolume's. */
-static int volume_folder(struct xb_order *order, const struct xb_volume_source *source,
-                         struct xb_order_place *place, struct xb_error *err)
+static int get(struct xb_order *order, const struct xb_kube_ref *ref, xb_json **ret,
+               struct xb_error *err)
 {
-    struct xb_kube_client *client = order->agent->client;
-    if (!source->claim[0]) {
-        place->folder = strdup(text(order, "spec.volume"));
-        place->where.csi = source->csi;
-        return place->folder ? 0 : xb_error_no_memory(err, "a volume");
-    }
+    return xb_kube_get(order->agent->client, ref, ret, err);
+}
+
+static int refuse(const struct xb_order *order, const char *why, struct xb_error *err)
+{
+    return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP, "volume %s: %s", text(order, "spec.volume"),
+                        why);
+}
+
+/* The claim's PersistentVolume. A claim names what its author likes: both must say the same. */
+static int find_persistent_volume(struct xb_order *order, const struct xb_volume_source *source,
+                                  struct xb_order_place *place, struct xb_error *err)
+{
     XB_CLEANUP(xb_json_putp) xb_json *claim = NULL;
-    XB_CLEANUP(xb_json_putp) xb_json *volume = NULL;
     const struct xb_kube_ref claim_ref = {.resource = &xb_core_pvcs,
                                           .namespace = text(order, "spec.pod.namespace"),
                                           .name = source->claim};
-    int r = xb_kube_get(client, &claim_ref, &claim, err);
+    int r = get(order, &claim_ref, &claim, err);
     if (r < 0) {
         return r;
     }
@@ -100,43 +106,84 @@ static int volume_folder(struct xb_order *order, const struct xb_volume_source *
                             source->claim);
     }
     const struct xb_kube_ref volume_ref = {.resource = &xb_core_pvs, .name = name};
-    r = xb_kube_get(client, &volume_ref, &volume, err);
+    r = get(order, &volume_ref, &place->persistent_volume, err);
     if (r < 0) {
         return r;
     }
-    const char *refused = xb_volume_refusal(volume);
-    if (refused) {
-        return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP, "volume %s: %s",
-                            text(order, "spec.volume"), refused);
+    const char *why = xb_volume_binding_doubt(claim, place->persistent_volume);
+    if (!why && source->ephemeral) {
+        why = xb_volume_ownership_doubt(claim, place->pod);
     }
-    if ((r = find_driver(order, volume, &place->where.csi, err)) < 0) {
-        return r;
-    }
-    place->folder = strdup(name);
-    return place->folder ? 0 : xb_error_no_memory(err, "a volume");
+    why = why ? why : xb_volume_refusal(place->persistent_volume);
+    return why ? refuse(order, why, err) : 0;
 }
 
-static int open_volume(struct xb_order *order, struct xb_order_place *place, struct xb_error *err)
+/* A volume of a node's own disk says which nodes have it. */
+static int check_affinity(struct xb_order *order, xb_json *persistent_volume, struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *node = NULL;
+    xb_json *wanted = xb_json_get(persistent_volume, "spec.nodeAffinity.required");
+    const struct xb_kube_ref ref = {.resource = &xb_core_nodes,
+                                    .name = order->agent->options->node};
+    int r = wanted ? get(order, &ref, &node, err) : 0;
+    return r == 0 && wanted && !xb_node_selector_matches(wanted, node)
+               ? refuse(order, "its PersistentVolume is not on this node, by its affinity", err)
+               : r;
+}
+
+/* The kubelet mounts nothing for a hostPath that could be looked at: so the pod must prove by what
+ * runs in it that the kubelet has let it have its volumes. */
+static int find_host_path(struct xb_order *order, const char *path, struct xb_order_place *place,
+                          struct xb_error *err)
+{
+    const struct xb_agent_options *options = order->agent->options;
+    place->where.host =
+        (struct xb_volume_host){.root = options->host_root,
+                                .path = path,
+                                .allowed = xb_host_paths_find(options->host_paths, path)};
+    if (place->where.host.allowed == 0) {
+        return xb_error_set(err, XB_ERR_INVALID, -EPERM,
+                            "volume %s: the node's %.300s is not beneath a folder that this agent "
+                            "may read and write (its flag --host-path-allow)",
+                            text(order, "spec.volume"), path);
+    }
+    if (!xb_volume_mounted(place->pod, text(order, "spec.volume")) ||
+        !xb_volume_pod_started(place->pod)) {
+        return refuse(order, "no container of the pod has it", err);
+    }
+    return check_affinity(order, place->persistent_volume, err);
+}
+
+static int find_volume(struct xb_order *order, struct xb_order_place *place, struct xb_error *err)
 {
     struct xb_volume_source source;
     const char *volume = text(order, "spec.volume");
     int r = xb_volume_source(place->pod, volume, &source, err);
-    if (r == 0 && source.refused) {
-        r = xb_error_set(err, XB_ERR_INVALID, -ENOTSUP, "volume %s: %s", volume, source.refused);
+    if (r < 0 || source.refused) {
+        return r < 0 ? r : refuse(order, source.refused, err);
     }
-    if (r == 0) {
-        r = volume_folder(order, &source, place, err);
+    place->where.folder = volume;
+    place->where.csi = source.csi;
+    if (source.claim[0]) {
+        if ((r = find_persistent_volume(order, &source, place, err)) < 0 ||
+            (r = find_driver(order, place->persistent_volume, &place->where.csi, err)) < 0) {
+            return r;
+        }
+        place->where.folder = xb_json_str(place->persistent_volume, "metadata.name", "");
+        source.host_path = xb_volume_host_path(place->persistent_volume);
     }
-    if (r < 0) {
-        return r;
-    }
-    if ((r = xb_order_pod_uid(order, place->pod, &place->where.pod_uid, err)) < 0) {
+    return source.host_path ? find_host_path(order, source.host_path, place, err) : 0;
+}
+
+static int open_volume(struct xb_order *order, struct xb_order_place *place, struct xb_error *err)
+{
+    int r = find_volume(order, place, err);
+    if (r < 0 || (r = xb_order_pod_uid(order, place->pod, &place->where.pod_uid, err)) < 0) {
         return r;
     }
     place->where.pods_root = order->agent->options->pods_root;
-    place->where.folder = place->folder;
     r = xb_volume_open(&place->where, &place->volume, err);
-    return r < 0 ? xb_error_wrap(err, "volume %s", volume) : 0;
+    return r < 0 ? xb_error_wrap(err, "volume %s", text(order, "spec.volume")) : 0;
 }
 
 int xb_order_open_volume(struct xb_order *order, struct xb_order_place *ret, struct xb_error *err)
@@ -155,9 +202,7 @@ void xb_order_close(struct xb_order_place *place)
 {
     xb_volume_close(&place->volume);
     xb_repository_free(place->repository);
-    if (place->pod) {
-        json_object_put(place->pod);
-    }
-    free(place->folder);
+    json_object_put(place->pod);
+    json_object_put(place->persistent_volume);
     *place = (struct xb_order_place){.volume = {.fd = -1}};
 }

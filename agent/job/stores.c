@@ -9,6 +9,7 @@
 #include "shared/base/clock.h"
 #include "shared/codec/text.h"
 #include "shared/velero/bracket.h"
+#include "shared/velero/host_paths.h"
 #include "shared/velero/location.h"
 #include "shared/velero/velero.h"
 
@@ -52,6 +53,8 @@ static xb_json *make_lease(const struct xb_stores_work *work, const char *name, 
     json_object_object_add(annotations, XB_STORES_SEEN_ANNOTATION, json_object_new_string(seen));
     json_object_object_add(annotations, XB_BRACKET_NODE_ANNOTATION,
                            json_object_new_string(xb_cri_present(NULL) ? "true" : "false"));
+    json_object_object_add(annotations, XB_HOST_PATHS_ANNOTATION,
+                           json_object_new_string(work->agent->options->host_paths));
     json_object_object_add(metadata, "name", json_object_new_string(name));
     json_object_object_add(metadata, "labels", labels);
     json_object_object_add(metadata, "annotations", annotations);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/volume/volume.h"
+#include "agent/volume/internal.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,8 +19,7 @@ static const char *refusal(xb_json *volume)
 {
     static const struct {
         const char *field, *why;
-    } refused[] = {{"hostPath", "hostPath volumes are not backed up"},
-                   {"secret", "it is a Secret, which is backed up as such"},
+    } refused[] = {{"secret", "it is a Secret, which is backed up as such"},
                    {"configMap", "it is a ConfigMap, which is backed up as such"},
                    {"projected", "projected volumes are made anew with the pod"},
                    {"downwardAPI", "downwardAPI volumes are made anew with the pod"}};
@@ -44,8 +43,12 @@ int xb_volume_source(xb_json *pod, const char *volume, struct xb_volume_source *
             continue;
         }
         *ret = (struct xb_volume_source){.csi = xb_json_get(one, "csi") != NULL,
+                                         .ephemeral = xb_json_get(one, "ephemeral") != NULL,
                                          .refused = refusal(one)};
-        if (xb_json_get(one, "ephemeral")) {
+        if (xb_json_get(one, "hostPath")) {
+            ret->host_path = xb_json_str(one, "hostPath.path", "");
+        }
+        if (ret->ephemeral) {
             snprintf(ret->claim, sizeof ret->claim, "%s-%s", xb_json_str(pod, "metadata.name", ""),
                      volume);
         } else {
@@ -55,38 +58,6 @@ int xb_volume_source(xb_json *pod, const char *volume, struct xb_volume_source *
         return 0;
     }
     return xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT, "the pod has no volume '%.100s'", volume);
-}
-
-bool xb_volume_is_csi(xb_json *persistent_volume)
-{
-    return xb_json_get(persistent_volume, "spec.csi") != NULL;
-}
-
-size_t xb_volume_drivers(xb_json *persistent_volume, const char *ret[XB_VOLUME_DRIVERS_MAX])
-{
-    static const char *const keys[XB_VOLUME_DRIVERS_MAX] = {"pv.kubernetes.io/provisioned-by",
-                                                            "pv.kubernetes.io/migrated-to"};
-    xb_json *annotations = xb_json_get(persistent_volume, "metadata.annotations");
-    size_t count = 0;
-    for (size_t i = 0; i < XB_VOLUME_DRIVERS_MAX; i++) {
-        xb_json *value = NULL;
-        if (json_object_is_type(annotations, json_type_object) &&
-            json_object_object_get_ex(annotations, keys[i], &value) &&
-            json_object_is_type(value, json_type_string) && json_object_get_string_len(value) > 0) {
-            ret[count++] = json_object_get_string(value);
-        }
-    }
-    return count;
-}
-
-const char *xb_volume_refusal(xb_json *persistent_volume)
-{
-    if (strcmp(xb_json_str(persistent_volume, "spec.volumeMode", ""), "Block") == 0) {
-        return "it is a raw block device (volumeMode Block), which has no files";
-    }
-    return xb_json_get(persistent_volume, "spec.hostPath")
-               ? "its PersistentVolume is a hostPath, which belongs to the node"
-               : NULL;
 }
 
 static bool plain_name(const char *name)
@@ -226,8 +197,11 @@ static int open_found(const struct search *search, struct xb_volume *volume, str
 int xb_volume_open(const struct xb_volume_place *place, struct xb_volume *ret, struct xb_error *err)
 {
     struct xb_volume volume = {.fd = -1};
-    if (!uid_valid(place->pod_uid) || !plain_name(place->folder)) {
+    if (!uid_valid(place->pod_uid) || (!place->host.path && !plain_name(place->folder))) {
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "not a pod's uid or a volume's name");
+    }
+    if (place->host.path) {
+        return xb_volume_open_host(place, ret, err);
     }
     struct search search = {.place = place, .volumes_fd = -1};
     int r = search_roots(&search, err);

@@ -3,7 +3,8 @@
  * volume.h - where a pod's volume is on this node.
  *
  * What for:  from a pod and a volume's name to an open descriptor of its folder. Only folders below
- *            the pods' roots (/host_pods) are ever opened, and no link is followed on the way.
+ *            the pods' roots (/host_pods) are ever opened, and for a hostPath those below a folder
+ *            that an administrator named; no link is followed on the way.
  * Ownership: the caller closes the descriptor and frees the path.
  * Threads:   any.    Blocking: yes (file system; API requests are the caller's).
  * Errors:    NOT_FOUND: no such volume in the pod, or its folder is not there; INVALID: a volume of
@@ -26,6 +27,8 @@ struct xb_volume_source {
     char claim[XB_VOLUME_CLAIM_BYTES]; /* name of its PVC; empty: inline. A generic ephemeral volume
                                           has one, named after pod and volume */
     bool csi;                          /* an inline CSI volume */
+    bool ephemeral;                    /* the claim is the pod's own */
+    const char *host_path;             /* a hostPath's; NULL: it is none. Lent by the pod */
     const char *refused;               /* why it cannot be backed up; NULL: it can */
 };
 
@@ -40,6 +43,17 @@ bool xb_volume_is_csi(xb_json *persistent_volume);
 size_t xb_volume_drivers(xb_json *persistent_volume, const char *ret[XB_VOLUME_DRIVERS_MAX]);
 /* Why a volume with this PersistentVolume cannot be read as a folder; NULL: it can (pure). */
 const char *xb_volume_refusal(xb_json *persistent_volume);
+/* The path of one that is a hostPath; NULL: it is none (pure). Lent by the object. */
+const char *xb_volume_host_path(xb_json *persistent_volume);
+/* Why a claim is not to be believed that this is its volume; NULL: it is bound to it, and each says
+ * so (pure). A claim may name any volume that its author likes. */
+const char *xb_volume_binding_doubt(xb_json *claim, xb_json *persistent_volume);
+/* The same of a generic ephemeral volume's claim and its pod (pure). */
+const char *xb_volume_ownership_doubt(xb_json *claim, xb_json *pod);
+/* Whether a container of the pod mounts the volume as a folder (pure). */
+bool xb_volume_mounted(xb_json *pod, const char *volume);
+/* Whether a container of the pod runs: then its kubelet has given it all its volumes (pure). */
+bool xb_volume_pod_started(xb_json *pod);
 
 /* The uid under which the kubelet has the pod's folder and its containers (pure), lent by the pod.
  * For a static pod, of which the API has a mirror with a uid of its own, that is in an annotation,
@@ -50,11 +64,19 @@ int xb_volume_pod_uid(xb_json *pod, const char **ret, struct xb_error *err) XB_M
 /* Whether one of its annotations names that uid (pure). */
 bool xb_volume_mirrors(xb_json *pod, const char *uid);
 
+/* A folder of the node itself. That it may be opened is the caller's to know. */
+struct xb_volume_host {
+    const char *root; /* "/host_paths": the node's "/a/b" is at "/host_paths/a/b" */
+    const char *path; /* "/a/b/c"; NULL: the volume is none of the node's folders */
+    size_t allowed;   /* so much of it is the administrator's, "/a/b", where links are followed */
+};
+
 struct xb_volume_place {
     const char *pods_root; /* "/host_pods"; several kubelets' folders with colons between them */
     const char *pod_uid;
     const char *folder; /* name of the volume, or of the PV */
     bool csi;
+    struct xb_volume_host host; /* then the pod must be there, but has no folder of the volume */
 };
 
 struct xb_volume {

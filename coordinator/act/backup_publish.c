@@ -25,7 +25,7 @@ static void note_volume(void *context, const struct xb_collected_volume *volume,
     if (strcmp(phase, "Completed") == 0) {
         xb_record_log_line(work->run->log, XB_RECORD_INFO, volume->pod_namespace,
                            "volume %s of pod %s is in snapshot %s (%lld bytes)", volume->volume,
-                           volume->pod, xb_json_str(order, "status.snapshotID", ""),
+                           volume->pod, xb_velero_snapshot_of(order),
                            (long long)xb_json_int(order, "status.progress.totalBytes", 0));
         return;
     }

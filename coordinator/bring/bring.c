@@ -143,6 +143,7 @@ static int begin(struct xb_bring *bring, struct xb_error *err)
     bring->settling = json_object_new_object();
     bring->classes_seen = json_object_new_object();
     bring->left_out = json_object_new_object();
+    bring->kept = json_object_new_object();
     bring->related = json_object_new_object();
     bring->info_of = json_object_new_object();
     bring->brought->volumes = json_object_new_array();
@@ -152,8 +153,8 @@ static int begin(struct xb_bring *bring, struct xb_error *err)
     bring->brought->orders = json_object_new_array();
     bring->brought->hooked = json_object_new_array();
     if (!bring->data || !bring->namespaces || !bring->settling || !bring->left_out ||
-        !bring->classes_seen || !bring->related || !bring->info_of || !bring->claims ||
-        !bring->definitions || !bring->pretended || !bring->brought->orders ||
+        !bring->kept || !bring->classes_seen || !bring->related || !bring->info_of ||
+        !bring->claims || !bring->definitions || !bring->pretended || !bring->brought->orders ||
         !bring->brought->volumes || !bring->brought->hooked ||
         json_object_deep_copy(bring->options->restore, &bring->restore, NULL) < 0) {
         return xb_error_no_memory(err, "a restore");
@@ -166,10 +167,10 @@ static int begin(struct xb_bring *bring, struct xb_error *err)
 
 static void end(struct xb_bring *bring)
 {
-    xb_json *const own[] = {bring->data,         bring->infos,    bring->namespaces,
-                            bring->settling,     bring->left_out, bring->definitions,
-                            bring->classes_seen, bring->related,  bring->info_of,
-                            bring->claims,       bring->pretended};
+    xb_json *const own[] = {bring->data,        bring->infos,        bring->namespaces,
+                            bring->settling,    bring->left_out,     bring->kept,
+                            bring->definitions, bring->classes_seen, bring->related,
+                            bring->info_of,     bring->claims,       bring->pretended};
     xb_bring_forget_settings(bring);
     xb_spool_free(bring->spool);
     xb_bring_track_free(bring->track);

@@ -15,7 +15,7 @@ static int find_data(const struct xb_bring *bring, const struct xb_in_place *wan
     xb_json *data = xb_bring_data_of(bring, wanted->namespace, wanted->pod,
                                      by_claim ? wanted->claim : wanted->volume);
     bool whole = data && strcmp(xb_json_str(data, "status.phase", ""), "Completed") == 0 &&
-                 xb_json_str(data, "status.snapshotID", "")[0];
+                 xb_velero_snapshot_of(data)[0];
     if (!whole) {
         return xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT,
                             "backup %s has no data of %s %s/%s%s%s: see its description for the "

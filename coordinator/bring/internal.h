@@ -65,6 +65,7 @@ struct xb_bring {
     xb_json *settling;          /* namespace: 0 (being made), true (is there), text (why not) */
     xb_json *classes_seen;      /* name: true, for storage classes that are there */
     xb_json *left_out;          /* name: true, for volumes of the backup that are not made again */
+    xb_json *kept;              /* name: true, for those that are, though their data comes apart */
     xb_json *definitions;       /* array: names of those that must be established */
     xb_json *pretended;         /* "resource/namespace/name": true, what a dry run would bring */
     uint64_t outcomes[6];       /* how many items would have which, in a dry run */

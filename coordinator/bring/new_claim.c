@@ -100,6 +100,8 @@ static int make_claim(struct xb_bring *bring, const char *claim, struct xb_error
     }
     xb_restore_pvc_detach(item.object);
     xb_restore_pvc_drop_source(item.object);
+    /* A generic ephemeral volume's was its pod's own, and the new one is nobody's. */
+    json_object_object_del(xb_json_get(item.object, "metadata"), "ownerReferences");
     r = xb_restore_transform(&bring->context, from.resource, item.object, &decision, reason, err);
     r = r ? r : xb_bring_change_names(bring, &item, err);
     r = r ? r : xb_json_set_str(item.object, "metadata.name", bring->in_place.into_claim, err);

@@ -32,7 +32,7 @@ int xb_bring_index_data(struct xb_bring *bring, xb_json *pvbs, struct xb_error *
             json_object_object_add(bring->data, key, json_object_get(pvb));
         }
         if (strcmp(xb_json_str(pvb, "status.phase", ""), "Completed") == 0 &&
-            xb_json_str(pvb, "status.snapshotID", "")[0]) {
+            xb_velero_snapshot_of(pvb)[0]) {
             data_key(key, namespace, xb_json_str(pvb, "spec.pod.name", ""),
                      xb_json_str(pvb, "spec.volume", ""));
             if (json_object_object_add(bring->data, key, json_object_get(pvb)) < 0) {
@@ -55,6 +55,30 @@ xb_json *xb_bring_data_of(const struct xb_bring *bring, const char *namespace, c
 
 /* ---- persistent volumes and claims ---- */
 
+static void note_name(struct xb_bring *bring, xb_json *names, const char *name)
+{
+    pthread_mutex_lock(&bring->lock);
+    if (names) {
+        json_object_object_add(names, name, json_object_new_boolean(true));
+    }
+    pthread_mutex_unlock(&bring->lock);
+}
+
+static bool knows_name(struct xb_bring *bring, xb_json *names, const char *name)
+{
+    pthread_mutex_lock(&bring->lock);
+    bool known = json_object_object_get_ex(names, name, NULL);
+    pthread_mutex_unlock(&bring->lock);
+    return known;
+}
+
+/* Then the claim is to have another volume. */
+static bool class_changes(const struct xb_bring *bring, xb_json *pv)
+{
+    return json_object_object_get_ex(bring->classes.data,
+                                     xb_json_str(pv, "spec.storageClassName", ""), NULL);
+}
+
 static int decide_pv(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
 {
     enum xb_bring_data where = XB_BRING_DATA_UNSAID;
@@ -67,24 +91,50 @@ static int decide_pv(struct xb_bring *bring, struct xb_bring_item *item, struct 
             ? xb_bring_data_of(bring, xb_json_str(item->object, "spec.claimRef.namespace", ""), "",
                                xb_json_str(item->object, "spec.claimRef.name", "")) != NULL
             : where == XB_BRING_DATA_APART;
-    if (xb_restore_volume_way(item->object, data) == XB_RESTORE_PV_KEEP) {
+    if (xb_restore_volume_way(item->object, data) == XB_RESTORE_PV_KEEP &&
+        !(data && class_changes(bring, item->object))) {
+        note_name(bring, data ? bring->kept : NULL, item->from->name);
         return xb_restore_pv_keep(&bring->context, item->object, err);
     }
     item->outcome = XB_BRING_LEFT_OUT;
-    pthread_mutex_lock(&bring->lock);
-    json_object_object_add(bring->left_out, item->from->name, json_object_new_boolean(true));
-    pthread_mutex_unlock(&bring->lock);
+    note_name(bring, bring->left_out, item->from->name);
     return 0;
 }
 
-static int decide_claim(struct xb_bring *bring, struct xb_bring_item *item)
+/* Whether the volume that the claim had came back for it. One that was there may be another
+ * claim's: that of before, which was deleted, or one of the namespace that it was mapped from. */
+static int find_kept(struct xb_bring *bring, struct xb_bring_item *item, bool *ret,
+                     struct xb_error *err)
+{
+    const char *volume = xb_json_str(item->object, "spec.volumeName", "");
+    const struct xb_kube_ref ref = {.resource = &xb_core_pvs, .name = volume};
+    XB_CLEANUP(xb_json_putp) xb_json *live = NULL;
+    struct xb_error why = XB_ERROR_INIT;
+    *ret = false;
+    if (!knows_name(bring, bring->kept, volume) || !xb_velero_name_valid(volume)) {
+        return 0;
+    }
+    int r = xb_kube_get(bring->options->client, &ref, &live, &why);
+    if (r < 0 && why.kind != XB_ERR_NOT_FOUND) {
+        *err = why;
+        return r;
+    }
+    *ret = r == 0 &&
+           xb_restore_pv_is_free(live, xb_restore_namespace(&bring->context, item->from->namespace),
+                                 item->from->name);
+    return 0;
+}
+
+static int decide_claim(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
 {
     const char *volume = xb_json_str(item->object, "spec.volumeName", "");
     bool data = xb_bring_data_of(bring, item->from->namespace, "", item->from->name) != NULL;
-    pthread_mutex_lock(&bring->lock);
-    bool left_out = json_object_object_get_ex(bring->left_out, volume, NULL);
-    pthread_mutex_unlock(&bring->lock);
-    if (data || left_out) {
+    bool kept = false;
+    int r = data ? find_kept(bring, item, &kept, err) : 0;
+    if (r < 0) {
+        return r;
+    }
+    if ((data && !kept) || knows_name(bring, bring->left_out, volume)) {
         xb_restore_pvc_detach(item->object);
     }
     if (data) {
@@ -100,7 +150,7 @@ int xb_bring_decide_volume(struct xb_bring *bring, struct xb_bring_item *item, s
     if (xb_bring_is(item, "persistentvolumes")) {
         return decide_pv(bring, item, err);
     }
-    return xb_bring_is(item, "persistentvolumeclaims") ? decide_claim(bring, item) : 0;
+    return xb_bring_is(item, "persistentvolumeclaims") ? decide_claim(bring, item, err) : 0;
 }
 
 /* ---- pods ---- */
@@ -194,7 +244,7 @@ static int fill_spec(const struct xb_bring *bring, const struct xb_bring_order *
          xb_json_str(bring->options->backup, "spec.storageLocation", "")},
         {"spec.repoIdentifier", ""},
         {"spec.uploaderType", "kopia"},
-        {"spec.snapshotID", xb_json_str(data, "status.snapshotID", "")},
+        {"spec.snapshotID", xb_velero_snapshot_of(data)},
         {"spec.sourceNamespace", xb_json_str(data, "spec.pod.namespace", "")},
     };
     int r = 0;

@@ -79,6 +79,8 @@ struct xb_collect_options {
     /* Whether volumes can be read on a node: else NOT_FOUND, and a claim that pods of several nodes
      * share is read through another one. Other errors end the collection. NULL: on all. */
     int (*readable)(void *context, const char *node, struct xb_error *err);
+    /* The folders of a node that its agent may read for hostPath volumes, lent; NULL: none. */
+    const char *(*host_paths)(void *context, const char *node);
     void *context;
 };
 

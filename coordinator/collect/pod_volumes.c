@@ -191,6 +191,12 @@ static int mind_claim(struct one *one, const struct behind *behind, bool *ret_qu
     return claim->taken_by ? 0 : xb_error_no_memory(err, "a claim");
 }
 
+static const char *host_paths(const struct one *one)
+{
+    const struct xb_collect_options *options = one->collection->options;
+    return options->host_paths ? options->host_paths(options->context, one->volume.node) : NULL;
+}
+
 static int choose(struct one *one, const char *claim, const struct behind *behind,
                   struct xb_error *err)
 {
@@ -203,7 +209,8 @@ static int choose(struct one *one, const char *claim, const struct behind *behin
         .claims_left_out = claim && !takes_claims(collection),
         .action = xb_policy_match(collection->options->policy, &described),
         .claim = behind->claim,
-        .persistent_volume = behind->persistent_volume};
+        .persistent_volume = behind->persistent_volume,
+        .host_paths = host_paths(one)};
     bool quiet = false;
     one->choice = xb_volume_choose(one->pod, one->source, &facts);
     one->volume.skipped = copy(one->choice.reason);

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "shared/velero/velero.h"
+
 enum { KEY_BYTES = 512 };
 
 static void put_text(xb_json *object, const char *key, const char *value)
@@ -42,7 +44,7 @@ static xb_json *pvb_info(const struct xb_collected_volume *volume, xb_json *orde
 {
     xb_json *info = json_object_new_object();
     if (order) {
-        put_text(info, "snapshotHandle", xb_json_str(order, "status.snapshotID", ""));
+        put_text(info, "snapshotHandle", xb_velero_snapshot_of(order));
         json_object_object_add(
             info, "size",
             json_object_new_int64(xb_json_int(order, "status.progress.totalBytes", 0)));

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "shared/velero/host_paths.h"
+
 /* Whether the comma-separated list of a pod's annotation holds the name. */
 static bool annotated(xb_json *pod, const char *annotation, const char *name)
 {
@@ -39,15 +41,26 @@ static bool named_in(xb_json *containers, const char *list, const char *volume)
     return false;
 }
 
-static const char *never_taken(xb_json *volume)
+/* A path of the node is an application's data only where an administrator says so; else it is
+ * nothing that anybody could want, as with Velero. */
+static bool is_the_nodes(xb_json *volume, const struct xb_volume_facts *facts)
+{
+    return xb_json_get(volume, "hostPath") &&
+           xb_host_paths_find(facts->host_paths, xb_json_str(volume, "hostPath.path", "")) == 0;
+}
+
+static const char *never_taken(xb_json *volume, const struct xb_volume_facts *facts)
 {
     static const struct {
         const char *field, *why;
-    } kinds[] = {{"hostPath", "a hostPath volume belongs to the node"},
-                 {"secret", "the Secret itself is in the backup"},
+    } kinds[] = {{"secret", "the Secret itself is in the backup"},
                  {"configMap", "the ConfigMap itself is in the backup"},
                  {"projected", "a projected volume is made anew with the pod"},
                  {"downwardAPI", "a downwardAPI volume is made anew with the pod"}};
+    if (is_the_nodes(volume, facts)) {
+        return "a hostPath volume belongs to the node, unless it is beneath a folder that the "
+               "node's agent may read (its flag --host-path-allow)";
+    }
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (xb_json_get(volume, kinds[i].field)) {
             return kinds[i].why;
@@ -93,8 +106,11 @@ bool xb_volume_in_use(xb_json *pod, const char *volume)
 /* Why a volume that is wanted cannot be read on its node. */
 static const char *not_readable(xb_json *pod, const char *name, const struct xb_volume_facts *facts)
 {
-    if (xb_json_get(facts->persistent_volume, "spec.hostPath")) {
-        return "its PersistentVolume is a hostPath, which belongs to the node";
+    xb_json *volume = facts->persistent_volume;
+    if (xb_json_get(volume, "spec.hostPath") &&
+        xb_host_paths_find(facts->host_paths, xb_json_str(volume, "spec.hostPath.path", "")) == 0) {
+        return "its PersistentVolume is a hostPath, which is not beneath a folder that the node's "
+               "agent may read (its flag --host-path-allow)";
     }
     if (is_device(pod, name)) {
         return "it is a raw block device";
@@ -138,7 +154,7 @@ struct xb_volume_choice xb_volume_choose(xb_json *pod, xb_json *volume,
                                          const struct xb_volume_facts *facts)
 {
     const char *name = xb_json_str(volume, "name", "");
-    const char *never = never_taken(volume);
+    const char *never = never_taken(volume, facts);
     const char *policy = xb_volume_policy_reason(facts->action);
     bool asked = annotated(pod, "backup.velero.io/backup-volumes", name);
     char space[XB_VOLUME_CLAIM_BYTES];

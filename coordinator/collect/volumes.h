@@ -27,6 +27,8 @@ struct xb_volume_facts {
     bool claims_left_out; /* by the backup's filters: the data could not be restored */
     enum xb_policy_action action;       /* what the backup's resource policies say of it */
     xb_json *claim, *persistent_volume; /* NULL: none, or not found */
+    /* Folders of the pod's node that its agent may read (shared/velero/host_paths.h); NULL: none */
+    const char *host_paths;
 };
 
 struct xb_volume_choice {

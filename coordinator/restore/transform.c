@@ -93,6 +93,24 @@ bool xb_restore_is_over(const char *resource, xb_json *object)
     return over_reason(resource, object) != NULL;
 }
 
+/* Of a generic ephemeral volume. One that is there already belongs to nobody, and then the pod
+ * would wait for ever: Kubernetes takes a claim only if it is the pod's own. */
+static bool is_a_pods_own(xb_json *claim)
+{
+    xb_json *owners = xb_json_get(claim, "metadata.ownerReferences");
+    size_t count =
+        json_object_is_type(owners, json_type_array) ? json_object_array_length(owners) : 0;
+    for (size_t i = 0; i < count; i++) {
+        xb_json *owner = json_object_array_get_idx(owners, i);
+        if (xb_json_bool(owner, "controller", false) &&
+            strcmp(xb_json_str(owner, "apiVersion", ""), "v1") == 0 &&
+            strcmp(xb_json_str(owner, "kind", ""), "Pod") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Why the object is not restored, or NULL. */
 static const char *skip_reason(const struct xb_restore_context *context, const char *resource,
                                xb_json *object)
@@ -103,6 +121,8 @@ static const char *skip_reason(const struct xb_restore_context *context, const c
     }
     if (strcmp(resource, "secrets") == 0) {
         return secret_is_skipped(context, object) ? "a token that the cluster makes" : NULL;
+    } else if (strcmp(resource, "persistentvolumeclaims") == 0) {
+        return is_a_pods_own(object) ? "it is made anew with its pod" : NULL;
     } else if (strcmp(resource, "apiservices.apiregistration.k8s.io") == 0) {
         xb_json *labels = xb_json_get(object, "metadata.labels");
         bool managed =
@@ -250,10 +270,27 @@ static void drop_binding(xb_json *object)
     drop(annotations, "pv.kubernetes.io/bound-by-controller");
 }
 
+/* By hand: a provisioner signs what it makes. */
+static bool is_written_by_hand(xb_json *pv)
+{
+    return xb_json_get(pv, "spec.hostPath") &&
+           !xb_json_get(pv, "metadata.annotations.pv\\.kubernetes\\.io/provisioned-by");
+}
+
 enum xb_restore_volume_way xb_restore_volume_way(xb_json *pv, bool has_data)
 {
     const char *policy = xb_json_str(pv, "spec.persistentVolumeReclaimPolicy", "");
-    return has_data || strcmp(policy, "Delete") == 0 ? XB_RESTORE_PV_SKIP : XB_RESTORE_PV_KEEP;
+    bool retained = strcmp(policy, "Delete") != 0;
+    return retained && (!has_data || is_written_by_hand(pv)) ? XB_RESTORE_PV_KEEP
+                                                             : XB_RESTORE_PV_SKIP;
+}
+
+bool xb_restore_pv_is_free(xb_json *pv, const char *namespace, const char *claim)
+{
+    xb_json *ref = xb_json_get(pv, "spec.claimRef");
+    return !ref ||
+           (!has_text(ref, "uid") && strcmp(xb_json_str(ref, "namespace", ""), namespace) == 0 &&
+            strcmp(xb_json_str(ref, "name", ""), claim) == 0);
 }
 
 void xb_restore_pvc_detach(xb_json *pvc)

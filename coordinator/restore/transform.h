@@ -74,8 +74,12 @@ int xb_restore_act(const struct xb_restore_context *context, const char *resourc
                    struct xb_error *err) XB_MUST_CHECK;
 
 /* How a volume without a native snapshot comes back: SKIP when its data comes by a
- * PodVolumeBackup (`has_data`) or its reclaim policy is Delete, so that the old one is gone. */
+ * PodVolumeBackup (`has_data`) or its reclaim policy is Delete, so that the old one is gone. But a
+ * folder of a node that somebody wrote down by hand is nothing that a provisioner could make anew:
+ * KEEP, and the data goes into it. */
 enum xb_restore_volume_way xb_restore_volume_way(xb_json *pv, bool has_data);
+/* Whether a PersistentVolume of the cluster waits for that claim, or for any. */
+bool xb_restore_pv_is_free(xb_json *pv, const char *namespace, const char *claim);
 
 /* The claim of an XB_RESTORE_PV_SKIP volume: no volumeName, no binding annotations. */
 void xb_restore_pvc_detach(xb_json *pvc);

@@ -188,7 +188,7 @@ static int append(struct xb_deletion_snapshots *list, const char *namespace, con
 
 int xb_deletion_add(struct xb_deletion_snapshots *list, xb_json *order, struct xb_error *err)
 {
-    const char *id = xb_json_str(order, "status.snapshotID", "");
+    const char *id = xb_velero_snapshot_of(order);
     const char *namespace = xb_json_str(order, "spec.pod.namespace", "");
     const char *name = xb_json_str(order, "metadata.name", "?");
     if (!id[0]) {
@@ -233,7 +233,7 @@ void xb_deletion_sort(struct xb_deletion_snapshots *list)
 
 void xb_deletion_spare(struct xb_deletion_snapshots *list, xb_json *order)
 {
-    const char *id = xb_json_str(order, "status.snapshotID", "");
+    const char *id = xb_velero_snapshot_of(order);
     const char *namespace = xb_json_str(order, "spec.pod.namespace", "");
     size_t kept = 0;
     for (size_t i = 0; i < list->count; i++) {

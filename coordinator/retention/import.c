@@ -78,7 +78,8 @@ static int copy_texts(xb_json *object, const char *path, const char *const *keep
 static int start_metadata(xb_json *object, const char *name, const struct xb_import_place *place,
                           xb_json **ret, struct xb_error *err)
 {
-    static const char *const keep[] = {"xebec.io/store-identity", "xebec.io/point-in-time", NULL};
+    static const char *const keep[] = {"xebec.io/store-identity", "xebec.io/point-in-time",
+                                       XB_VELERO_SNAPSHOT_ANNOTATION, NULL};
     XB_CLEANUP(xb_json_putp) xb_json *metadata = json_object_new_object();
     xb_json *labels = json_object_new_object();
     xb_json *annotations = json_object_new_object();
@@ -86,7 +87,7 @@ static int start_metadata(xb_json *object, const char *name, const struct xb_imp
     put(metadata, "namespace", place->namespace);
     json_object_object_add(metadata, "labels", labels);
     json_object_object_add(metadata, "annotations", annotations);
-    int r = copy_texts(object, "metadata.labels", keep + 2, labels, err);
+    int r = copy_texts(object, "metadata.labels", keep + 3, labels, err);
     if (r < 0 || (r = copy_texts(object, "metadata.annotations", keep, annotations, err)) < 0) {
         return r;
     }

@@ -7,7 +7,7 @@
  * Ownership: lends.
  * Threads:   any.    Blocking: never (pure).
  * Errors:    an expression with an operator that does not exist matches nothing.
- * Source:    Kubernetes API, meta/v1 LabelSelector.
+ * Source:    Kubernetes API, meta/v1 LabelSelector, v1 NodeSelector.
  */
 #pragma once
 
@@ -16,6 +16,11 @@
 /* Whether a label selector (matchLabels, matchExpressions) matches the labels (an object or NULL).
  */
 bool xb_selector_matches(xb_json *selector, xb_json *labels);
+
+/* Whether a node selector (nodeSelectorTerms, as in a PersistentVolume's affinity) matches the
+ * Node: by labels, and by the field metadata.name. One without terms, and a term without
+ * conditions, match nothing. */
+bool xb_node_selector_matches(xb_json *selector, xb_json *node);
 
 /* Whether Kubernetes takes it as a label's key ("example.com/name", "name"), which is also what an
  * annotation's may be; and as its value. */

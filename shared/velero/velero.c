@@ -205,6 +205,15 @@ bool xb_velero_backup_phase_final(const char *phase)
            strcmp(phase, "Deleting") == 0;
 }
 
+const char *xb_velero_snapshot_of(xb_json *order)
+{
+    const char *id = xb_json_str(order, "status.snapshotID", "");
+    xb_json *own = NULL;
+    (void)json_object_object_get_ex(xb_json_get(order, "metadata.annotations"),
+                                    XB_VELERO_SNAPSHOT_ANNOTATION, &own);
+    return !id[0] && json_object_is_type(own, json_type_string) ? json_object_get_string(own) : id;
+}
+
 xb_json *xb_velero_now(void)
 {
     char text[XB_TIME_TEXT_BYTES];

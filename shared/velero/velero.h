@@ -60,6 +60,12 @@ int xb_velero_download_key(const char *kind, const char *name, char out[XB_VELER
 int xb_velero_secret(xb_json *secret, const char *key, bool text, struct xb_secret **ret,
                      struct xb_error *err) XB_MUST_CHECK;
 
+/* The snapshot of a PodVolumeBackup; "": none. Usually that is status.snapshotID. Velero's restore
+ * makes a pod wait for each volume that has one, so that for a volume whose data no Velero could
+ * write back it is in an annotation: to Velero, such a volume has nothing. */
+#define XB_VELERO_SNAPSHOT_ANNOTATION "xebec.io/snapshot-id"
+const char *xb_velero_snapshot_of(xb_json *order);
+
 /* PVB and PVR phases that nothing follows. */
 bool xb_velero_data_phase_final(const char *phase);
 /* Of a backup; one that is Deleting does not run any more. */

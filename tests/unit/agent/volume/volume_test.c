@@ -212,6 +212,18 @@ static void sources(void **state)
     assert_null(source.refused);
     PROBE_OK(xb_volume_source(pod, "nfs", &source, &err));
     assert_null(source.refused);
+    assert_null(source.host_path);
+    XB_CLEANUP(xb_json_putp)
+    xb_json *host = probe_json("{\"spec\":{\"volumes\":[{\"name\":\"host\",\"hostPath\":{\"path\":"
+                               "\"/data/x\"}},{\"name\":\"odd\",\"hostPath\":{}}]}}");
+    PROBE_OK(xb_volume_source(host, "host", &source, &err));
+    assert_string_equal(source.host_path, "/data/x");
+    PROBE_OK(xb_volume_source(host, "odd", &source, &err));
+    assert_string_equal(source.host_path, "");
+    XB_CLEANUP(xb_json_putp)
+    xb_json *pv = probe_json("{\"spec\":{\"hostPath\":{\"path\":\"/data/y\"}}}");
+    assert_string_equal(xb_volume_host_path(pv), "/data/y");
+    assert_null(xb_volume_host_path(host));
 }
 
 static void no_sources(void **state)
@@ -230,8 +242,7 @@ static void no_sources(void **state)
 static void refused_sources(void **state)
 {
     (void)state;
-    static const char *const kinds[] = {"hostPath", "secret", "configMap", "projected",
-                                        "downwardAPI"};
+    static const char *const kinds[] = {"secret", "configMap", "projected", "downwardAPI"};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         char text[200];
         struct xb_volume_source source;
@@ -282,7 +293,7 @@ static void refused_volumes(void **state)
     XB_CLEANUP(xb_json_putp)
     xb_json *local = probe_json("{\"spec\":{\"local\":{},\"volumeMode\":\"Filesystem\"}}");
     assert_non_null(strstr(xb_volume_refusal(block), "block device"));
-    assert_non_null(strstr(xb_volume_refusal(host), "hostPath"));
+    assert_null(xb_volume_refusal(host));
     assert_null(xb_volume_refusal(local));
 }
 

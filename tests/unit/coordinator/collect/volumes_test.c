@@ -132,6 +132,39 @@ static void policies(void **state)
     assert_null(xb_volume_policy_reason(XB_POLICY_FS_BACKUP));
 }
 
+/* A path of the node is taken where its agent may read it, and nowhere else. */
+static void host_paths(void **state)
+{
+    (void)state;
+    XB_CLEANUP(xb_json_putp)
+    xb_json *pod =
+        probe_json("{\"metadata\":{\"annotations\":{\"backup.velero.io/backup-volumes\":\"in\"}},"
+                   "\"status\":{\"phase\":\"Running\"},\"spec\":{\"volumes\":["
+                   "{\"name\":\"in\",\"hostPath\":{\"path\":\"/data/a\"}},"
+                   "{\"name\":\"out\",\"hostPath\":{\"path\":\"/data/../etc\"}}],"
+                   "\"containers\":[{\"volumeMounts\":[{\"name\":\"in\"},{\"name\":\"out\"}]}]}}");
+    struct xb_volume_facts facts = {.by_default = true, .host_paths = "/srv:/data"};
+    check_with(pod, &facts, "in:T;out:S;");
+    facts.by_default = false;
+    check_with(pod, &facts, "in:T;out:S;");
+    facts.host_paths = "/srv";
+    check_with(pod, &facts, "in:M;out:S;");
+    facts.host_paths = NULL;
+    check_with(pod, &facts, "in:M;out:S;");
+    XB_CLEANUP(xb_json_putp) xb_json *claimed = make_pod("", "Running");
+    XB_CLEANUP(xb_json_putp) xb_json *claim = probe_json("{}");
+    XB_CLEANUP(xb_json_putp)
+    xb_json *volume = probe_json("{\"spec\":{\"hostPath\":{\"path\":\"/data/pvc-1\"}}}");
+    facts = (struct xb_volume_facts){
+        .by_default = true, .claim = claim, .persistent_volume = volume, .host_paths = "/data"};
+    check_with(claimed, &facts, "a:T:data;b:T;" REST_SKIPPED);
+    facts.host_paths = "/data/pvc-10";
+    struct xb_volume_choice choice = xb_volume_choose(
+        claimed, json_object_array_get_idx(xb_json_get(claimed, "spec.volumes"), 0), &facts);
+    assert_int_equal(choice.verdict, XB_VOLUME_MISSED);
+    assert_non_null(strstr(choice.reason, "--host-path-allow"));
+}
+
 /* What is behind the claim, and whether the claim is in the backup at all. */
 static void behind_the_claim(void **state)
 {
@@ -169,8 +202,10 @@ static void in_use(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(opt_in),   cmocka_unit_test(opt_out),          cmocka_unit_test(missed),
-        cmocka_unit_test(policies), cmocka_unit_test(behind_the_claim), cmocka_unit_test(in_use),
+        cmocka_unit_test(opt_in),     cmocka_unit_test(opt_out),
+        cmocka_unit_test(missed),     cmocka_unit_test(policies),
+        cmocka_unit_test(host_paths), cmocka_unit_test(behind_the_claim),
+        cmocka_unit_test(in_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

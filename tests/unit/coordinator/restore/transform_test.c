@@ -204,6 +204,19 @@ static void skips_what_has_ended(void **state)
           "{'metadata':{'name':'v1.','labels':{'kube-aggregator.kubernetes.io/automanaged':''}}}");
 }
 
+/* A claim that would be nobody's keeps the pod from having one of its own. */
+static void skips_claims_of_pods(void **state)
+{
+    (void)state;
+    skips("persistentvolumeclaims",
+          "{'metadata':{'name':'p-v','ownerReferences':[{'apiVersion':'v1','kind':'Pod','name':'p',"
+          "'controller':true}]}}");
+    creates("persistentvolumeclaims",
+            "{'metadata':{'name':'c','ownerReferences':[{'apiVersion':'v1','kind':'Pod'},"
+            "{'apiVersion':'apps/v1','kind':'StatefulSet','controller':true}]}}",
+            "{'metadata':{'name':'c'}}");
+}
+
 static void creates_what_has_not(void **state)
 {
     (void)state;
@@ -449,6 +462,40 @@ static void ways_of_volumes(void **state)
     assert_int_equal(xb_restore_volume_way(retained, false), XB_RESTORE_PV_KEEP);
 }
 
+/* A folder of a node comes back with its data in it, unless a provisioner had made it. */
+static void ways_of_host_paths(void **state)
+{
+    (void)state;
+    XB_CLEANUP(xb_json_putp)
+    xb_json *by_hand = json("{'spec':{'persistentVolumeReclaimPolicy':'Retain','hostPath':{}}}");
+    XB_CLEANUP(xb_json_putp)
+    xb_json *gone = json("{'spec':{'persistentVolumeReclaimPolicy':'Delete','hostPath':{}}}");
+    XB_CLEANUP(xb_json_putp)
+    xb_json *made = json("{'metadata':{'annotations':{'pv.kubernetes.io/provisioned-by':'x'}},"
+                         "'spec':{'persistentVolumeReclaimPolicy':'Retain','hostPath':{}}}");
+    assert_int_equal(xb_restore_volume_way(by_hand, true), XB_RESTORE_PV_KEEP);
+    assert_int_equal(xb_restore_volume_way(gone, true), XB_RESTORE_PV_SKIP);
+    assert_int_equal(xb_restore_volume_way(made, true), XB_RESTORE_PV_SKIP);
+    assert_int_equal(xb_restore_volume_way(made, false), XB_RESTORE_PV_KEEP);
+}
+
+static void free_volumes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool free;
+    } cases[] = {{"{'spec':{}}", true},
+                 {"{'spec':{'claimRef':{'namespace':'n','name':'c'}}}", true},
+                 {"{'spec':{'claimRef':{'namespace':'n','name':'c','uid':'u'}}}", false},
+                 {"{'spec':{'claimRef':{'namespace':'n','name':'d'}}}", false},
+                 {"{'spec':{'claimRef':{'namespace':'m','name':'c'}}}", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        XB_CLEANUP(xb_json_putp) xb_json *pv = json(cases[i].text);
+        assert_int_equal(xb_restore_pv_is_free(pv, "n", "c"), cases[i].free);
+    }
+}
+
 static void detaches_claims(void **state)
 {
     (void)state;
@@ -595,6 +642,7 @@ int main(void)
         cmocka_unit_test(refuses_broken_metadata),
         cmocka_unit_test(leaves_broken_specs),
         cmocka_unit_test(skips_what_has_ended),
+        cmocka_unit_test(skips_claims_of_pods),
         cmocka_unit_test(creates_what_has_not),
         cmocka_unit_test(keeps_hand_made_tokens_if_asked),
         cmocka_unit_test(frees_jobs_of_their_controller),
@@ -608,6 +656,8 @@ int main(void)
         cmocka_unit_test(mends_definitions),
         cmocka_unit_test(mends_webhooks),
         cmocka_unit_test(ways_of_volumes),
+        cmocka_unit_test(ways_of_host_paths),
+        cmocka_unit_test(free_volumes),
         cmocka_unit_test(detaches_claims),
         cmocka_unit_test(keeps_volumes_for_their_claims),
         cmocka_unit_test(sees_equal_objects),

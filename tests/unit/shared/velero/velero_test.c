@@ -247,9 +247,32 @@ static void now(void **state)
     assert_true(text[4] == '-' && text[10] == 'T' && text[19] == 'Z');
 }
 
+/* A snapshot that Velero must not see is in an annotation; one that it sees counts first. */
+static void snapshots(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *id;
+    } cases[] = {
+        {"{\"status\":{\"snapshotID\":\"a\"}}", "a"},
+        {"{\"metadata\":{\"annotations\":{\"xebec.io/snapshot-id\":\"b\"}},\"status\":{}}", "b"},
+        {"{\"metadata\":{\"annotations\":{\"xebec.io/snapshot-id\":\"b\"}},\"status\":{"
+         "\"snapshotID\":\"a\"}}",
+         "a"},
+        {"{\"metadata\":{\"annotations\":{\"xebec.io/snapshot-id\":7}}}", ""},
+        {"{\"metadata\":{\"annotations\":[]}}", ""},
+        {"{}", ""}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        XB_CLEANUP(xb_json_putp) xb_json *order = probe_json(cases[i].text);
+        assert_string_equal(xb_velero_snapshot_of(order), cases[i].id);
+    }
+    assert_string_equal(xb_velero_snapshot_of(NULL), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(snapshots),
         cmocka_unit_test(labels),
         cmocka_unit_test(names),
         cmocka_unit_test(derived_names),

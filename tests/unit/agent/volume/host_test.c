@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Folders of the node itself, beneath one that an administrator named and nowhere else; and what
+ * claims, volumes and pods say of one another.
+ */
+#include "tests/harness/probe.h"
+
+#include "agent/volume/volume.h"
+
+#define POD "0b6fd1b2-6d2a-4d0e-9d55-0a8b7d7c1e10"
+
+/* Makes a folder and those above it, below the root. */
+static void make_folder(void **state, const char *path)
+{
+    char part[PATH_MAX];
+    snprintf(part, sizeof part, "%s", probe_path(state, path));
+    for (char *at = part + strlen(*state) + 1; *at; at++) {
+        if (*at == '/') {
+            *at = '\0';
+            assert_true(mkdir(part, 0755) == 0 || errno == EEXIST);
+            *at = '/';
+        }
+    }
+    assert_true(mkdir(part, 0755) == 0 || errno == EEXIST);
+}
+
+static void check_refused(const struct xb_volume_place *place, enum xb_error_kind kind)
+{
+    struct xb_volume volume = {.fd = -1};
+    PROBE_REFUSED(xb_volume_open(place, &volume, &err), kind);
+    assert_int_equal(volume.fd, -1);
+    assert_null(volume.path);
+}
+
+/* Of one place at a time. */
+static char pods_root[PATH_MAX], host_root[PATH_MAX];
+
+static struct xb_volume_place host_place(void **state, const char *path, size_t allowed)
+{
+    snprintf(pods_root, sizeof pods_root, "%s", probe_path(state, "pods"));
+    snprintf(host_root, sizeof host_root, "%s", probe_path(state, "host"));
+    return (struct xb_volume_place){.pods_root = pods_root,
+                                    .pod_uid = POD,
+                                    .folder = "",
+                                    .host = {.root = host_root, .path = path, .allowed = allowed}};
+}
+
+static void check_host(void **state, const char *path, size_t allowed, enum xb_error_kind kind)
+{
+    struct xb_volume_place place = host_place(state, path, allowed);
+    check_refused(&place, kind);
+}
+
+static void check_opens_host(void **state, const char *path, size_t allowed, const char *there)
+{
+    struct xb_volume_place place = host_place(state, path, allowed);
+    struct xb_volume volume = {.fd = -1};
+    struct stat st;
+    PROBE_OK(xb_volume_open(&place, &volume, &err));
+    assert_int_equal(stat(probe_path(state, there), &st), 0);
+    assert_int_equal(volume.st.st_ino, st.st_ino);
+    assert_string_equal(volume.path, path);
+    PROBE_OK(xb_volume_still_there(&place, &volume, &err));
+    xb_volume_close(&volume);
+}
+
+static void host_folders(void **state)
+{
+    make_folder(state, "pods/" POD);
+    make_folder(state, "host/data/a/b");
+    check_opens_host(state, "/data/a/b", 5, "host/data/a/b");
+    check_opens_host(state, "/data/a/", 5, "host/data/a");
+    check_opens_host(state, "/data", 5, "host/data");
+    check_opens_host(state, "/data/a", 7, "host/data/a");
+    check_host(state, "/data/c", 5, XB_ERR_NOT_FOUND);
+    check_host(state, "/else/a", 5, XB_ERR_NOT_FOUND); /* not mounted into the agent */
+    probe_write(probe_path(state, "host/data/file"), "x", 1);
+    check_host(state, "/data/file", 5, XB_ERR_INVALID);
+    /* Nor of a pod that is not here, whatever the API says. */
+    assert_int_equal(rmdir(probe_path(state, "pods/" POD)), 0);
+    check_host(state, "/data/a/b", 5, XB_ERR_NOT_FOUND);
+    assert_int_equal(symlink(".", probe_path(state, "pods/" POD)), 0);
+    check_host(state, "/data/a/b", 5, XB_ERR_NOT_FOUND);
+}
+
+/* Only the way to the administrator's folder may have links. */
+static void host_links(void **state)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    make_folder(state, "pods/" POD);
+    make_folder(state, "host/real/a/b");
+    make_folder(state, "secret/b");
+    assert_int_equal(symlink("real", probe_path(state, "host/data")), 0);
+    check_opens_host(state, "/data/a/b", 5, "host/real/a/b");
+    static const char *const links[][2] = {{"host/real/out", "../../secret"},
+                                           {"host/real/abs", "/etc"},
+                                           {"host/real/in", "a"},
+                                           {"host/real/a/up", ".."}};
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
+        assert_int_equal(symlink(links[i][1], probe_path(state, links[i][0])), 0);
+    }
+    check_host(state, "/data/out", 5, XB_ERR_INVALID);
+    check_host(state, "/data/out/b", 5, XB_ERR_INVALID);
+    check_host(state, "/data/abs", 5, XB_ERR_INVALID);
+    check_host(state, "/data/in", 5, XB_ERR_INVALID);
+    check_host(state, "/data/in/b", 5, XB_ERR_INVALID);
+    check_host(state, "/data/a/up", 5, XB_ERR_INVALID);
+    static const char *const paths[] = {"/data/..", "/data/../../secret/b", "/data/a/../../../x"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        struct xb_volume_place place = host_place(state, paths[i], 5);
+        struct xb_volume volume = {.fd = -1};
+        assert_true(xb_volume_open(&place, &volume, &err) < 0);
+    }
+}
+
+static xb_json *claim_with(const char *path, const char *value)
+{
+    xb_json *claim = probe_json("{\"metadata\":{\"namespace\":\"n\",\"name\":\"c\",\"uid\":\"u\","
+                                "\"ownerReferences\":[{\"kind\":\"Pod\",\"uid\":\"p\","
+                                "\"controller\":true}]},\"spec\":{\"volumeName\":\"pv\"},"
+                                "\"status\":{\"phase\":\"Bound\"}}");
+    if (path) {
+        PROBE_OK(xb_json_set(claim, path, probe_json(value), &err));
+    }
+    return claim;
+}
+
+/* A claim's author may name any volume; it is believed where that volume says so, too. */
+static void bindings(void **state)
+{
+    (void)state;
+    static const char *const wrong[][2] = {
+        {"spec.volumeName", "\"other\""}, {"status.phase", "\"Pending\""},
+        {"status.phase", "\"Lost\""},     {"metadata.uid", "\"v\""},
+        {"metadata.uid", "\"\""},         {"metadata.name", "\"d\""},
+        {"metadata.namespace", "\"m\""}};
+    XB_CLEANUP(xb_json_putp)
+    xb_json *pv = probe_json("{\"metadata\":{\"name\":\"pv\"},\"spec\":{\"claimRef\":{"
+                             "\"namespace\":\"n\",\"name\":\"c\",\"uid\":\"u\"}}}");
+    XB_CLEANUP(xb_json_putp) xb_json *bare = probe_json("{\"metadata\":{\"name\":\"pv\"}}");
+    XB_CLEANUP(xb_json_putp) xb_json *good = claim_with(NULL, NULL);
+    assert_null(xb_volume_binding_doubt(good, pv));
+    assert_non_null(xb_volume_binding_doubt(good, bare));
+    assert_non_null(xb_volume_binding_doubt(good, NULL));
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        XB_CLEANUP(xb_json_putp) xb_json *bad = claim_with(wrong[i][0], wrong[i][1]);
+        assert_non_null(xb_volume_binding_doubt(bad, pv));
+    }
+}
+
+static void owned_claims(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {
+        "[]", "7", "[{\"kind\":\"Pod\",\"uid\":\"q\",\"controller\":true}]",
+        "[{\"kind\":\"Pod\",\"uid\":\"p\"}]",
+        "[{\"kind\":\"StatefulSet\",\"uid\":\"p\",\"controller\":true}]"};
+    XB_CLEANUP(xb_json_putp) xb_json *pod = probe_json("{\"metadata\":{\"uid\":\"p\"}}");
+    XB_CLEANUP(xb_json_putp) xb_json *good = claim_with(NULL, NULL);
+    assert_null(xb_volume_ownership_doubt(good, pod));
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        XB_CLEANUP(xb_json_putp) xb_json *bad = claim_with("metadata.ownerReferences", wrong[i]);
+        assert_non_null(xb_volume_ownership_doubt(bad, pod));
+    }
+}
+
+static void mounts(void **state)
+{
+    (void)state;
+    XB_CLEANUP(xb_json_putp)
+    xb_json *pod = probe_json(
+        "{\"spec\":{\"containers\":[{\"volumeMounts\":[{\"name\":\"a\"}],\"volumeDevices\":[{"
+        "\"name\":"
+        "\"d\"}]}],\"initContainers\":[{},{\"volumeMounts\":[7,{\"name\":\"b\"}]}]},\"status\":{"
+        "\"initContainerStatuses\":[{\"state\":{\"running\":{}}}]}}");
+    XB_CLEANUP(xb_json_putp)
+    xb_json *waits =
+        probe_json("{\"status\":{\"containerStatuses\":[{\"state\":{\"waiting\":{}}},7]}}");
+    assert_true(xb_volume_mounted(pod, "a"));
+    assert_true(xb_volume_mounted(pod, "b"));
+    assert_false(xb_volume_mounted(pod, "c"));
+    assert_false(xb_volume_mounted(pod, "d"));
+    assert_true(xb_volume_pod_started(pod));
+    assert_false(xb_volume_pod_started(waits));
+    assert_false(xb_volume_pod_started(NULL));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(host_folders, probe_folder_make, probe_folder_remove),
+        cmocka_unit_test_setup_teardown(host_links, probe_folder_make, probe_folder_remove),
+        cmocka_unit_test(bindings),
+        cmocka_unit_test(owned_claims),
+        cmocka_unit_test(mounts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
