@@ -150,9 +150,14 @@ static bool waits_for_restore(xb_json *pod)
     return xb_json_get(xb_json_find(statuses, "name", "restore-wait"), "state.running") != NULL;
 }
 
-/* Whether the order can be carried out now: its pod waits for it, or runs and it goes in place. */
+/* Whether there is something to be done for the order now: its pod waits for it, or runs and it
+ * goes in place; or nobody waits for it any more, whatever keeps the pod from coming up. */
 static bool is_ready(xb_json *order, xb_json *pod)
 {
+    if (xb_json_bool(order, "spec.cancel", false) &&
+        !xb_velero_data_phase_final(xb_json_str(order, "status.phase", ""))) {
+        return true;
+    }
     return xb_in_place_order(order) ? strcmp(xb_json_str(pod, "status.phase", ""), "Running") == 0
                                     : waits_for_restore(pod);
 }

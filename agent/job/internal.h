@@ -82,8 +82,8 @@ int xb_order_end(struct xb_order *order, const char *phase, const char *message,
 void xb_order_progress(struct xb_order *order, uint64_t done, uint64_t total);
 
 /* The owner of that kind must exist with the same uid and not be finished; a Backup must take the
- * namespace of the order's pod and go to the order's location; from a Restore must follow which
- * namespace the data is from. */
+ * namespace of the order's pod; from a Restore must follow which namespace the data is from; and
+ * the order's location must be that of the Backup, or of the Restore's. */
 int xb_order_check_owner(struct xb_order *order, const char *kind,
                          struct xb_error *err) XB_MUST_CHECK;
 /* The same, and hands it out. */

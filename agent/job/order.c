@@ -97,12 +97,21 @@ void xb_order_progress(struct xb_order *order, uint64_t done, uint64_t total)
     }
 }
 
+static int check_location(const struct xb_order *order, xb_json *backup, struct xb_error *err)
+{
+    const char *location = xb_json_str(backup, "spec.storageLocation", "");
+    return !location[0] || strcmp(location, text(order, "spec.backupStorageLocation")) == 0
+               ? 0
+               : xb_error_set(err, XB_ERR_INVALID, -EPERM,
+                              "its storage location is not the backup's: %s is at %s",
+                              xb_json_str(backup, "metadata.name", ""), location);
+}
+
 /* An order under the name of a backup, but about a pod that it does not take, or for another place,
  * is nobody's: whoever wrote it would get at data by a backup of somebody else. */
 static int check_backup(const struct xb_order *order, xb_json *backup, struct xb_error *err)
 {
     const char *name = xb_json_str(backup, "metadata.name", "");
-    const char *location = xb_json_str(backup, "spec.storageLocation", "");
     if (!xb_hooks_lists_take(xb_json_get(backup, "spec.includedNamespaces"),
                              xb_json_get(backup, "spec.excludedNamespaces"),
                              text(order, "spec.pod.namespace"))) {
@@ -110,12 +119,34 @@ static int check_backup(const struct xb_order *order, xb_json *backup, struct xb
                             "the pod's namespace is not in the backup: %s does not take %.63s",
                             name, text(order, "spec.pod.namespace"));
     }
-    if (location[0] && strcmp(location, text(order, "spec.backupStorageLocation")) != 0) {
-        return xb_error_set(err, XB_ERR_INVALID, -EPERM,
-                            "its storage location is not the backup's: %s goes to %s", name,
-                            location);
+    return check_location(order, backup, err);
+}
+
+/* The data is read from where the restore's backup is, and from nowhere else: another location may
+ * hold a repository of the same namespace, of another cluster or another time. */
+static int check_restore(struct xb_order *order, xb_json *restore, struct xb_error *err)
+{
+    const char *origin = NULL;
+    const char *name = xb_json_str(restore, "spec.backupName", "");
+    XB_CLEANUP(xb_json_putp) xb_json *backup = NULL;
+    int r = xb_order_origin(order->object, restore, &origin, err);
+    if (r < 0) {
+        return r;
     }
-    return 0;
+    if (!xb_velero_name_valid(name)) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "its restore is of no backup");
+    }
+    const struct xb_kube_ref ref = {.resource = &xb_velero_backups,
+                                    .namespace = text(order, "metadata.namespace"),
+                                    .name = name};
+    r = xb_kube_get(order->agent->client, &ref, &backup, err);
+    if (r < 0) {
+        return err->kind == XB_ERR_NOT_FOUND
+                   ? xb_error_set(err, XB_ERR_INVALID, -ENOENT,
+                                  "the backup of its restore, %s, does not exist", name)
+                   : r;
+    }
+    return check_location(order, backup, err);
 }
 
 int xb_order_get_owner(struct xb_order *order, const char *kind, xb_json **ret,
@@ -147,9 +178,8 @@ int xb_order_get_owner(struct xb_order *order, const char *kind, xb_json **ret,
         return xb_error_set(err, XB_ERR_INVALID, -ESTALE, "its owner, %s %s, has ended (%s)", kind,
                             name, phase);
     }
-    const char *origin = NULL;
     r = resource == &xb_velero_backups ? check_backup(order, found, err)
-                                       : xb_order_origin(order->object, found, &origin, err);
+                                       : check_restore(order, found, err);
     if (r < 0) {
         return r;
     }
