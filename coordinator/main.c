@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "coordinator/act/coordinator.h"
+#include "coordinator/restore/order.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/codec/text.h"
@@ -102,16 +103,21 @@ static void take_rest(const struct words *words, struct xb_coordinator_options *
 }
 
 /* What is asked for and cannot be had must be known before anything is backed up. */
-static int check(const struct words *words, struct xb_error *err)
+static int check(const struct words *words, const struct xb_coordinator_options *options,
+                 struct xb_error *err)
 {
+    XB_CLEANUP(xb_restore_order_freep) struct xb_restore_order *order = NULL;
     if (words->features && strstr(words->features, "EnableCSI")) {
         xb_log_warning("the feature EnableCSI has no effect: no CSI snapshots are made; volumes "
                        "are backed up from their file systems where a backup says so");
     }
-    return strcmp(words->uploader, "kopia") == 0
-               ? 0
-               : xb_error_set(err, XB_ERR_INVALID, -EINVAL,
-                              "--uploader-type is '%.60s': only kopia is written", words->uploader);
+    if (strcmp(words->uploader, "kopia") != 0) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                            "--uploader-type is '%.60s': only kopia is written", words->uploader);
+    }
+    /* Which kinds there are is known only when a restore begins. */
+    return options->priorities ? xb_restore_order_new(options->priorities, NULL, NULL, &order, err)
+                               : 0;
 }
 
 int main(int argc, char **argv)
@@ -172,7 +178,7 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     take_times(&words, &options);
     take_rest(&words, &options);
-    if (check(&words, &err) < 0 || xb_coordinator_run(&options, &err) < 0) {
+    if (check(&words, &options, &err) < 0 || xb_coordinator_run(&options, &err) < 0) {
         xb_log_error(&err, "the coordinator cannot go on");
         return EXIT_FAILURE;
     }
