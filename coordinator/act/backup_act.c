@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "coordinator/act/backup_publish.h"
+#include "coordinator/act/orders.h"
 #include "coordinator/act/pod_hooks.h"
 #include "coordinator/collect/validate.h"
 #include "shared/base/clock.h"
@@ -361,27 +362,6 @@ static int collect(struct xb_ordering *ordering, struct xb_error *err)
     return r;
 }
 
-static int64_t volumes_timeout(const struct xb_step_work *work)
-{
-    const char *own = text(work, "metadata.annotations.velero\\.io/pod-volume-timeout");
-    const int64_t usual_ns = work->coordinator->options->volumes_timeout_ns;
-    int64_t timeout_ns = 0;
-    char usual[XB_TIME_TEXT_BYTES];
-    struct xb_error err = XB_ERROR_INIT;
-    if (!own[0]) {
-        return usual_ns;
-    }
-    if (xb_duration_parse(own, &timeout_ns, &err) == 0 && timeout_ns > 0) {
-        return timeout_ns;
-    }
-    xb_duration_format(usual_ns, usual);
-    xb_record_log_line(work->run->log, XB_RECORD_WARNING, NULL,
-                       "annotation velero.io/pod-volume-timeout: '%.100s' is no time such as 90m; "
-                       "each volume has %s, as --fs-backup-timeout says",
-                       own, usual);
-    return usual_ns;
-}
-
 static void note_record(void *context, const struct xb_hook_pod *pod,
                         const struct xb_bracket_record *record)
 {
@@ -400,7 +380,7 @@ static int do_work(struct xb_step_work *work, const atomic_bool *cancel, struct 
     }
     xb_record_log_line(run->log, XB_RECORD_INFO, NULL, "backup %s begins (Xebec %s)",
                        text(work, "metadata.name"), XB_VERSION);
-    run->timeout_ns = volumes_timeout(work);
+    run->timeout_ns = xb_orders_timeout_ns(work);
     struct xb_ordering ordering = {.work = work, .cancel = cancel, .shown_ns = xb_clock_mono_ns()};
     r = xb_ordering_open(&ordering, err);
     r = r ? r : xb_hook_records_each(work, note_record, &ordering, err);

@@ -76,6 +76,7 @@ struct xb_run {
     xb_json *infos;         /* backups: of each volume, once all orders are merged; NULL: not yet */
     int64_t hooks_since_ns; /* monotonic: when only hooks were waited for; 0: not */
     struct xb_restore_hooks *hooks; /* restores: see restore_hooks.h */
+    bool noted;                     /* restores: the log has what its volumes came to */
     struct xb_cron *cron;           /* schedules: what cron_text says; NULL: nothing */
     char *cron_text;
     char judged[64];        /* resourceVersion of the schedule that was judged */

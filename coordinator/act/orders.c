@@ -8,6 +8,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/fnv.h"
 #include "shared/base/log.h"
+#include "shared/codec/text.h"
 
 enum {
     LOST_S = 60,  /* an order that is nowhere to be seen so long after it was made was deleted */
@@ -30,6 +31,30 @@ static xb_json *find(const struct xb_run *run, size_t i, struct xb_kube_informer
     snprintf(key, sizeof key, "%s/%s", namespace,
              json_object_get_string(json_object_array_get_idx(run->orders, i)));
     return xb_kube_informer_get(informer, key);
+}
+
+/* ---- how long ---- */
+
+int64_t xb_orders_timeout_ns(const struct xb_step_work *work)
+{
+    const char *own =
+        xb_json_str(work->object, "metadata.annotations.velero\\.io/pod-volume-timeout", "");
+    const int64_t usual_ns = work->coordinator->options->volumes_timeout_ns;
+    int64_t timeout_ns = 0;
+    char usual[XB_TIME_TEXT_BYTES];
+    struct xb_error err = XB_ERROR_INIT;
+    if (!own[0]) {
+        return usual_ns;
+    }
+    if (xb_duration_parse(own, &timeout_ns, &err) == 0 && timeout_ns > 0) {
+        return timeout_ns;
+    }
+    xb_duration_format(usual_ns, usual);
+    xb_record_log_line(work->run->log, XB_RECORD_WARNING, NULL,
+                       "annotation velero.io/pod-volume-timeout: '%.100s' is no time such as 90m; "
+                       "each volume has %s, as --fs-backup-timeout says",
+                       own, usual);
+    return usual_ns;
 }
 
 /* ---- progress ---- */

@@ -26,6 +26,11 @@ struct xb_orders_view {
  * time. With few orders never. */
 bool xb_orders_wait(const struct xb_run *run, int64_t now_ns, int64_t *ret_until_ns);
 
+/* How long an order may make no progress: by the object's annotation velero.io/pod-volume-timeout,
+ * else --fs-backup-timeout. An annotation that says nothing usable is a warning in the run's log.
+ */
+int64_t xb_orders_timeout_ns(const struct xb_step_work *work);
+
 struct xb_orders_view xb_orders_look(struct xb_run *run, struct xb_kube_informer *informer,
                                      const char *namespace, int64_t now_ns);
 

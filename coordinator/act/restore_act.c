@@ -2,6 +2,7 @@
  * A restore's steps: its work, its end by failure, and its removal. */
 #include <string.h>
 
+#include "coordinator/act/orders.h"
 #include "coordinator/act/restore_hooks.h"
 #include "coordinator/act/restore_internal.h"
 #include "coordinator/bring/bring.h"
@@ -83,23 +84,24 @@ static int bring(struct xb_step_work *work, const atomic_bool *cancel, struct xb
     if (r < 0) {
         return r;
     }
-    const struct xb_bring_options options = {.client =
-                                                 dry_run ? coordinator->dry : coordinator->bulk,
-                                             .dry_run = dry_run,
-                                             .restore = work->object,
-                                             .backup = backup,
-                                             .store = store,
-                                             .identity = identity,
-                                             .folder = run->folder,
-                                             .log = run->log,
-                                             .priorities = coordinator->options->priorities,
-                                             .helper_image = coordinator->options->helper_image,
-                                             .terminating_ns = coordinator->options->terminating_ns,
-                                             .cancel = cancel,
-                                             .may_write = may_write,
-                                             .progress = show_progress,
-                                             .context = work,
-                                             .mark = mark_of(work->object)};
+    const struct xb_bring_options options = {
+        .client = dry_run ? coordinator->dry : coordinator->bulk,
+        .dry_run = dry_run,
+        .restore = work->object,
+        .backup = backup,
+        .store = store,
+        .identity = identity,
+        .folder = run->folder,
+        .log = run->log,
+        .priorities = coordinator->options->priorities,
+        .helper_image = coordinator->options->helper_image,
+        .terminating_ns = coordinator->options->terminating_ns,
+        .definitions_ns = coordinator->options->resource_timeout_ns,
+        .cancel = cancel,
+        .may_write = may_write,
+        .progress = show_progress,
+        .context = work,
+        .mark = mark_of(work->object)};
     struct xb_brought brought = {.items = 0};
     r = xb_bring(&options, &brought, err);
     r = r ? r : xb_restore_hooks_begin(work, brought.hooked, options.mark != NULL, err);
@@ -120,7 +122,7 @@ static int bring(struct xb_step_work *work, const atomic_bool *cancel, struct xb
     run->items = brought.items;
     run->items_total = brought.items_total;
     run->made_ns = xb_clock_wall_ns();
-    run->timeout_ns = coordinator->options->volumes_timeout_ns;
+    run->timeout_ns = xb_orders_timeout_ns(work);
     run->worked = true;
     return 0;
 }

@@ -14,6 +14,10 @@ int xb_restore_start(struct xb_step_work *work, struct xb_error *err) XB_MUST_CH
 /* Writes the record and the final phase. */
 int xb_restore_publish(struct xb_step_work *work, struct xb_error *err) XB_MUST_CHECK;
 
+/* What <restore>-volumeinfo.json.gz says: of each volume that has a claim, how its data came back
+ * (restore_infos.c). The caller's to put. */
+int xb_restore_infos(struct xb_step_work *work, xb_json **ret, struct xb_error *err) XB_MUST_CHECK;
+
 /* Where the restore writes down what it did: the backup's location, also one that takes no backups.
  */
 int xb_restore_store(struct xb_step_work *work, struct xb_store **ret,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "coordinator/act/hook_records.h"
+#include "coordinator/act/orders.h"
 #include "coordinator/act/restore_internal.h"
 #include "coordinator/bring/bring.h"
 #include "coordinator/record/upload.h"
@@ -33,27 +34,13 @@ static void note_order(struct xb_step_work *work, xb_json *order)
         }
         return;
     }
-    xb_record_log_line(work->run->log, XB_RECORD_ERROR, namespace,
-                       "volume %s of pod %s: pod volume restore %s: %s%s", volume, pod, phase,
-                       work->timed_out ? "timed out; " : "",
-                       xb_json_str(order, "status.message", "no reason was given"));
-}
-
-static xb_json *volume_info(xb_json *order)
-{
-    xb_json *info = json_object_new_object();
-    xb_json *pvr = json_object_new_object();
-    xb_json_put_text(info, "restoreMethod", "PodVolumeRestore");
-    json_object_object_add(info, "snapshotDataMoved", json_object_new_boolean(false));
-    xb_json_put_text(pvr, "snapshotHandle", xb_json_str(order, "spec.snapshotID", ""));
-    json_object_object_add(
-        pvr, "size", json_object_new_int64(xb_json_int(order, "status.progress.totalBytes", 0)));
-    xb_json_put_text(pvr, "uploaderType", "kopia");
-    xb_json_put_text(pvr, "volumeName", xb_json_str(order, "spec.volume", ""));
-    xb_json_put_text(pvr, "podName", xb_json_str(order, "spec.pod.name", ""));
-    xb_json_put_text(pvr, "podNamespace", xb_json_str(order, "spec.pod.namespace", ""));
-    json_object_object_add(info, "pvrInfo", pvr);
-    return info;
+    xb_record_log_line(
+        work->run->log, XB_RECORD_ERROR, namespace,
+        "volume %s of pod %s: pod volume restore %s: %s%s", volume, pod, phase,
+        work->timed_out || xb_orders_was_late(work->run, xb_json_str(order, "metadata.name", ""))
+            ? "timed out, because it made no progress; "
+            : "",
+        xb_json_str(order, "status.message", "no reason was given"));
 }
 
 static int put_json(struct xb_step_work *work, struct xb_store *store, const char *suffix,
@@ -72,20 +59,9 @@ static int put_files(struct xb_step_work *work, struct xb_store *store, struct x
 {
     struct xb_run *run = work->run;
     char key[XB_VELERO_KEY_BYTES];
-    xb_json *list = NULL;
-    xb_json *infos = json_object_new_array();
-    for (size_t i = 0; i < json_object_array_length(work->extra); i++) {
-        xb_json *order = json_object_array_get_idx(work->extra, i);
-        note_order(work, order);
-        json_object_array_add(infos, volume_info(order));
-    }
-    if (json_object_array_length(work->extra) < json_object_array_length(run->orders)) {
-        xb_record_log_line(run->log, XB_RECORD_ERROR, NULL,
-                           "%zu pod volume restores were deleted before they had ended",
-                           json_object_array_length(run->orders) -
-                               json_object_array_length(work->extra));
-    }
-    int r = put_json(work, store, "-volumeinfo.json.gz", infos, err);
+    xb_json *list = NULL, *infos = NULL;
+    int r = xb_restore_infos(work, &infos, err);
+    r = r ? r : put_json(work, store, "-volumeinfo.json.gz", infos, err);
     if (r < 0 || (r = xb_resource_list_json(&run->list, &list, err)) < 0 ||
         (r = put_json(work, store, "-resource-list.json.gz", list, err)) < 0 ||
         (r = put_json(work, store, "-itemoperations.json.gz", json_object_new_array(), err)) < 0 ||
@@ -177,6 +153,26 @@ static void end_pods(struct xb_step_work *work)
     }
 }
 
+/* Once: what is written down may be written again, when the store did not answer. */
+static void note_all(struct xb_step_work *work)
+{
+    struct xb_run *run = work->run;
+    if (run->noted) {
+        return;
+    }
+    end_pods(work);
+    size_t count = json_object_array_length(work->extra);
+    for (size_t i = 0; i < count; i++) {
+        note_order(work, json_object_array_get_idx(work->extra, i));
+    }
+    if (count < json_object_array_length(run->orders)) {
+        xb_record_log_line(run->log, XB_RECORD_ERROR, NULL,
+                           "%zu pod volume restores were deleted before they had ended",
+                           json_object_array_length(run->orders) - count);
+    }
+    run->noted = true;
+}
+
 int xb_restore_publish(struct xb_step_work *work, struct xb_error *err)
 {
     struct xb_run *run = work->run;
@@ -184,7 +180,7 @@ int xb_restore_publish(struct xb_step_work *work, struct xb_error *err)
     if (r < 0) {
         return r;
     }
-    end_pods(work);
+    note_all(work);
     if ((r = write_down(work, err)) < 0) {
         return r;
     }

@@ -180,6 +180,7 @@ void xb_run_reset(struct xb_run *run)
     run->cron_problems = NULL;
     run->judged[0] = '\0';
     run->worked = false;
+    run->noted = false;
     run->items = 0;
     run->items_total = 0;
     run->hooks_since_ns = 0;

@@ -54,6 +54,7 @@ struct xb_bring_options {
     const char *priorities;   /* --restore-resource-priorities; NULL: Velero's order */
     const char *helper_image; /* in which pods wait for their volumes */
     int64_t terminating_ns;   /* how long the end of a namespace is waited for */
+    int64_t definitions_ns;   /* how long for new definitions to be served, all together */
     const atomic_bool *cancel;
     bool (*may_write)(void *context); /* false: another coordinator leads; asked before a write */
     void (*progress)(void *context, const struct xb_bring_progress *progress);

@@ -106,7 +106,7 @@ int xb_bring_create(struct xb_bring *bring, struct xb_bring_item *item, struct x
         item->there = true;
         item->outcome = XB_BRING_CREATED;
     }
-    if (r == 0 && item->outcome == XB_BRING_CREATED && xb_bring_is(item, XB_BRING_DEFINITIONS)) {
+    if (r == 0 && item->there && xb_bring_is(item, XB_BRING_DEFINITIONS)) {
         pthread_mutex_lock(&bring->lock);
         json_object_array_add(bring->definitions, json_object_new_string(item->from->name));
         pthread_mutex_unlock(&bring->lock);

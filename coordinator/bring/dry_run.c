@@ -89,11 +89,9 @@ bool xb_bring_pretend_kind(struct xb_bring *bring, struct xb_bring_item *item)
     if (!bring->options->dry_run || !would_come(bring, XB_BRING_DEFINITIONS, "", from->resource)) {
         return false;
     }
-    if (!from->namespace[0] || xb_filter_takes_namespace(bring->filter, from->namespace)) {
-        xb_bring_say(item, XB_RECORD_INFO,
-                     "its kind is not served yet, and its definition would come with this restore: "
-                     "the API server cannot be asked about it");
-    }
+    xb_bring_say(item, XB_RECORD_INFO,
+                 "its kind is not served yet, and its definition would come with this restore: "
+                 "the API server cannot be asked about it");
     item->outcome = XB_BRING_LEFT_OUT;
     return true;
 }

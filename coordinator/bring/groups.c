@@ -117,8 +117,7 @@ static int bring_group(struct feeding *feeding, const struct group *group, struc
         return err->code;
     }
     if (r == 0 && !bring->options->dry_run && strcmp(group->name, XB_BRING_DEFINITIONS) == 0) {
-        xb_bring_await_definitions(bring);
-        r = xb_bring_discover(bring, err);
+        r = xb_bring_await_definitions(bring, err);
     }
     return r;
 }
@@ -138,6 +137,35 @@ static int make_track(struct xb_bring *bring, const struct group *groups, size_t
         xb_bring_track_log(bring->track, bring->options->log);
     }
     return r;
+}
+
+static size_t place_of(const struct group *groups, size_t count, const char *name)
+{
+    size_t i = 0;
+    while (i < count && strcmp(groups[i].name, name) != 0) {
+        i++;
+    }
+    return i;
+}
+
+static void move_before(struct group *groups, size_t count, const char *name, const char *other)
+{
+    size_t from = place_of(groups, count, name), to = place_of(groups, count, other);
+    if (from == count || to == count || from < to) {
+        return;
+    }
+    const struct group moved = groups[from];
+    memmove(&groups[to + 1], &groups[to], (from - to) * sizeof *groups);
+    groups[to] = moved;
+}
+
+/* Whatever users say: what a claim is to be follows from its volume, and a pod is refused without
+ * its class. Velero brings these along with the claim and the pod. */
+static void keep_needs(struct group *groups, size_t count)
+{
+    move_before(groups, count, "persistentvolumeclaims", "pods");
+    move_before(groups, count, "priorityclasses.scheduling.k8s.io", "pods");
+    move_before(groups, count, "persistentvolumes", "persistentvolumeclaims");
 }
 
 /* In their order. */
@@ -160,6 +188,7 @@ static int sort_groups(struct xb_bring *bring, struct group **ret, struct xb_err
         }
     }
     qsort_r(groups, count, sizeof *groups, compare_groups, order);
+    keep_needs(groups, count);
     return make_track(bring, groups, count, err);
 }
 

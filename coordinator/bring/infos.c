@@ -61,7 +61,8 @@ int xb_bring_where_data_is(struct xb_bring *bring, struct xb_bring_item *item,
     xb_json *info = info_of(bring, "", item->from->name);
     const char *method = xb_json_str(info, "backupMethod", "");
     bool wanted = xb_json_bool(bring->restore, "spec.restorePVs", true);
-    if (strcmp(method, "NativeSnapshot") == 0 && wanted) {
+    bool native = strcmp(method, "NativeSnapshot") == 0;
+    if (native && wanted) {
         return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP,
                             "its data is in a snapshot of a disk, which Xebec cannot restore; "
                             "--restore-volumes=false restores it without");
@@ -73,6 +74,7 @@ int xb_bring_where_data_is(struct xb_bring *bring, struct xb_bring_item *item,
                      "empty volume");
     }
     *ret = !info                                                ? XB_BRING_DATA_UNSAID
+           : native                                             ? XB_BRING_DATA_THERE
            : snapshot || strcmp(method, "PodVolumeBackup") == 0 ? XB_BRING_DATA_APART
                                                                 : XB_BRING_DATA_NONE;
     return 0;

@@ -234,8 +234,9 @@ bool xb_bring_comes_along(const struct xb_bring *bring, const struct xb_tarball_
 
 /* ---- definitions ---- */
 
-/* Waits until the definitions made so far are served. */
-void xb_bring_await_definitions(struct xb_bring *bring);
+/* Waits until the definitions made so far are served, and asks the API server anew what it serves.
+ * One that is refused, or not served in time, is an error in the log. */
+int xb_bring_await_definitions(struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
 
 /* existing.c: whether this restore has made what is there. */
 bool xb_bring_made_by_us(const struct xb_bring *bring, xb_json *existing);
@@ -258,6 +259,7 @@ int xb_bring_index_infos(struct xb_bring *bring, struct xb_error *err) XB_MUST_C
 enum xb_bring_data {
     XB_BRING_DATA_UNSAID, /* an older record, or not of this volume */
     XB_BRING_DATA_APART,  /* comes back otherwise than by the volume itself */
+    XB_BRING_DATA_THERE,  /* on the disk of the volume, which is to come back as it is */
     XB_BRING_DATA_NONE
 };
 /* Of a PersistentVolume. An error: its data cannot be restored. */

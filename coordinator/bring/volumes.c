@@ -91,8 +91,12 @@ static int decide_pv(struct xb_bring *bring, struct xb_bring_item *item, struct 
             ? xb_bring_data_of(bring, xb_json_str(item->object, "spec.claimRef.namespace", ""), "",
                                xb_json_str(item->object, "spec.claimRef.name", "")) != NULL
             : where == XB_BRING_DATA_APART;
-    if (xb_restore_volume_way(item->object, data) == XB_RESTORE_PV_KEEP &&
-        !(data && class_changes(bring, item->object))) {
+    /* What is on the volume's disk comes back as it is, whatever its reclaim policy, as with
+     * Velero.
+     */
+    if (where == XB_BRING_DATA_THERE ||
+        (xb_restore_volume_way(item->object, data) == XB_RESTORE_PV_KEEP &&
+         !(data && class_changes(bring, item->object)))) {
         note_name(bring, data ? bring->kept : NULL, item->from->name);
         return xb_restore_pv_keep(&bring->context, item->object, err);
     }
@@ -188,6 +192,43 @@ int xb_bring_wait_for_volumes(struct xb_bring *bring, struct xb_bring_item *item
 
 /* ---- orders ---- */
 
+/* The claim that a pod has as a volume; *ret: empty for volumes of another kind. */
+static void claim_of(xb_json *pod, const char *volume, char ret[XB_VELERO_NAME_BYTES])
+{
+    xb_json *one = xb_json_find(xb_json_get(pod, "spec.volumes"), "name", volume);
+    if (xb_json_get(one, "ephemeral")) { /* made for the pod, named after both */
+        snprintf(ret, XB_VELERO_NAME_BYTES, "%s-%s", xb_json_str(pod, "metadata.name", ""), volume);
+    } else {
+        snprintf(ret, XB_VELERO_NAME_BYTES, "%s",
+                 xb_json_str(one, "persistentVolumeClaim.claimName", ""));
+    }
+}
+
+/* The claim, as Velero's orders have it: its uid in a label; its name as in a PodVolumeBackup, for
+ * the record, because the pod may be gone when that is written. */
+static int fill_claim(const struct xb_bring *bring, const struct xb_bring_order *wanted,
+                      xb_json *metadata, struct xb_error *err)
+{
+    char name[XB_VELERO_NAME_BYTES];
+    XB_CLEANUP(xb_json_putp) xb_json *claim = NULL;
+    claim_of(wanted->pod, wanted->volume, name);
+    if (!xb_velero_name_valid(name)) {
+        return 0;
+    }
+    const struct xb_kube_ref ref = {.resource = &xb_core_pvcs,
+                                    .namespace = xb_json_str(wanted->pod, "metadata.namespace", ""),
+                                    .name = name};
+    int r = xb_json_set_str(metadata, "annotations.velero\\.io/pvc-name", name, err);
+    r = r ? r : xb_kube_get(bring->options->client, &ref, &claim, err);
+    if (r < 0 && err->kind == XB_ERR_NOT_FOUND) { /* it may come yet */
+        *err = (struct xb_error)XB_ERROR_INIT;
+        return 0;
+    }
+    return r ? r
+             : xb_json_set_str(metadata, "labels.velero\\.io/pvc-uid",
+                               xb_json_str(claim, "metadata.uid", ""), err);
+}
+
 static int fill_metadata(const struct xb_bring *bring, const struct xb_bring_order *wanted,
                          const char *name, xb_json *order, struct xb_error *err)
 {
@@ -207,6 +248,7 @@ static int fill_metadata(const struct xb_bring *bring, const struct xb_bring_ord
             json_object_object_add(annotations, XB_IN_PLACE_ORDER_ANNOTATION,
                                    json_object_new_string("true"));
         }
+        r = r ? r : fill_claim(bring, wanted, metadata, err);
     }
     return r;
 }
