@@ -14,7 +14,6 @@
 struct group {
     char *name;
     FILE *file;
-    uint64_t items;
 };
 
 struct xb_spool {
@@ -123,7 +122,6 @@ int xb_spool_add(struct xb_spool *spool, const struct xb_tarball_item *item, con
         fwrite(json, 1, len, group->file) != len) {
         return xb_error_errno(err, errno, "cannot write to scratch folder %s", spool->folder);
     }
-    group->items++;
     return 0;
 }
 
@@ -135,11 +133,6 @@ size_t xb_spool_group_count(const struct xb_spool *spool)
 const char *xb_spool_group_name(const struct xb_spool *spool, size_t index)
 {
     return spool->groups[index].name;
-}
-
-uint64_t xb_spool_group_items(const struct xb_spool *spool, size_t index)
-{
-    return spool->groups[index].items;
 }
 
 /* Reads one record; *ret_end at the end of the file. */

@@ -32,7 +32,6 @@ size_t xb_spool_group_count(const struct xb_spool *spool);
 /* The resource ("deployments.apps") and number of items of group `index`, in order of first
  * appearance. */
 const char *xb_spool_group_name(const struct xb_spool *spool, size_t index);
-uint64_t xb_spool_group_items(const struct xb_spool *spool, size_t index);
 
 /* Hands out every item of a group in order. */
 int xb_spool_read(struct xb_spool *spool, size_t index, xb_tarball_item_fn *fn, void *context,

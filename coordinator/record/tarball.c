@@ -21,7 +21,6 @@ static const char format_version[] = "1.1.0\n";
 struct xb_tarball_writer {
     struct archive *archive;
     int fd;
-    uint64_t items;
     char *path;
 };
 
@@ -141,13 +140,7 @@ int xb_tarball_writer_add(struct xb_tarball_writer *writer, const struct xb_tarb
             return r;
         }
     }
-    writer->items++;
     return 0;
-}
-
-uint64_t xb_tarball_writer_items(const struct xb_tarball_writer *writer)
-{
-    return writer->items;
 }
 
 int xb_tarball_writer_finish(struct xb_tarball_writer *writer, struct xb_error *err)

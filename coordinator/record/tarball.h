@@ -49,7 +49,6 @@ int xb_tarball_writer_new(const char *path, struct xb_tarball_writer **ret,
 /* Adds both entries of an item. INVALID when a part of its name could not be a file's name. */
 int xb_tarball_writer_add(struct xb_tarball_writer *writer, const struct xb_tarball_item *item,
                           const char *json, size_t len, struct xb_error *err) XB_MUST_CHECK;
-uint64_t xb_tarball_writer_items(const struct xb_tarball_writer *writer);
 /* Ends the archive and syncs the file. */
 int xb_tarball_writer_finish(struct xb_tarball_writer *writer, struct xb_error *err) XB_MUST_CHECK;
 void xb_tarball_writer_free(struct xb_tarball_writer *writer);

@@ -14,7 +14,7 @@
 enum { URL_BYTES_MAX = 16 << 10 };
 
 struct xb_kube_client {
-    char *server, *namespace;
+    char *server;
     struct xb_http_client *http;
     char *token_file;
     bool dry_run;
@@ -66,9 +66,8 @@ static int copy_config(struct xb_kube_client *client, const struct xb_kube_confi
         .user_agent = options->user_agent,
     };
     client->server = strdup(config->server);
-    client->namespace = strdup(config->namespace ? config->namespace : "default");
     client->token_file = config->token_file ? strdup(config->token_file) : NULL;
-    if (!client->server || !client->namespace || (config->token_file && !client->token_file)) {
+    if (!client->server || (config->token_file && !client->token_file)) {
         return xb_error_no_memory(err, "a cluster client");
     }
     if (config->token) {
@@ -117,14 +116,8 @@ void xb_kube_client_free(struct xb_kube_client *client)
     xb_secret_free(client->token);
     pthread_mutex_destroy(&client->lock);
     free(client->server);
-    free(client->namespace);
     free(client->token_file);
     free(client);
-}
-
-const char *xb_kube_client_namespace(const struct xb_kube_client *client)
-{
-    return client->namespace;
 }
 
 struct xb_http_client *xb_kube_http(struct xb_kube_client *client)

@@ -7,7 +7,7 @@
  *            (json_object_put). A ref lends its strings for the call.
  * Threads:   any number at once.
  * Blocking:  up to XB_KUBE_TIMEOUT_MS per attempt, and XB_KUBE_ATTEMPTS_MAX attempts.
- * Errors:    NOT_FOUND 404; CONFLICT 409 (xb_kube_reason tells AlreadyExists and Conflict apart);
+ * Errors:    NOT_FOUND 404; CONFLICT 409 (code -EEXIST: AlreadyExists, else -ESTALE);
  *            DENIED 401, 403 with verb and resource; INVALID 400, 405, 406, 413, 415, 422 with the
  *            server's message; RETRY 410 (code -EIDRM: the version asked for is gone), 429, 5xx and
  *            no answer; CORRUPT: the answer is not JSON; CANCELLED. Reads are tried again after
@@ -78,9 +78,6 @@ int xb_kube_client_new(const struct xb_kube_config *config,
 void xb_kube_client_free(struct xb_kube_client *client);
 XB_DEFINE_CLEANUP(xb_kube_client_freep, struct xb_kube_client, xb_kube_client_free);
 
-/* The config's current namespace. */
-const char *xb_kube_client_namespace(const struct xb_kube_client *client);
-
 int xb_kube_get(struct xb_kube_client *client, const struct xb_kube_ref *ref, xb_json **ret,
                 struct xb_error *err) XB_MUST_CHECK;
 
@@ -140,6 +137,3 @@ int xb_kube_item_complete(xb_json *item, const struct xb_kube_resource *resource
 /* GET of any path ("/version"); appends the answer's bytes. */
 int xb_kube_raw_get(struct xb_kube_client *client, const char *path, struct xb_buf *out,
                     struct xb_error *err) XB_MUST_CHECK;
-
-/* "AlreadyExists", "Conflict", "Gone", "NotFound" or "" for a failure of the verbs above. */
-const char *xb_kube_reason(const struct xb_error *err);

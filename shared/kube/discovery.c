@@ -307,63 +307,6 @@ bool xb_kube_api_can(const struct xb_kube_api *api, const char *verb)
     return array_has(api->verbs, verb);
 }
 
-/* `version` or `group` NULL: any; with no version, only the preferred. */
-static const struct xb_kube_api *find_named(const struct xb_kube_discovery *discovery,
-                                            const char *name, const char *version,
-                                            const char *group)
-{
-    for (size_t i = 0; i < discovery->count; i++) {
-        const struct xb_kube_api *api = &discovery->all[i];
-        bool named = strcasecmp(api->resource.plural, name) == 0 ||
-                     strcasecmp(api->singular, name) == 0 ||
-                     strcasecmp(api->resource.kind, name) == 0 || array_has(api->short_names, name);
-        bool versioned = version ? strcmp(api->resource.version, version) == 0 : api->preferred;
-        if (named && versioned && (!group || strcmp(api->resource.group, group) == 0)) {
-            return api;
-        }
-    }
-    return NULL;
-}
-
-const struct xb_kube_api *xb_kube_discovery_find(const struct xb_kube_discovery *discovery,
-                                                 const char *text)
-{
-    char name[512];
-    if (!*text || strlen(text) >= sizeof name) {
-        return NULL;
-    }
-    memcpy(name, text, strlen(text) + 1);
-    char *rest = strchr(name, '.');
-    if (!rest) {
-        return find_named(discovery, name, NULL, NULL);
-    }
-    *rest++ = '\0';
-    const struct xb_kube_api *api = find_named(discovery, name, NULL, rest);
-    if (api) {
-        return api;
-    }
-    char *group = strchr(rest, '.');
-    if (group) {
-        *group++ = '\0';
-    }
-    return find_named(discovery, name, rest, group ? group : "");
-}
-
-const struct xb_kube_api *xb_kube_discovery_find_kind(const struct xb_kube_discovery *discovery,
-                                                      const char *group, const char *version,
-                                                      const char *kind)
-{
-    for (size_t i = 0; i < discovery->count; i++) {
-        const struct xb_kube_api *api = &discovery->all[i];
-        bool versioned = version ? strcmp(api->resource.version, version) == 0 : api->preferred;
-        if (versioned && strcmp(api->resource.kind, kind) == 0 &&
-            strcmp(api->resource.group, group) == 0) {
-            return api;
-        }
-    }
-    return NULL;
-}
-
 const struct xb_kube_api *xb_kube_discovery_find_plural(const struct xb_kube_discovery *discovery,
                                                         const char *group, const char *version,
                                                         const char *plural)

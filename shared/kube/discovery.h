@@ -44,16 +44,6 @@ const char *xb_kube_discovery_failed(const struct xb_kube_discovery *discovery, 
 
 bool xb_kube_api_can(const struct xb_kube_api *api, const char *verb);
 
-/* By plural, singular, short name or kind (no case), each also as "name.group" and
- * "name.version.group". Without a group the first that fits in the server's order; without a
- * version the preferred one. NULL: not served. */
-const struct xb_kube_api *xb_kube_discovery_find(const struct xb_kube_discovery *discovery,
-                                                 const char *text);
-
-/* By exact group and kind; `version` NULL: the preferred one. */
-const struct xb_kube_api *xb_kube_discovery_find_kind(const struct xb_kube_discovery *discovery,
-                                                      const char *group, const char *version,
-                                                      const char *kind);
 /* By exact group and plural; `version` NULL: the preferred one. */
 const struct xb_kube_api *xb_kube_discovery_find_plural(const struct xb_kube_discovery *discovery,
                                                         const char *group, const char *version,

@@ -180,22 +180,6 @@ int xb_kube_status_error(const struct xb_http_response *response, const char *wh
     return r;
 }
 
-const char *xb_kube_reason(const struct xb_error *err)
-{
-    switch (err->code) {
-    case -EEXIST:
-        return "AlreadyExists";
-    case -ESTALE:
-        return "Conflict";
-    case -EIDRM:
-        return "Gone";
-    case -ENOENT:
-        return "NotFound";
-    default:
-        return "";
-    }
-}
-
 int xb_kube_item_complete(xb_json *item, const struct xb_kube_resource *resource,
                           struct xb_error *err)
 {

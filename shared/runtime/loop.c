@@ -12,14 +12,6 @@
 
 enum { SIGNALS = 2, POSTS_PER_TURN = 256 };
 
-/* A post with memory of its own. */
-struct post {
-    struct xb_loop_task task;
-    xb_loop_fn *fn;
-    void *context;
-    struct xb_loop *loop;
-};
-
 struct xb_loop {
     uv_loop_t uv;
     uv_async_t wake;
@@ -32,7 +24,6 @@ struct xb_loop {
     struct xb_http_multi *http;
     pthread_mutex_t lock; /* the list */
     struct xb_loop_task *first, *last;
-    size_t posts;
     atomic_bool stopping;
     _Atomic int64_t beat_ns; /* when the heartbeat last came; 0: not running */
 };
@@ -186,18 +177,6 @@ int xb_loop_new(struct xb_loop **ret, struct xb_error *err)
     return 0;
 }
 
-static void run_post(void *context)
-{
-    struct post *post = context;
-    pthread_mutex_lock(&post->loop->lock);
-    post->loop->posts--;
-    pthread_mutex_unlock(&post->loop->lock);
-    xb_loop_fn *fn = post->fn;
-    void *fn_context = post->context;
-    free(post);
-    fn(fn_context);
-}
-
 static void close_handle(uv_handle_t *handle, void *context)
 {
     (void)context;
@@ -212,12 +191,6 @@ void xb_loop_free(struct xb_loop *loop)
         return;
     }
     xb_http_multi_free(loop->http); /* closes its sockets, whose memory the close below frees */
-    struct xb_loop_task *task;
-    while ((task = pop(loop)) != NULL) {
-        if (task->fn == run_post) {
-            free(task->context);
-        }
-    }
     uv_walk(&loop->uv, close_handle, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     uv_loop_close(&loop->uv);
@@ -293,30 +266,6 @@ void xb_loop_task_cancel(struct xb_loop *loop, struct xb_loop_task *task)
     pthread_mutex_unlock(&loop->lock);
 }
 
-int xb_loop_post(struct xb_loop *loop, xb_loop_fn *fn, void *context, struct xb_error *err)
-{
-    struct post *post = calloc(1, sizeof *post);
-    if (!post) {
-        return xb_error_no_memory(err, "a message to the loop");
-    }
-    *post = (struct post){
-        .task = {.fn = run_post, .context = post}, .fn = fn, .context = context, .loop = loop};
-    pthread_mutex_lock(&loop->lock);
-    bool room = loop->posts < XB_LOOP_POSTS_MAX;
-    if (room) {
-        loop->posts++;
-        push(loop, &post->task);
-    }
-    pthread_mutex_unlock(&loop->lock);
-    if (!room) {
-        free(post);
-        return xb_error_set(err, XB_ERR_FULL, -EAGAIN, "more than %d messages wait for the loop",
-                            XB_LOOP_POSTS_MAX);
-    }
-    uv_async_send(&loop->wake);
-    return 0;
-}
-
 int xb_timer_new(struct xb_loop *loop, xb_loop_fn *fn, void *context, struct xb_timer **ret,
                  struct xb_error *err)
 {
@@ -348,11 +297,6 @@ void xb_timer_start(struct xb_timer *timer, int64_t delay_ms, int64_t repeat_ms)
 void xb_timer_stop(struct xb_timer *timer)
 {
     uv_timer_stop(&timer->uv);
-}
-
-bool xb_timer_active(const struct xb_timer *timer)
-{
-    return uv_is_active((const uv_handle_t *)&timer->uv) != 0;
 }
 
 static void free_timer(uv_handle_t *handle)

@@ -8,9 +8,8 @@
  * Ownership: the caller owns the loop, and frees timers, streams and everything else that uses it
  *            before it.
  * Threads:   everything on the thread that runs the loop (or before it runs, after it ended),
- *            except xb_loop_post, xb_loop_task_post, xb_loop_stop and xb_loop_lag_ms: any thread.
+ *            except xb_loop_task_post, xb_loop_stop and xb_loop_lag_ms: any thread.
  * Blocking:  xb_loop_run only.
- * Limits:    XB_LOOP_POSTS_MAX posts wait at most.
  * Source:    libuv (this is its only user).
  */
 #pragma once
@@ -21,7 +20,7 @@
 #include "shared/base/cleanup.h"
 #include "shared/base/error.h"
 
-enum { XB_LOOP_POSTS_MAX = 65536, XB_LOOP_BEAT_MS = 500 };
+enum { XB_LOOP_BEAT_MS = 500 };
 
 struct xb_loop;
 struct xb_timer;
@@ -38,12 +37,8 @@ int xb_loop_run(struct xb_loop *loop, struct xb_error *err) XB_MUST_CHECK;
 /* Also before xb_loop_run: that then returns soon. */
 void xb_loop_stop(struct xb_loop *loop);
 
-/* Calls fn once on the loop thread, in the order of posting. FULL when too many wait. */
-int xb_loop_post(struct xb_loop *loop, xb_loop_fn *fn, void *context,
-                 struct xb_error *err) XB_MUST_CHECK;
-
-/* The same without allocating, so it cannot fail: the task is the caller's, zeroed but for fn and
- * context. Posting a task that waits already does nothing. */
+/* Calls fn once on the loop thread, in the order of posting. It cannot fail: the task is the
+ * caller's, zeroed but for fn and context. Posting a task that waits already does nothing. */
 struct xb_loop_task {
     xb_loop_fn *fn;
     void *context;
@@ -60,7 +55,6 @@ int xb_timer_new(struct xb_loop *loop, xb_loop_fn *fn, void *context, struct xb_
 /* Calls fn after delay_ms, then every repeat_ms (0: once). Replaces what was set before. */
 void xb_timer_start(struct xb_timer *timer, int64_t delay_ms, int64_t repeat_ms);
 void xb_timer_stop(struct xb_timer *timer);
-bool xb_timer_active(const struct xb_timer *timer);
 void xb_timer_free(struct xb_timer *timer);
 XB_DEFINE_CLEANUP(xb_timer_freep, struct xb_timer, xb_timer_free);
 

@@ -82,7 +82,6 @@ static void written_as_velero_does(void **state)
     PROBE_OK(xb_tarball_writer_new(path, &writer, &err));
     add(writer, "deployments.apps", "v1", "web", "api", "{\"a\":1}");
     add(writer, "persistentvolumes", "v1", "", "pv-1", "{}");
-    assert_int_equal(xb_tarball_writer_items(writer), 2);
     PROBE_OK(xb_tarball_writer_finish(writer, &err));
     xb_tarball_writer_free(writer);
     struct archive *archive = archive_read_new();
@@ -169,7 +168,6 @@ static void writer_refuses(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         PROBE_REFUSED(xb_tarball_writer_add(writer, &bad[i], "{}", 2, &err), XB_ERR_INVALID);
     }
-    assert_int_equal(xb_tarball_writer_items(writer), 0);
     add(writer, "pods", "v1", "web", "after", "{}");
     PROBE_OK(xb_tarball_writer_finish(writer, &err));
     xb_tarball_writer_free(writer);

@@ -169,7 +169,7 @@ static void list_expires(void **state)
     f.api.lists[0] = "{" META("1", "x") ",\"items\":[" THING("a", "1") "]}";
     assert_int_equal(list(&f, &names), -EIDRM);
     assert_int_equal(f.err.kind, XB_ERR_RETRY);
-    assert_string_equal(xb_kube_reason(&f.err), "Gone");
+    assert_int_equal(f.err.code, -EIDRM);
     f.api.lists[0] = STATUS(410, "Expired"); /* for ever */
     f.api.list_status[0] = 410;
     f.api.lists[1] = NULL;
@@ -295,11 +295,14 @@ static void old_discovery(void **state)
     f.api.list_status[5] = 404;
     assert_int_equal(xb_kube_discover(f.client, &found, &f.err), 0);
     assert_int_equal(xb_kube_discovery_count(found), 4);
-    const struct xb_kube_api *x = xb_kube_discovery_find(found, "xs.g");
+    const struct xb_kube_api *x = xb_kube_discovery_find_plural(found, "g", NULL, "xs");
     assert_string_equal(x->resource.version, "v1");
-    assert_string_equal(xb_kube_discovery_find(found, "y")->resource.version, "v1beta1");
-    assert_true(xb_kube_discovery_find(found, "po")->resource.namespaced);
-    assert_null(xb_kube_discovery_find(found, "ys.v1.g"));
+    const struct xb_kube_api *y = xb_kube_discovery_find_plural(found, "g", NULL, "ys");
+    assert_string_equal(y->resource.version, "v1beta1");
+    const struct xb_kube_api *pods = xb_kube_discovery_find_plural(found, "", NULL, "pods");
+    assert_true(pods->resource.namespaced);
+    assert_string_equal(json_object_to_json_string(pods->short_names), "[ \"po\" ]");
+    assert_null(xb_kube_discovery_find_plural(found, "g", "v1", "ys"));
     assert_non_null(strstr(xb_kube_discovery_failed(found, 0), "h/v2: "));
     assert_null(xb_kube_discovery_failed(found, 1));
     assert_string_equal(f.api.targets[1], "/api/v1");
