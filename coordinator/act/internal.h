@@ -141,15 +141,17 @@ const char *xb_watched_name(enum xb_watched kind);
 
 /* ---- actions ---- */
 
-/* One step of one object, with copies of what the loop thread knew. */
+/* One step of one object, with what the loop thread knew. */
 struct xb_step_work {
     struct xb_coordinator *coordinator;
     struct xb_run *run; /* NULL where there is none */
     enum xb_step step;
     int64_t position;
-    unsigned what;   /* deletions: enum xb_deletion_step; locations: enum xb_due_default */
-    xb_json *object; /* the backup, restore, location, request */
-    xb_json *extra;  /* array: nodes' leases, PVBs, PVRs */
+    unsigned what; /* deletions: enum xb_deletion_step; locations: enum xb_due_default */
+    xb_json
+        *object; /* the backup, restore, location, request: a copy, which the worker may change */
+    xb_json *extra; /* array: nodes' leases, PVBs, PVRs, which are the cache's: the worker looks at
+                       them, and neither changes, keeps nor gives up any (see kube/informer.h) */
     const struct xb_kube_resource *orders; /* with XB_STEP_CANCEL: what `extra` has */
     uint64_t generation;
     bool timed_out;

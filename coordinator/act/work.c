@@ -20,10 +20,11 @@ enum { NO_RUN_S = 60 };
 struct xb_step_work *xb_step_work_new(struct xb_coordinator *coordinator, xb_json *object)
 {
     struct xb_step_work *work = calloc(1, sizeof *work);
-    if (work) {
-        work->coordinator = coordinator;
-        work->object = json_object_get(object);
+    if (!work || json_object_deep_copy(object, &work->object, NULL) < 0) {
+        free(work);
+        return NULL;
     }
+    work->coordinator = coordinator;
     return work;
 }
 

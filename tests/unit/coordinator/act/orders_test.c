@@ -111,12 +111,25 @@ static void no_room_for_a_run(void **state)
     }
 }
 
+/* Nothing of it is shared with the cache, whose references another thread counts. */
+static void work_has_a_copy(void **state)
+{
+    (void)state;
+    XB_CLEANUP(xb_json_putp) xb_json *object = probe_json("{\"spec\":{\"excludedNamespaces\":[]}}");
+    struct xb_step_work *work = xb_step_work_new(NULL, object);
+    xb_json *list = xb_json_get(work->object, "spec.excludedNamespaces");
+    json_object_array_add(list, json_object_new_string("a"));
+    probe_json_is(object, "{\"spec\":{\"excludedNamespaces\":[]}}");
+    xb_step_work_free(work);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_orders_take_a_share),
         cmocka_unit_test(few_orders_do_not_wait),
         cmocka_unit_test(no_room_for_a_run),
+        cmocka_unit_test(work_has_a_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
