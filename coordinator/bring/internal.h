@@ -90,7 +90,8 @@ struct xb_bring_item {
     bool done_before; /* an earlier run of this restore has brought it to its end: what is missing
                          of it was deleted since, and is not made again */
     const struct xb_tarball_item *from; /* its place in the backup: names before the mapping */
-    const char *text;                   /* its JSON as the backup has it */
+    const char *namespace; /* that it goes into, by which people are told of it; NULL: the same */
+    const char *text;      /* its JSON as the backup has it */
     size_t len;
     const struct xb_kube_api *api; /* the kind here */
     xb_json *object;               /* as the backup has it, and step by step as it is to be */
@@ -145,7 +146,8 @@ struct xb_bring_source {
 /* Takes an item through its steps to its end. Only what ends the restore is an error. */
 int xb_bring_item(struct xb_bring *bring, const struct xb_bring_source *source,
                   struct xb_error *err) XB_MUST_CHECK;
-/* A line of the restore's log: "configmaps web/settings: ...". */
+/* A line of the restore's log: "configmaps web/settings: ...", by the namespace that it goes into,
+ * as with Velero. */
 void xb_bring_say(struct xb_bring_item *item, enum xb_record_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -11,12 +11,13 @@ void xb_bring_say(struct xb_bring_item *item, enum xb_record_level level, const 
 {
     char text[XB_RECORD_LINE_BYTES_MAX];
     const struct xb_tarball_item *from = item->from;
+    const char *namespace = item->namespace ? item->namespace : from->namespace;
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    xb_record_lines_add(&item->lines, level, from->namespace, "%s %s%s%s: %s", from->resource,
-                        from->namespace, from->namespace[0] ? "/" : "", from->name, text);
+    xb_record_lines_add(&item->lines, level, namespace, "%s %s%s%s: %s", from->resource, namespace,
+                        namespace[0] ? "/" : "", from->name, text);
 }
 
 /* ---- steps that need no file of their own ---- */
@@ -134,8 +135,12 @@ int xb_bring_item(struct xb_bring *bring, const struct xb_bring_source *source,
                   struct xb_error *err)
 {
     XB_CLEANUP(xb_freep) char *name = NULL;
-    struct xb_bring_item item = {
-        .from = &source->from, .number = source->number, .text = source->text, .len = source->len};
+    struct xb_bring_item item = {.from = &source->from,
+                                 .namespace =
+                                     xb_restore_namespace(&bring->context, source->from.namespace),
+                                 .number = source->number,
+                                 .text = source->text,
+                                 .len = source->len};
     int r = name_of(item.from, &name, err);
     if (r == 0) {
         item.done_before = xb_bring_track_done_before(bring->track, item.number, name);

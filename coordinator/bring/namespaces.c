@@ -188,7 +188,8 @@ int xb_bring_namespaces(struct xb_bring *bring, struct xb_error *err)
             return r;
         }
         if (r < 0) {
-            xb_record_log_line(bring->options->log, XB_RECORD_ERROR, name, "%s", why.text);
+            xb_record_log_line(bring->options->log, XB_RECORD_ERROR,
+                               xb_restore_namespace(&bring->context, name), "%s", why.text);
         }
     }
     return 0;
