@@ -120,6 +120,18 @@ ends() { # kind name phases [text]
     phase_in "$1" "$2" "$3" && { [ $# -lt 4 ] || grep -qF -- "$4" "$work/end"; }
 }
 
+counted() { # restore warnings errors: as many in its status as there are lines in its results
+    kubectl -n velero get restore "$1" -o json >"$work/restore.json" && zcat "$XEBEC_BED/store/restores/$1/restore-$1-results.gz" >"$work/results" &&
+        python3 - "$work/restore.json" "$work/results" "$2" "$3" <<'P'
+import json, sys
+status = json.load(open(sys.argv[1]))["status"]
+results = json.load(open(sys.argv[2]))
+print(status, results)
+lines = {name: sum(len(part) for part in (one.get("velero") or [], one.get("cluster") or [], *(one.get("namespaces") or {}).values())) for name, one in results.items()}
+assert lines == {"warnings": status.get("warnings", 0), "errors": status.get("errors", 0)} == {"warnings": int(sys.argv[3]), "errors": int(sys.argv[4])}, lines
+P
+}
+
 # What one volume's order says.
 orders_of() { kubectl -n velero get podvolumebackups -l "velero.io/backup-name=$1" -o "jsonpath=$2"; } # backup jsonpath
 location_says() { # phase text
