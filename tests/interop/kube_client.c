@@ -826,6 +826,24 @@ static void multiplexed(void)
     xb_kube_pace_free(pace);
 }
 
+/* What cannot be changed is told by its fields, and not by what is in them. */
+static void fixed_fields(void)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    struct xb_kube_ref ref = config_map("fixed");
+    XB_CLEANUP(xb_json_putp)
+    xb_json *fixed = parse("{\"metadata\":{\"name\":\"fixed\"},\"data\":{\"a\":\"1\"},"
+                           "\"immutable\":true}");
+    XB_CLEANUP(xb_json_putp)
+    xb_json *patch = parse("{\"data\":{\"a\":\"2\"},\"immutable\":null}");
+    check(xb_kube_create(admin, &ref, fixed, NULL, &err) == 0 &&
+              xb_kube_merge_patch(admin, &ref, patch, NULL, &err) < 0 &&
+              err.kind == XB_ERR_INVALID && strstr(err.text, "422 Invalid: immutable: Forbidden") &&
+              strstr(err.text, "; data: Forbidden: field is immutable"),
+          "an immutable object is refused by its fields", &err);
+    printf("    %s\n", err.text);
+}
+
 /* The API server keeps nothing of what is written for a dry run, deletions included. */
 static void dry_run(void)
 {
@@ -877,6 +895,7 @@ int main(int argc, char **argv)
     lease_foreign(loop);
     multiplexed();
     dry_run();
+    fixed_fields();
     xb_kube_client_free(admin);
     printf("%d passed, %d failed\n", passed, failed);
     return failed == 0 && passed > 0 ? 0 : 1;
