@@ -144,7 +144,7 @@ static int prepare(struct xb_freeze *freeze, struct xb_error *err)
         return state->source_fd;
     }
     if ((r = xb_freeze_refuse_mounts(freeze, err)) < 0 || (r = refuse_nested(state, err)) < 0 ||
-        (r = xb_freeze_space_check(freeze, root_fd, 0, err)) < 0 ||
+        (r = xb_freeze_space_begin(freeze, root_fd, err)) < 0 ||
         (r = xb_freeze_place_make(freeze, err)) < 0) {
         return r;
     }

@@ -152,7 +152,7 @@ static int prepare(struct xb_freeze *freeze, struct xb_error *err)
     if (r < 0 || (r = check_extents(state, err)) < 0 || (r = make_clone(state, err)) < 0 ||
         (r = xb_freeze_refuse_mounts(freeze, err)) < 0 ||
         (r = name_folder(state, root_fd, err)) < 0 ||
-        (r = xb_freeze_space_check(freeze, state->backing_fd, 0, err)) < 0) {
+        (r = xb_freeze_space_begin(freeze, state->backing_fd, err)) < 0) {
         return r;
     }
     if (access("/dev/loop-control", R_OK | W_OK) < 0) {

@@ -86,9 +86,10 @@ const char *xb_freeze_file_system_name(int fd);
 
 /* ---- space.c ---- */
 
-/* FULL: there would be less than the floor left once `bytes` are used. */
-int xb_freeze_space_check(struct xb_freeze *freeze, int fd, uint64_t bytes,
-                          struct xb_error *err) XB_MUST_CHECK;
+/* Which file system the copy costs, by any file on it, lent; and whether there is enough. */
+int xb_freeze_space_begin(struct xb_freeze *freeze, int fd, struct xb_error *err) XB_MUST_CHECK;
+/* FULL: there is less left than the floor. */
+int xb_freeze_space_check(const struct xb_freeze *freeze, struct xb_error *err) XB_MUST_CHECK;
 /* From now on the copy is given up when the floor is reached. */
 int xb_freeze_space_watch(struct xb_freeze *freeze, struct xb_error *err) XB_MUST_CHECK;
 

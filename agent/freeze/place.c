@@ -71,6 +71,21 @@ bool xb_freeze_is_subvolume(int fd)
     return is_btrfs(fd) && fstat(fd, &st) == 0 && st.st_ino == BTRFS_FIRST_FREE_OBJECTID;
 }
 
+/* Only a folder that nobody else may write into is ours. */
+static int open_ours(int above, struct xb_error *err)
+{
+    struct stat st;
+    XB_CLEANUP(xb_closep) int fd = openat(above, XB_FREEZE_FOLDER, FOLDER_FLAGS);
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        return xb_error_errno(err, errno, "opening " XB_FREEZE_FOLDER);
+    }
+    if (st.st_uid != geteuid() || (st.st_mode & 077)) {
+        return xb_error_set(err, XB_ERR_DENIED, -EPERM,
+                            XB_FREEZE_FOLDER " is there and belongs to somebody else");
+    }
+    return XB_TAKE_FD(fd);
+}
+
 /* ---- removing ---- */
 
 static int remove_subvolume(int above, const char *name)
@@ -163,22 +178,12 @@ void xb_freeze_place_close(struct xb_freeze *freeze)
 
 /* ---- making ---- */
 
-/* Only a folder that nobody else may write into is ours. */
 static int open_holder(int above, struct xb_error *err)
 {
-    struct stat st;
     if (mkdirat(above, XB_FREEZE_FOLDER, 0700) < 0 && errno != EEXIST) {
         return xb_error_errno(err, errno, "making " XB_FREEZE_FOLDER);
     }
-    XB_CLEANUP(xb_closep) int fd = openat(above, XB_FREEZE_FOLDER, FOLDER_FLAGS);
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        return xb_error_errno(err, errno, "opening " XB_FREEZE_FOLDER);
-    }
-    if (st.st_uid != geteuid() || (st.st_mode & 077)) {
-        return xb_error_set(err, XB_ERR_DENIED, -EPERM,
-                            XB_FREEZE_FOLDER " is there and belongs to somebody else");
-    }
-    return XB_TAKE_FD(fd);
+    return open_ours(above, err);
 }
 
 static bool still_linked(int holder, const char *name, int fd)
@@ -251,7 +256,6 @@ static bool candidate(const struct xb_freeze_request *request, size_t n, int *re
 
 int xb_freeze_place_make(struct xb_freeze *freeze, struct xb_error *err)
 {
-    struct xb_error last = XB_ERROR_INIT;
     int fd = -1;
     size_t len = strlen(freeze->request.name);
     if (len == 0 || len > NAME_MAX || freeze->request.name[0] == '.' ||
@@ -259,23 +263,46 @@ int xb_freeze_place_make(struct xb_freeze *freeze, struct xb_error *err)
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "not a name for a copy");
     }
     memcpy(freeze->place.name, freeze->request.name, len + 1);
+    struct xb_error last = XB_ERROR_INIT;
+    (void)!xb_error_set(&last, XB_ERR_NOT_FOUND, -ENOENT, "there is no place for it");
     for (size_t n = 0; candidate(&freeze->request, n, &fd); n++) {
         XB_CLEANUP(xb_closep) int above = fd;
         if (above < 0 || !xb_freeze_same_file_system(above, freeze->request.root_fd)) {
             continue;
         }
-        int r = make_in(freeze, &above, &last);
-        if (r == 0 || last.kind == XB_ERR_CONFLICT) {
-            *err = r < 0 ? last : *err;
-            return r;
+        if (make_in(freeze, &above, &last) == 0) {
+            return 0;
+        }
+        if (last.kind == XB_ERR_CONFLICT) {
+            break;
         }
     }
     *err = last;
-    return last.code ? last.code
-                     : xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT, "there is no place for it");
+    return err->code;
 }
 
 /* ---- sweeping ---- */
+
+/* In one place. Returns how many copies cannot be removed. */
+static unsigned sweep_place(int above, int *removed)
+{
+    unsigned left = 0;
+    struct xb_error ignored = XB_ERROR_INIT;
+    int holder = open_ours(above, &ignored);
+    XB_CLEANUP(xb_closedirp) DIR *dir = holder < 0 ? NULL : fdopendir(holder);
+    if (!dir) {
+        xb_closep(&holder);
+        return 0;
+    }
+    const struct dirent *entry = NULL;
+    while (*removed < XB_FREEZE_SWEEP_MAX && (entry = readdir(dir))) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
+            left += sweep_copy(holder, entry->d_name, removed);
+        }
+    }
+    remove_holder(above);
+    return left;
+}
 
 int xb_freeze_sweep(const struct xb_freeze_request *request, struct xb_error *err)
 {
@@ -284,22 +311,11 @@ int xb_freeze_sweep(const struct xb_freeze_request *request, struct xb_error *er
     int fd = -1;
     for (size_t n = 0; candidate(request, n, &fd); n++) {
         XB_CLEANUP(xb_closep) int above = fd;
-        XB_CLEANUP(xb_closep)
-        int holder = above < 0 ? -1 : openat(above, XB_FREEZE_FOLDER, FOLDER_FLAGS);
-        XB_CLEANUP(xb_closedirp) DIR *dir = holder < 0 ? NULL : fdopendir(dup(holder));
-        const struct dirent *entry = NULL;
-        while (dir && removed < XB_FREEZE_SWEEP_MAX && (entry = readdir(dir))) {
-            if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
-                left += sweep_copy(holder, entry->d_name, &removed);
-            }
-        }
-        if (holder >= 0) {
-            remove_holder(above);
-        }
+        left += above < 0 ? 0 : sweep_place(above, &removed);
     }
-    return left ? xb_error_set(
-                      err, XB_ERR_IO, -EIO,
-                      "%u left-over copies in " XB_FREEZE_FOLDER " cannot be removed%s%.200s", left,
-                      request->path ? " near " : "", request->path ? request->path : "")
+    return left ? xb_error_set(err, XB_ERR_IO, -EIO,
+                               "%u left-over copies in " XB_FREEZE_FOLDER
+                               " of or beside %.200s cannot be removed",
+                               left, request->path ? request->path : "a place for copies")
                 : removed;
 }

@@ -127,7 +127,7 @@ static int clone_bytes(struct worker *worker, int fd, struct xb_listing_parts *p
     uint64_t number = xb_freeze_clone_number(worker->index, n);
     struct stat clone_st;
     if (n % SPACE_EVERY == 0) {
-        int r = xb_freeze_space_check(scan->freeze, scan->freeze->place.fd, 0, err);
+        int r = xb_freeze_space_check(scan->freeze, err);
         if (r < 0) {
             return r;
         }

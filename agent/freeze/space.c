@@ -26,7 +26,21 @@ static int look(int fd, uint64_t *ret_free, uint64_t *ret_size, struct xb_error 
     return 0;
 }
 
-int xb_freeze_space_check(struct xb_freeze *freeze, int fd, uint64_t bytes, struct xb_error *err)
+int xb_freeze_space_check(const struct xb_freeze *freeze, struct xb_error *err)
+{
+    uint64_t left = 0;
+    uint64_t size = 0;
+    int r = look(freeze->space_fd, &left, &size, err);
+    if (r < 0 || left >= freeze->floor_bytes) {
+        return r;
+    }
+    return xb_error_set(err, XB_ERR_FULL, -ENOSPC,
+                        "its file system has %" PRIu64 " MiB free, and %" PRIu64
+                        " MiB are to stay free",
+                        left / MIB, freeze->floor_bytes / MIB);
+}
+
+int xb_freeze_space_begin(struct xb_freeze *freeze, int fd, struct xb_error *err)
 {
     uint64_t left = 0;
     uint64_t size = 0;
@@ -39,13 +53,7 @@ int xb_freeze_space_check(struct xb_freeze *freeze, int fd, uint64_t bytes, stru
     freeze->floor_bytes = freeze->request.free_bytes_min ? freeze->request.free_bytes_min
                           : part < FLOOR_BYTES_MAX       ? part
                                                          : FLOOR_BYTES_MAX;
-    if (left < freeze->floor_bytes || left - freeze->floor_bytes < bytes) {
-        return xb_error_set(err, XB_ERR_FULL, -ENOSPC,
-                            "its file system has %" PRIu64 " MiB free, and %" PRIu64
-                            " MiB are to stay free",
-                            left / MIB, (freeze->floor_bytes + bytes) / MIB);
-    }
-    return 0;
+    return xb_freeze_space_check(freeze, err);
 }
 
 static void watch(void *context)

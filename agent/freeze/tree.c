@@ -48,7 +48,7 @@ static int make_state(struct xb_freeze *freeze, struct xb_error *err)
 static int prepare(struct xb_freeze *freeze, struct xb_error *err)
 {
     int r = make_state(freeze, err);
-    if (r < 0 || (r = xb_freeze_space_check(freeze, freeze->request.root_fd, 0, err)) < 0 ||
+    if (r < 0 || (r = xb_freeze_space_begin(freeze, freeze->request.root_fd, err)) < 0 ||
         (r = xb_freeze_place_make(freeze, err)) < 0) {
         return r;
     }

@@ -17,6 +17,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/btrfs.h>
+#include <linux/fs.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -24,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -296,6 +299,21 @@ int ftruncate64(int fd, off64_t size)
 }
 
 /* ---- reading ---- */
+
+/* Clones, and snapshots made and removed. */
+int ioctl(int fd, unsigned long request, ...)
+{
+    va_list arguments;
+    va_start(arguments, request);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    bool change = request == FICLONE || request == BTRFS_IOC_SNAP_CREATE_V2 ||
+                  request == BTRFS_IOC_SNAP_DESTROY;
+    if (change && fails("ioctl", fd, NULL, NULL)) {
+        return -1;
+    }
+    return (int)syscall(SYS_ioctl, fd, request, argument);
+}
 
 ssize_t pread64(int fd, void *data, size_t len, off64_t offset)
 {
