@@ -53,12 +53,12 @@ static void drop_controller_uid(xb_json *labels)
     drop(labels, "batch.kubernetes.io/controller-uid");
 }
 
-/* These labels name the old job's uid; the API server adds the new one's. */
+/* These labels name the old job's uid; the API server adds the new one's. Those of the job itself
+ * select nothing, and stay, as with Velero. */
 static int act_job(const struct xb_restore_context *context, xb_json *job, struct xb_error *err)
 {
     (void)context;
     (void)err;
-    drop_controller_uid(xb_json_get(job, "metadata.labels"));
     drop_controller_uid(xb_json_get(job, "spec.template.metadata.labels"));
     drop_controller_uid(xb_json_get(job, "spec.selector.matchLabels"));
     return 0;

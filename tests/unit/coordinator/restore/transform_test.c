@@ -264,7 +264,7 @@ static void frees_jobs_of_their_controller(void **state)
             "'selector':{'matchLabels':{'batch.kubernetes.io/controller-uid':'u','x':'y'}},"
             "'template':{'metadata':{'labels':{'controller-uid':'u','a':'b',"
             "'batch.kubernetes.io/controller-uid':'u'}}}}}",
-            "{'metadata':{'name':'j','labels':{'job-name':'j'}},'spec':{"
+            "{'metadata':{'name':'j','labels':{'controller-uid':'u','job-name':'j'}},'spec':{"
             "'selector':{'matchLabels':{'x':'y'}},"
             "'template':{'metadata':{'labels':{'a':'b'}}}}}");
 }
