@@ -91,15 +91,16 @@ int xb_bring_meet_existing(struct xb_bring *bring, struct xb_bring_item *item, s
         item->outcome = XB_BRING_CREATED;
         return 0;
     }
+    bool account = xb_bring_is(item, "serviceaccounts");
     if (xb_restore_equal(existing, item->object)) {
         item->outcome = XB_BRING_SKIPPED;
-        return updates(bring) ? put_labels(bring, item, existing, err) : 0;
+        return updates(bring) && !account ? put_labels(bring, item, existing, err) : 0;
     }
     r = xb_bring_tell_difference(bring, item, existing, err);
     if (r < 0) {
         return r;
     }
-    if (xb_bring_is(item, "serviceaccounts")) {
+    if (account) {
         return merge_account(bring, item, existing, err);
     }
     if (updates(bring)) {
