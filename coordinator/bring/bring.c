@@ -63,10 +63,16 @@ void xb_bring_tell(struct xb_bring *bring)
     pthread_mutex_unlock(&bring->lock);
 }
 
-void xb_bring_count(struct xb_bring *bring)
+int xb_bring_list(struct xb_bring *bring, xb_json *object, const char *word, struct xb_error *err)
+{
+    bring->brought->items++;
+    bring->brought->items_total++;
+    return xb_resource_list_add(&bring->brought->list, object, word, err);
+}
+
+void xb_bring_tell_now_and_then(struct xb_bring *bring)
 {
     pthread_mutex_lock(&bring->lock);
-    bring->brought->items++;
     bool due = is_due(bring);
     pthread_mutex_unlock(&bring->lock);
     if (due) {

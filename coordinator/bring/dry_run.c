@@ -76,7 +76,7 @@ int xb_bring_pretend_namespace(struct xb_bring *bring, xb_json *namespace, struc
                        "API server before",
                        name, now ? " after the end of the one that is being deleted" : "");
     pthread_mutex_lock(&bring->lock);
-    r = xb_resource_list_add(&bring->brought->list, namespace, "created", err);
+    r = xb_bring_list(bring, namespace, "created", err);
     pthread_mutex_unlock(&bring->lock);
     return r;
 }

@@ -36,7 +36,7 @@ static void run_job(void *context)
         if (xb_bring_item(job->bring, &job->source, &err) < 0) {
             keep_failure(job->bring, &err);
         } else {
-            xb_bring_count(job->bring);
+            xb_bring_tell_now_and_then(job->bring);
         }
     }
     free(job);

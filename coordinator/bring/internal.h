@@ -35,6 +35,17 @@ struct xb_bring_setting {
     char *problem; /* why it cannot be read; NULL: it can */
 };
 
+enum xb_bring_outcome {
+    XB_BRING_OPEN,     /* the next step goes on with it */
+    XB_BRING_LEFT_OUT, /* not in the restore: no trace but the log's */
+    XB_BRING_CREATED,
+    XB_BRING_UPDATED,
+    XB_BRING_SKIPPED,     /* is there already, and stays as it is */
+    XB_BRING_PASSED_OVER, /* a volume, in whose place its claim gets another one */
+    XB_BRING_FAILED,
+    XB_BRING_OUTCOMES
+};
+
 struct xb_bring {
     const struct xb_bring_options *options;
     xb_json *restore;    /* a copy of our own */
@@ -68,20 +79,11 @@ struct xb_bring {
     xb_json *kept;              /* name: true, for those that are, though their data comes apart */
     xb_json *definitions;       /* array: names of those that must be established */
     xb_json *pretended;         /* "resource/namespace/name": true, what a dry run would bring */
-    uint64_t outcomes[6];       /* how many items would have which, in a dry run */
-    bool telling;               /* some thread tells the progress */
-    int64_t told_ns;            /* monotonic: when it was told last */
-    bool failed;                /* `failure` ends the restore; no item begins any more */
+    uint64_t outcomes[XB_BRING_OUTCOMES]; /* how many items would have which, in a dry run */
+    bool telling;                         /* some thread tells the progress */
+    int64_t told_ns;                      /* monotonic: when it was told last */
+    bool failed;                          /* `failure` ends the restore; no item begins any more */
     struct xb_error failure;
-};
-
-enum xb_bring_outcome {
-    XB_BRING_OPEN,     /* the next step goes on with it */
-    XB_BRING_LEFT_OUT, /* not in the restore: no trace but the log's */
-    XB_BRING_CREATED,
-    XB_BRING_UPDATED,
-    XB_BRING_SKIPPED, /* is there already, and stays as it is */
-    XB_BRING_FAILED
 };
 
 /* One item on its way. */
@@ -129,8 +131,11 @@ bool xb_bring_goes_on(struct xb_bring *bring);
 int xb_bring_may_write(const struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
 /* Sleeps; false when the restore was cancelled meanwhile. */
 bool xb_bring_pause(const struct xb_bring *bring, int64_t ms);
-/* One more item has come to its end; tells how far the restore is, every now and then. */
-void xb_bring_count(struct xb_bring *bring);
+/* An object stands in the list of the restore's: it counts. With the lock held. */
+int xb_bring_list(struct xb_bring *bring, xb_json *object, const char *word,
+                  struct xb_error *err) XB_MUST_CHECK;
+/* Tells how far the restore is, every now and then. */
+void xb_bring_tell_now_and_then(struct xb_bring *bring);
 /* Tells it now. */
 void xb_bring_tell(struct xb_bring *bring);
 

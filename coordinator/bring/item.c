@@ -67,17 +67,19 @@ static xb_bring_step *const steps_after[] = {
 static const char *const words[] = {[XB_BRING_CREATED] = "created",
                                     [XB_BRING_UPDATED] = "updated",
                                     [XB_BRING_SKIPPED] = "skipped",
+                                    [XB_BRING_PASSED_OVER] = "skipped",
                                     [XB_BRING_FAILED] = "failed"};
 
 static int add_to_list(struct xb_bring *bring, const struct xb_bring_item *item,
                        struct xb_error *err)
 {
     const char *word = words[item->outcome];
-    if (!word || !item->object) {
-        return 0;
-    }
+    int r = 0;
     pthread_mutex_lock(&bring->lock);
-    int r = xb_resource_list_add(&bring->brought->list, item->object, word, err);
+    bring->brought->items_total--; /* until now it might have been one of the restore's */
+    if (word && item->object) {
+        r = xb_bring_list(bring, item->object, word, err);
+    }
     pthread_mutex_unlock(&bring->lock);
     return r;
 }

@@ -41,7 +41,8 @@ static int load_namespace(struct xb_bring *bring, const struct xb_tarball_item *
     int r = xb_json_parse(json, len, &namespace, &why);
     r = r ? r : xb_restore_check_place(namespace, &place, &why);
     if (r < 0) {
-        xb_record_log_line(bring->options->log, XB_RECORD_ERROR, item->name, "namespaces %s: %s",
+        xb_record_log_line(bring->options->log, XB_RECORD_ERROR,
+                           xb_restore_namespace(&bring->context, item->name), "namespaces %s: %s",
                            item->name, why.text);
         return 0;
     }

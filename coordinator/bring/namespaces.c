@@ -94,7 +94,7 @@ static int make(struct xb_bring *bring, const char *source, const char *target,
         return r < 0 ? xb_error_wrap(err, "namespace %s", target) : 0;
     }
     pthread_mutex_lock(&bring->lock);
-    r = xb_resource_list_add(&bring->brought->list, namespace, "created", err);
+    r = xb_bring_list(bring, namespace, "created", err);
     pthread_mutex_unlock(&bring->lock);
     return r;
 }
@@ -163,7 +163,13 @@ static int meet_again(struct xb_bring *bring, const char *source, struct xb_erro
     bool ours =
         r == 0 && strcmp(xb_json_str(now, "metadata.creationTimestamp", ""),
                          xb_json_str(bring->restore, "metadata.creationTimestamp", "")) >= 0;
-    return ours ? xb_resource_list_add(&bring->brought->list, now, "created", err) : r;
+    if (!ours) {
+        return r;
+    }
+    pthread_mutex_lock(&bring->lock);
+    r = xb_bring_list(bring, now, "created", err);
+    pthread_mutex_unlock(&bring->lock);
+    return r;
 }
 
 /* All others are made when something goes into them. */

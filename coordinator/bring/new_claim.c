@@ -76,7 +76,9 @@ static int make(struct xb_bring *bring, const struct xb_kube_resource *resource,
                                 XB_IN_PLACE_INTO_ANNOTATION);
         }
     }
-    r = r ? r : xb_resource_list_add(&bring->brought->list, live, "created", err);
+    pthread_mutex_lock(&bring->lock);
+    r = r ? r : xb_bring_list(bring, live, "created", err);
+    pthread_mutex_unlock(&bring->lock);
     if (r == 0) {
         *ret = XB_TAKE(live);
     }

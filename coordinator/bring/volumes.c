@@ -100,7 +100,8 @@ static int decide_pv(struct xb_bring *bring, struct xb_bring_item *item, struct 
         note_name(bring, data ? bring->kept : NULL, item->from->name);
         return xb_restore_pv_keep(&bring->context, item->object, err);
     }
-    item->outcome = XB_BRING_LEFT_OUT;
+    xb_bring_say(item, XB_RECORD_INFO, "is not made again: its claim gets another volume");
+    item->outcome = XB_BRING_PASSED_OVER;
     note_name(bring, bring->left_out, item->from->name);
     return 0;
 }
@@ -253,14 +254,17 @@ static int fill_metadata(const struct xb_bring *bring, const struct xb_bring_ord
     return r;
 }
 
-/* As text, both, as Velero's agents read them. */
+/* As text, both, as Velero's agents read them; without a word of the restore about uploads there is
+ * none here. */
 static int fill_settings(const struct xb_bring *bring, xb_json *order, struct xb_error *err)
 {
     char number[24];
     int64_t parallel = xb_json_int(bring->restore, "spec.uploaderConfig.parallelFilesDownload", 0);
     int r = 0;
-    if (xb_json_bool(bring->restore, "spec.uploaderConfig.writeSparseFiles", false)) {
-        r = xb_json_set_str(order, "spec.uploaderSettings.WriteSparseFiles", "true", err);
+    if (xb_json_get(bring->restore, "spec.uploaderConfig")) {
+        bool sparse = xb_json_bool(bring->restore, "spec.uploaderConfig.writeSparseFiles", false);
+        r = xb_json_set_str(order, "spec.uploaderSettings.WriteSparseFiles",
+                            sparse ? "true" : "false", err);
     }
     if (r == 0 && parallel > 0) {
         snprintf(number, sizeof number, "%lld", (long long)parallel);
