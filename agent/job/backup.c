@@ -32,13 +32,30 @@ static char *copy(const char *value)
     return strdup(value);
 }
 
-/* Who the snapshot is of, in the words that Velero looks for. */
+/* The source in the words that Velero looks for; a claim without a pod has none in it. */
+static int fill_path(const struct xb_order *order, const struct xb_order_place *place,
+                     struct xb_snapshot *snapshot, struct xb_error *err)
+{
+    struct xb_volume_source source = {.claim = ""};
+    const char *volume = text(order, "spec.volume");
+    int r = place->pod ? xb_volume_source(place->pod, volume, &source, err) : 0;
+    if (r < 0) {
+        return r;
+    }
+    if (asprintf(&snapshot->path, REQUESTER "/kopia/%s%s%s/%s", text(order, "spec.pod.namespace"),
+                 place->pod ? "/" : "", text(order, "spec.pod.name"),
+                 source.claim[0] ? source.claim : volume) < 0) {
+        snapshot->path = NULL;
+        return xb_error_no_memory(err, "a snapshot");
+    }
+    return 0;
+}
+
+/* Who the snapshot is of. */
 static int fill_source(const struct xb_order *order, const struct xb_order_place *place,
                        struct xb_snapshot *snapshot, struct xb_error *err)
 {
-    struct xb_volume_source source;
-    const char *volume = text(order, "spec.volume");
-    int r = xb_volume_source(place->pod, volume, &source, err);
+    int r = fill_path(order, place, snapshot, err);
     if (r < 0) {
         return r;
     }
@@ -47,10 +64,6 @@ static int fill_source(const struct xb_order *order, const struct xb_order_place
     snapshot->description = copy("Kopia Uploader");
     snapshot->tags = calloc(2, sizeof *snapshot->tags);
     snapshot->pins = calloc(1, sizeof *snapshot->pins);
-    if (asprintf(&snapshot->path, REQUESTER "/kopia/%s/%s/%s", text(order, "spec.pod.namespace"),
-                 text(order, "spec.pod.name"), source.claim[0] ? source.claim : volume) < 0) {
-        snapshot->path = NULL;
-    }
     if (snapshot->tags && snapshot->pins) {
         snapshot->tags[0] = (struct xb_label){copy("snapshot-requester"), copy(REQUESTER)};
         snapshot->tags[1] = (struct xb_label){copy("snapshot-uploader"), copy("kopia")};
@@ -58,8 +71,8 @@ static int fill_source(const struct xb_order *order, const struct xb_order_place
         snapshot->pins[0] = copy("velero-pin");
         snapshot->pin_count = 1;
     }
-    if (!snapshot->host || !snapshot->user || !snapshot->description || !snapshot->path ||
-        !snapshot->tags || !snapshot->pins || !snapshot->tags[0].key || !snapshot->tags[0].value ||
+    if (!snapshot->host || !snapshot->user || !snapshot->description || !snapshot->tags ||
+        !snapshot->pins || !snapshot->tags[0].key || !snapshot->tags[0].value ||
         !snapshot->tags[1].key || !snapshot->tags[1].value || !snapshot->pins[0]) {
         return xb_error_no_memory(err, "a snapshot");
     }
@@ -205,12 +218,7 @@ static int carry_out(struct xb_order *order, struct xb_error *err)
         r = run_engine(order, &place, snapshot, &result, err);
     }
     if (r == 0) {
-        /* A pod that was deleted meanwhile takes its files with it: what was read is a part. */
-        XB_CLEANUP(xb_json_putp) xb_json *pod = NULL;
-        r = xb_order_get_pod(order, &pod, err);
-        if (r == 0) {
-            r = xb_volume_still_there(&place.where, &place.volume, err);
-        }
+        r = xb_order_still_there(order, &place, err);
     }
     if (r == 0) {
         xb_backup_fill_snapshot(&result, snapshot);

@@ -62,7 +62,8 @@ struct xb_order {
 
 /* Where the data is and goes, checked. */
 struct xb_order_place {
-    xb_json *pod, *persistent_volume; /* the latter NULL: the volume has no claim */
+    xb_json *pod;               /* NULL: none has it (xb_order_has_pod) */
+    xb_json *persistent_volume; /* NULL: the volume has no claim */
     struct xb_volume volume;
     struct xb_volume_place where; /* lends from both */
     struct xb_repository *repository;
@@ -101,7 +102,13 @@ int xb_order_open(struct xb_order *order, const char *repository_namespace, bool
 /* The pod and its volume only. */
 int xb_order_open_volume(struct xb_order *order, struct xb_order_place *ret,
                          struct xb_error *err) XB_MUST_CHECK;
+/* At the end: whether what was read was there all the time. */
+int xb_order_still_there(struct xb_order *order, const struct xb_order_place *place,
+                         struct xb_error *err) XB_MUST_CHECK;
 void xb_order_close(struct xb_order_place *place);
+/* False for a backup of a claim that no running pod has: spec.volume is the claim then, and
+ * spec.pod says no more than its namespace. */
+bool xb_order_has_pod(const struct xb_order *order);
 
 /* ---- into a pod that runs (in_place.c) ---- */
 

@@ -131,10 +131,9 @@ static int check_affinity(struct xb_order *order, xb_json *persistent_volume, st
                : r;
 }
 
-/* The kubelet mounts nothing for a hostPath that could be looked at: so the pod must prove by what
- * runs in it that the kubelet has let it have its volumes. */
-static int find_host_path(struct xb_order *order, const char *path, struct xb_order_place *place,
-                          struct xb_error *err)
+/* Whether this agent may open it, and the volume is one of this node's. */
+static int allow_host_path(struct xb_order *order, const char *path, struct xb_order_place *place,
+                           struct xb_error *err)
 {
     const struct xb_agent_options *options = order->agent->options;
     place->where.host =
@@ -147,11 +146,39 @@ static int find_host_path(struct xb_order *order, const char *path, struct xb_or
                             "may read and write (its flag --host-path-allow)",
                             text(order, "spec.volume"), path);
     }
+    return check_affinity(order, place->persistent_volume, err);
+}
+
+/* The kubelet mounts nothing for a hostPath that could be looked at: so the pod must prove by what
+ * runs in it that the kubelet has let it have its volumes. */
+static int find_host_path(struct xb_order *order, const char *path, struct xb_order_place *place,
+                          struct xb_error *err)
+{
     if (!xb_volume_mounted(place->pod, text(order, "spec.volume")) ||
         !xb_volume_pod_started(place->pod)) {
         return refuse(order, "no container of the pod has it", err);
     }
-    return check_affinity(order, place->persistent_volume, err);
+    return allow_host_path(order, path, place, err);
+}
+
+/* The claim's own data, which lies on this node whether a pod has it or not. */
+static int find_claimed(struct xb_order *order, struct xb_order_place *place, struct xb_error *err)
+{
+    struct xb_volume_source source = {.claim = ""};
+    const char *claim = text(order, "spec.volume");
+    if (!xb_velero_name_valid(claim)) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "spec.pod and spec.volume are empty");
+    }
+    snprintf(source.claim, sizeof source.claim, "%s", claim);
+    int r = find_persistent_volume(order, &source, place, err);
+    if (r < 0) {
+        return r;
+    }
+    const char *path = xb_volume_node_path(place->persistent_volume);
+    if (!path) {
+        return refuse(order, "its PersistentVolume does not say on which node's disk it is", err);
+    }
+    return allow_host_path(order, path, place, err);
 }
 
 static int find_volume(struct xb_order *order, struct xb_order_place *place, struct xb_error *err)
@@ -175,10 +202,27 @@ static int find_volume(struct xb_order *order, struct xb_order_place *place, str
     return source.host_path ? find_host_path(order, source.host_path, place, err) : 0;
 }
 
+bool xb_order_has_pod(const struct xb_order *order)
+{
+    return text(order, "spec.pod.name")[0] || text(order, "spec.pod.uid")[0] ||
+           order->resource != &xb_velero_pvbs;
+}
+
+/* With the pod that it is of, or a claim without one. */
+static int look_up(struct xb_order *order, struct xb_order_place *place, struct xb_error *err)
+{
+    if (!xb_order_has_pod(order)) {
+        return find_claimed(order, place, err);
+    }
+    int r = xb_order_get_pod(order, &place->pod, err);
+    r = r ? r : find_volume(order, place, err);
+    return r ? r : xb_order_pod_uid(order, place->pod, &place->where.pod_uid, err);
+}
+
 static int open_volume(struct xb_order *order, struct xb_order_place *place, struct xb_error *err)
 {
-    int r = find_volume(order, place, err);
-    if (r < 0 || (r = xb_order_pod_uid(order, place->pod, &place->where.pod_uid, err)) < 0) {
+    int r = look_up(order, place, err);
+    if (r < 0) {
         return r;
     }
     place->where.pods_root = order->agent->options->pods_root;
@@ -189,13 +233,25 @@ static int open_volume(struct xb_order *order, struct xb_order_place *place, str
 int xb_order_open_volume(struct xb_order *order, struct xb_order_place *ret, struct xb_error *err)
 {
     struct xb_order_place place = {.volume = {.fd = -1}};
-    int r = xb_order_get_pod(order, &place.pod, err);
-    if (r < 0 || (r = open_volume(order, &place, err)) < 0) {
+    int r = open_volume(order, &place, err);
+    if (r < 0) {
         xb_order_close(&place);
         return r;
     }
     *ret = place;
     return 0;
+}
+
+/* A pod that was deleted meanwhile takes its files with it, and so does a claim: what was read then
+ * is a part. */
+int xb_order_still_there(struct xb_order *order, const struct xb_order_place *place,
+                         struct xb_error *err)
+{
+    struct xb_order_place again = {.volume = {.fd = -1}};
+    int r = xb_order_has_pod(order) ? xb_order_get_pod(order, &again.pod, err)
+                                    : look_up(order, &again, err);
+    xb_order_close(&again);
+    return r ? r : xb_volume_still_there(&place->where, &place->volume, err);
 }
 
 void xb_order_close(struct xb_order_place *place)

@@ -40,6 +40,14 @@ const char *xb_volume_host_path(xb_json *persistent_volume)
                : NULL;
 }
 
+const char *xb_volume_node_path(xb_json *persistent_volume)
+{
+    const char *path = xb_json_get(persistent_volume, "spec.local")
+                           ? xb_json_str(persistent_volume, "spec.local.path", "")
+                           : xb_volume_host_path(persistent_volume);
+    return xb_json_get(persistent_volume, "spec.nodeAffinity.required") ? path : NULL;
+}
+
 /* ---- whose it is ---- */
 
 static bool same_text(xb_json *a, const char *path_a, xb_json *b, const char *path_b)

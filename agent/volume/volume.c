@@ -197,10 +197,12 @@ static int open_found(const struct search *search, struct xb_volume *volume, str
 int xb_volume_open(const struct xb_volume_place *place, struct xb_volume *ret, struct xb_error *err)
 {
     struct xb_volume volume = {.fd = -1};
-    if (!uid_valid(place->pod_uid) || (!place->host.path && !plain_name(place->folder))) {
+    bool host = place->host.path != NULL;
+    bool valid = place->pod_uid ? uid_valid(place->pod_uid) : host;
+    if (!valid || (!host && !plain_name(place->folder))) {
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "not a pod's uid or a volume's name");
     }
-    if (place->host.path) {
+    if (host) {
         return xb_volume_open_host(place, ret, err);
     }
     struct search search = {.place = place, .volumes_fd = -1};

@@ -45,6 +45,8 @@ size_t xb_volume_drivers(xb_json *persistent_volume, const char *ret[XB_VOLUME_D
 const char *xb_volume_refusal(xb_json *persistent_volume);
 /* The path of one that is a hostPath; NULL: it is none (pure). Lent by the object. */
 const char *xb_volume_host_path(xb_json *persistent_volume);
+/* The same of a hostPath or `local`, if it says by affinity on which nodes it is. */
+const char *xb_volume_node_path(xb_json *persistent_volume);
 /* Why a claim is not to be believed that this is its volume; NULL: it is bound to it, and each says
  * so (pure). A claim may name any volume that its author likes. */
 const char *xb_volume_binding_doubt(xb_json *claim, xb_json *persistent_volume);
@@ -73,8 +75,8 @@ struct xb_volume_host {
 
 struct xb_volume_place {
     const char *pods_root; /* "/host_pods"; several kubelets' folders with colons between them */
-    const char *pod_uid;
-    const char *folder; /* name of the volume, or of the PV */
+    const char *pod_uid;   /* NULL: no pod has it; only with a host's path */
+    const char *folder;    /* name of the volume, or of the PV */
     bool csi;
     struct xb_volume_host host; /* then the pod must be there, but has no folder of the volume */
 };

@@ -12,7 +12,6 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/codec/text.h"
-#include "shared/velero/host_paths.h"
 #include "shared/velero/spec.h"
 
 static const char *text(const struct xb_step_work *work, const char *path)
@@ -316,17 +315,6 @@ static int is_readable(void *context, const char *node, struct xb_error *err)
     return xb_agents_find(&ordering->agents, node, err);
 }
 
-/* As its agent has reported it; one that was not heard of yet has no folders. */
-static const char *host_paths(void *context, const char *node)
-{
-    struct xb_ordering *ordering = context;
-    xb_json *paths = NULL;
-    xb_json *lease = xb_agents_lease(ordering->agents.leases, node);
-    (void)json_object_object_get_ex(xb_json_get(lease, "metadata.annotations"),
-                                    XB_HOST_PATHS_ANNOTATION, &paths);
-    return json_object_is_type(paths, json_type_string) ? json_object_get_string(paths) : NULL;
-}
-
 static int collect(struct xb_ordering *ordering, struct xb_error *err)
 {
     struct xb_step_work *work = ordering->work;
@@ -352,7 +340,8 @@ static int collect(struct xb_ordering *ordering, struct xb_error *err)
                                                .before_pod = xb_pod_hooks_before,
                                                .after_block = xb_block_hooks_after,
                                                .readable = is_readable,
-                                               .host_paths = host_paths,
+                                               .host_paths = xb_ordering_host_paths,
+                                               .node_of = xb_ordering_node_of,
                                                .context = ordering};
     r = xb_collect(&options, &run->collected, err);
     if (r == 0) {

@@ -22,15 +22,16 @@ static void note_volume(void *context, const struct xb_collected_volume *volume,
 {
     struct xb_step_work *work = context;
     const char *phase = order ? xb_json_str(order, "status.phase", "New") : "deleted";
+    const char *kind = volume->pod_uid ? "pod " : "no pod";
     if (strcmp(phase, "Completed") == 0) {
         xb_record_log_line(work->run->log, XB_RECORD_INFO, volume->pod_namespace,
-                           "volume %s of pod %s is in snapshot %s (%lld bytes)", volume->volume,
+                           "volume %s of %s%s is in snapshot %s (%lld bytes)", volume->volume, kind,
                            volume->pod, xb_velero_snapshot_of(order),
                            (long long)xb_json_int(order, "status.progress.totalBytes", 0));
         return;
     }
     xb_record_log_line(work->run->log, XB_RECORD_ERROR, volume->pod_namespace,
-                       "volume %s of pod %s: pod volume backup %s: %s%s", volume->volume,
+                       "volume %s of %s%s: pod volume backup %s: %s%s", volume->volume, kind,
                        volume->pod, phase,
                        xb_orders_was_late(work->run, xb_json_str(order, "metadata.name", ""))
                            ? "timed out, because it made no progress; "

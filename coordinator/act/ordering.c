@@ -61,6 +61,7 @@ static xb_json *make_order(const struct xb_ordering *orders,
                            const char *bracket)
 {
     struct xb_step_work *work = orders->work;
+    const char *pod_uid = volume->pod_uid ? volume->pod_uid : "";
     xb_json *order = json_object_new_object();
     xb_json *spec = json_object_new_object();
     xb_json *pod = json_object_new_object();
@@ -81,11 +82,11 @@ static xb_json *make_order(const struct xb_ordering *orders,
     xb_json_put_text(pod, "kind", "Pod");
     xb_json_put_text(pod, "namespace", volume->pod_namespace);
     xb_json_put_text(pod, "name", volume->pod);
-    xb_json_put_text(pod, "uid", volume->pod_uid);
+    xb_json_put_text(pod, "uid", pod_uid);
     xb_json_put_text(tags, "backup", text(work, "metadata.name"));
     xb_json_put_text(tags, "backup-uid", text(work, "metadata.uid"));
     xb_json_put_text(tags, "pod", volume->pod);
-    xb_json_put_text(tags, "pod-uid", volume->pod_uid);
+    xb_json_put_text(tags, "pod-uid", pod_uid);
     xb_json_put_text(tags, "ns", volume->pod_namespace);
     xb_json_put_text(tags, "volume", volume->volume);
     xb_json_put_text(spec, "node", volume->node);
@@ -106,7 +107,8 @@ static xb_json *make_order(const struct xb_ordering *orders,
 int xb_ordering_name(const struct xb_ordering *orders, const struct xb_collected_volume *volume,
                      char out[XB_VELERO_NAME_BYTES], struct xb_error *err)
 {
-    const char *parts[] = {text(orders->work, "metadata.uid"), volume->pod_uid, volume->volume,
+    const char *parts[] = {text(orders->work, "metadata.uid"),
+                           volume->pod_uid ? volume->pod_uid : volume->claim_uid, volume->volume,
                            NULL};
     return xb_velero_derived_name(text(orders->work, "metadata.name"), parts, out, err);
 }
@@ -143,8 +145,9 @@ static int settle(struct xb_ordering *orders, struct xb_collected_volume *volume
         return r;
     }
     xb_record_log_line(orders->work->run->log, XB_RECORD_ERROR, volume->pod_namespace,
-                       "volume %s of pod %s is not backed up: %s", volume->volume, volume->pod,
-                       why->text);
+                       volume->pod_uid ? "volume %s of pod %s is not backed up: %s"
+                                       : "the data of claim %s%s is not backed up: %s",
+                       volume->volume, volume->pod, why->text);
     volume->skipped = strdup(why->text);
     return volume->skipped ? 0 : xb_error_no_memory(err, "a volume");
 }
@@ -241,4 +244,5 @@ void xb_ordering_close(struct xb_ordering *orders)
     xb_store_free(orders->store);
     orders->store = NULL;
     xb_agents_free(&orders->agents);
+    xb_json_putp(&orders->nodes);
 }

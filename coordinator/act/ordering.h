@@ -25,6 +25,7 @@ struct xb_ordering {
     char looked_for[XB_VELERO_NAME_BYTES]; /* the namespace whose repository was looked for last */
     struct xb_error missing;               /* why it is not there; code 0: it is */
     struct xb_agents agents;
+    xb_json *nodes; /* name: the Node, of those that were asked for; NULL: none yet */
     /* Of the block that the collection is at. */
     struct xb_open_pod *open; /* pods whose hooks the coordinator runs, between pre and post */
     bool no_copies;           /* nothing of it is copied: it can be thawed at any time */
@@ -46,6 +47,10 @@ int xb_ordering_make_all(struct xb_ordering *orders, struct xb_collected_volume 
 int xb_ordering_name(const struct xb_ordering *orders, const struct xb_collected_volume *volume,
                      char out[XB_VELERO_NAME_BYTES], struct xb_error *err) XB_MUST_CHECK;
 bool xb_ordering_node_runs_hooks(const struct xb_ordering *orders, const char *node);
+/* What a collection asks (collect.h); `context` is the ordering. */
+const char *xb_ordering_host_paths(void *context, const char *node);
+int xb_ordering_node_of(void *context, xb_json *persistent_volume, char **ret,
+                        char why[XB_COLLECTED_WHY_BYTES], struct xb_error *err) XB_MUST_CHECK;
 /* Tells the volume's order, if it has one, to end. */
 void xb_ordering_cancel(const struct xb_ordering *orders, const struct xb_collected_volume *volume);
 /* Whether the node's agent has not been heard of for long (asks the server). */

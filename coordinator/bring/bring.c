@@ -150,6 +150,9 @@ static int begin(struct xb_bring *bring, struct xb_error *err)
     bring->classes_seen = json_object_new_object();
     bring->left_out = json_object_new_object();
     bring->kept = json_object_new_object();
+    bring->alone = json_object_new_array();
+    bring->alone_made = json_object_new_object();
+    bring->served = json_object_new_object();
     bring->related = json_object_new_object();
     bring->info_of = json_object_new_object();
     bring->brought->volumes = json_object_new_array();
@@ -159,8 +162,9 @@ static int begin(struct xb_bring *bring, struct xb_error *err)
     bring->brought->orders = json_object_new_array();
     bring->brought->hooked = json_object_new_array();
     if (!bring->data || !bring->namespaces || !bring->settling || !bring->left_out ||
-        !bring->kept || !bring->classes_seen || !bring->related || !bring->info_of ||
-        !bring->claims || !bring->definitions || !bring->pretended || !bring->brought->orders ||
+        !bring->kept || !bring->alone || !bring->alone_made || !bring->served ||
+        !bring->classes_seen || !bring->related || !bring->info_of || !bring->claims ||
+        !bring->definitions || !bring->pretended || !bring->brought->orders ||
         !bring->brought->volumes || !bring->brought->hooked ||
         json_object_deep_copy(bring->options->restore, &bring->restore, NULL) < 0) {
         return xb_error_no_memory(err, "a restore");
@@ -173,10 +177,10 @@ static int begin(struct xb_bring *bring, struct xb_error *err)
 
 static void end(struct xb_bring *bring)
 {
-    xb_json *const own[] = {bring->data,        bring->infos,        bring->namespaces,
-                            bring->settling,    bring->left_out,     bring->kept,
-                            bring->definitions, bring->classes_seen, bring->related,
-                            bring->info_of,     bring->claims,       bring->pretended};
+    xb_json *const own[] = {
+        bring->data,         bring->infos,   bring->namespaces, bring->settling, bring->left_out,
+        bring->kept,         bring->alone,   bring->alone_made, bring->served,   bring->definitions,
+        bring->classes_seen, bring->related, bring->info_of,    bring->claims,   bring->pretended};
     xb_bring_forget_settings(bring);
     xb_spool_free(bring->spool);
     xb_bring_track_free(bring->track);
@@ -198,7 +202,8 @@ static int bring_items(struct xb_bring *bring, struct xb_error *err)
     r = r ? r : xb_bring_read_settings(bring, err);
     r = r ? r : xb_bring_load(bring, err);
     r = r ? r : xb_bring_groups(bring, err);
-    return r ? r : xb_bring_find_orders(bring, err);
+    r = r ? r : xb_bring_find_orders(bring, err);
+    return r ? r : xb_bring_alone_volumes(bring, err);
 }
 
 static int bring_volume(struct xb_bring *bring, struct xb_error *err)

@@ -73,10 +73,12 @@ int xb_bring_where_data_is(struct xb_bring *bring, struct xb_bring_item *item,
                      "its data is in a CSI snapshot, which Xebec cannot restore; its claim gets an "
                      "empty volume");
     }
-    *ret = !info                                                ? XB_BRING_DATA_UNSAID
-           : native                                             ? XB_BRING_DATA_THERE
-           : snapshot || strcmp(method, "PodVolumeBackup") == 0 ? XB_BRING_DATA_APART
-                                                                : XB_BRING_DATA_NONE;
+    bool alone = xb_bring_alone(bring, xb_json_str(info, "pvcNamespace", ""),
+                                xb_json_str(info, "pvcName", "")) != NULL;
+    *ret = !info                                                         ? XB_BRING_DATA_UNSAID
+           : native                                                      ? XB_BRING_DATA_THERE
+           : snapshot || alone || strcmp(method, "PodVolumeBackup") == 0 ? XB_BRING_DATA_APART
+                                                                         : XB_BRING_DATA_NONE;
     return 0;
 }
 
@@ -109,6 +111,7 @@ int xb_bring_note_volume(struct xb_bring *bring, struct xb_bring_item *item, str
     if (!xb_bring_is(item, "persistentvolumeclaims") || !item->there) {
         return 0;
     }
+    xb_bring_note_alone(bring, item);
     xb_json *info = info_of(bring, item->from->namespace, item->from->name);
     const char *method = xb_json_str(info, "backupMethod", "");
     if (!xb_json_get(info, "pvInfo") ||

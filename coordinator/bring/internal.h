@@ -77,6 +77,9 @@ struct xb_bring {
     xb_json *classes_seen;      /* name: true, for storage classes that are there */
     xb_json *left_out;          /* name: true, for volumes of the backup that are not made again */
     xb_json *kept;              /* name: true, for those that are, though their data comes apart */
+    xb_json *alone;             /* array: the PodVolumeBackups of claims that no pod had mounted */
+    xb_json *alone_made;        /* "namespace/name" in the backup: true, for those made anew */
+    xb_json *served;            /* snapshot: true, for those that some order of ours brings back */
     xb_json *definitions;       /* array: names of those that must be established */
     xb_json *pretended;         /* "resource/namespace/name": true, what a dry run would bring */
     uint64_t outcomes[XB_BRING_OUTCOMES]; /* how many items would have which, in a dry run */
@@ -289,4 +292,16 @@ struct xb_bring_order {
 int xb_bring_order(struct xb_bring *bring, const struct xb_bring_order *wanted,
                    struct xb_error *err) XB_MUST_CHECK;
 /* Sorts the backup's PodVolumeBackups into bring->data. */
+/* The data of a claim that was backed up without a pod; NULL: it was not. */
+xb_json *xb_bring_alone(const struct xb_bring *bring, const char *namespace, const char *claim);
+/* A claim was made: one of those? */
+void xb_bring_note_alone(struct xb_bring *bring, const struct xb_bring_item *item);
+/* After all else: the data of such claims that no restored pod waits for, through pods that do
+ * nothing but have them. */
+int xb_bring_alone_volumes(struct xb_bring *bring, struct xb_error *err) XB_MUST_CHECK;
+/* A pod that has the claim (of the backup's `namespace`), and waits for its volume `*ret_volume` as
+ * restored pods do. */
+int xb_bring_hold_claim(struct xb_bring *bring, const char *namespace, const char *claim,
+                        xb_json **ret_pod, const char **ret_volume,
+                        struct xb_error *err) XB_MUST_CHECK;
 int xb_bring_index_data(struct xb_bring *bring, xb_json *pvbs, struct xb_error *err) XB_MUST_CHECK;

@@ -135,29 +135,79 @@ static int is_restricted(const struct xb_bring *bring, const char *namespace, bo
     return r;
 }
 
-/* The waiting container is all that the pod has: nobody tells it of the end, because a sign in the
- * volume would stay there. The coordinator ends the pod (coordinator/act/restore_publish.c). */
-static int write_pod(struct xb_bring *bring, const char *namespace, const char *name, xb_json *pod,
-                     struct xb_error *err)
+/* A pod to be: of which claim, and in the place of which namespace of the backup. */
+struct holder {
+    const char *from_namespace, *namespace, *claim;
+    xb_json *pod;
+};
+
+/* The pod, with its volume and a container that waits for it. */
+static int write_pod(struct xb_bring *bring, const struct holder *holder, struct xb_error *err)
 {
+    char name[XB_VELERO_NAME_BYTES];
     bool restricted = false;
-    int r = is_restricted(bring, namespace, &restricted, err);
+    xb_json *pod = holder->pod;
+    const char *parts[] = {bring->context.restore_uid, holder->claim, NULL};
+    int r = xb_velero_derived_name("xebec-restore", parts, name, err);
+    r = r ? r : is_restricted(bring, holder->namespace, &restricted, err);
     r = r ? r : xb_json_set_str(pod, "metadata.name", name, err);
-    r = r ? r : xb_restore_settle(&bring->context, bring->in_place.namespace, pod, err);
+    r = r ? r : xb_restore_settle(&bring->context, holder->from_namespace, pod, err);
     xb_json *volume = json_object_array_get_idx(xb_json_get(pod, "spec.volumes"), 0);
-    r = r ? r
-          : xb_json_set_str(volume, "persistentVolumeClaim.claimName", bring->in_place.into_claim,
-                            err);
+    r = r ? r : xb_json_set_str(volume, "persistentVolumeClaim.claimName", holder->claim, err);
     if (r == 0 && restricted) {
         json_object_object_add(xb_json_get(pod, "spec.securityContext"), "runAsNonRoot",
                                json_object_new_boolean(true));
     }
-    r = r ? r : xb_restore_add_wait(&bring->context, pod, &volume_name, 1, err);
+    return r ? r : xb_restore_add_wait(&bring->context, pod, &volume_name, 1, err);
+}
+
+/* The waiting container is all that the pod has: nobody tells it of the end, because a sign in the
+ * volume would stay there. The coordinator ends the pod (coordinator/act/restore_publish.c). */
+static int wait_only(xb_json *pod, struct xb_error *err)
+{
+    xb_json *spec = xb_json_get(pod, "spec");
+    int r =
+        xb_json_set(spec, "containers", json_object_get(xb_json_get(spec, "initContainers")), err);
+    json_object_object_del(spec, "initContainers");
+    return r;
+}
+
+/* The waiting container is told of the end by the sign, and takes it away; what follows is the same
+ * program with nothing to wait for, which ends at once, and with it the pod. */
+static int wait_first(xb_json *pod, struct xb_error *err)
+{
+    static const char nothing[] = "{\"name\":\"nothing\",\"emptyDir\":{}}";
+    static const char mounts[] = "[{\"name\":\"nothing\",\"mountPath\":\"/restores\"}]";
+    xb_json *wait = json_object_array_get_idx(xb_json_get(pod, "spec.initContainers"), 0);
+    xb_json *last = NULL, *volume = NULL, *mounted = NULL;
+    int r = xb_json_parse(nothing, sizeof nothing - 1, &volume, err);
     if (r == 0) {
-        xb_json *spec = xb_json_get(pod, "spec");
-        r = xb_json_set(spec, "containers", json_object_get(xb_json_get(spec, "initContainers")),
-                        err);
-        json_object_object_del(spec, "initContainers");
+        json_object_array_add(xb_json_get(pod, "spec.volumes"), volume);
+        r = json_object_deep_copy(wait, &last, NULL) < 0
+                ? xb_error_no_memory(err, "a container")
+                : xb_json_parse(mounts, sizeof mounts - 1, &mounted, err);
+    }
+    if (r < 0) {
+        json_object_put(last);
+        return r;
+    }
+    json_object_array_add(xb_json_get(pod, "spec.containers"), last);
+    r = xb_json_set(last, "volumeMounts", mounted, err);
+    return r ? r : xb_json_set_str(last, "name", "done", err);
+}
+
+int xb_bring_hold_claim(struct xb_bring *bring, const char *namespace, const char *claim,
+                        xb_json **ret_pod, const char **ret_volume, struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *pod = NULL;
+    int r = xb_json_parse(pod_text, strlen(pod_text), &pod, err);
+    const struct holder holder = {namespace, xb_restore_namespace(&bring->context, namespace),
+                                  claim, pod};
+    r = r ? r : write_pod(bring, &holder, err);
+    r = r ? r : wait_first(pod, err);
+    r = r ? r : make(bring, &xb_core_pods, pod, ret_pod, err);
+    if (r == 0) {
+        *ret_volume = volume_name;
     }
     return r;
 }
@@ -165,9 +215,7 @@ static int write_pod(struct xb_bring *bring, const char *namespace, const char *
 int xb_bring_new_claim(struct xb_bring *bring, xb_json *data, xb_json **ret_pod,
                        const char **ret_volume, struct xb_error *err)
 {
-    char name[XB_VELERO_NAME_BYTES];
     XB_CLEANUP(xb_json_putp) xb_json *pod = NULL;
-    const char *parts[] = {bring->context.restore_uid, bring->in_place.into_claim, NULL};
     const char *claim = xb_json_str(data, "metadata.annotations.velero\\.io/pvc-name", "");
     const char *namespace = xb_in_place_namespace(bring->restore, &bring->in_place);
     if (!claim[0]) {
@@ -177,10 +225,12 @@ int xb_bring_new_claim(struct xb_bring *bring, xb_json *data, xb_json **ret_pod,
                             XB_IN_PLACE_INTO_ANNOTATION);
     }
     int r = xb_bring_read_settings(bring, err);
-    r = r ? r : xb_velero_derived_name("xebec-restore", parts, name, err);
     r = r ? r : make_claim(bring, claim, err);
     r = r ? r : xb_json_parse(pod_text, strlen(pod_text), &pod, err);
-    r = r ? r : write_pod(bring, namespace, name, pod, err);
+    const struct holder holder = {bring->in_place.namespace, namespace, bring->in_place.into_claim,
+                                  pod};
+    r = r ? r : write_pod(bring, &holder, err);
+    r = r ? r : wait_only(pod, err);
     r = r ? r : make(bring, &xb_core_pods, pod, ret_pod, err);
     if (r == 0) {
         *ret_volume = volume_name;

@@ -19,6 +19,12 @@ static void data_key(char out[DATA_KEY_BYTES], const char *namespace, const char
     snprintf(out, DATA_KEY_BYTES, "%.253s/%.253s/%.253s", namespace, pod, name);
 }
 
+static bool is_whole(xb_json *pvb)
+{
+    return strcmp(xb_json_str(pvb, "status.phase", ""), "Completed") == 0 &&
+           xb_velero_snapshot_of(pvb)[0];
+}
+
 /* By pod and volume: the one whose data is whole. By claim: any. No pod has the name "". */
 int xb_bring_index_data(struct xb_bring *bring, xb_json *pvbs, struct xb_error *err)
 {
@@ -31,8 +37,10 @@ int xb_bring_index_data(struct xb_bring *bring, xb_json *pvbs, struct xb_error *
             data_key(key, namespace, "", claim);
             json_object_object_add(bring->data, key, json_object_get(pvb));
         }
-        if (strcmp(xb_json_str(pvb, "status.phase", ""), "Completed") == 0 &&
-            xb_velero_snapshot_of(pvb)[0]) {
+        if (is_whole(pvb)) {
+            if (!xb_json_str(pvb, "spec.pod.name", "")[0]) {
+                json_object_array_add(bring->alone, json_object_get(pvb));
+            }
             data_key(key, namespace, xb_json_str(pvb, "spec.pod.name", ""),
                      xb_json_str(pvb, "spec.volume", ""));
             if (json_object_object_add(bring->data, key, json_object_get(pvb)) < 0) {
@@ -160,31 +168,51 @@ int xb_bring_decide_volume(struct xb_bring *bring, struct xb_bring_item *item, s
 
 /* ---- pods ---- */
 
-static size_t volumes_with_data(const struct xb_bring *bring, const char *namespace, xb_json *pod,
-                                const char *names[POD_VOLUMES_MAX])
+/* A claim that was backed up without a pod comes back through any that has it. */
+static xb_json *data_for(const struct xb_bring *bring, const char *namespace, const char *pod,
+                         xb_json *volume)
+{
+    xb_json *data = xb_bring_data_of(bring, namespace, pod, xb_json_str(volume, "name", ""));
+    return data ? data
+                : xb_bring_alone(bring, namespace,
+                                 xb_json_str(volume, "persistentVolumeClaim.claimName", ""));
+}
+
+struct with_data {
+    const char *name; /* of a volume */
+    xb_json *data;
+};
+
+/* `pod`: its name in the backup. */
+static size_t volumes_with_data(const struct xb_bring *bring, const struct xb_bring_item *item,
+                                xb_json *pod, struct with_data found[POD_VOLUMES_MAX])
 {
     xb_json *volumes = xb_json_get(pod, "spec.volumes");
-    const char *name = xb_json_str(pod, "metadata.name", "");
-    size_t found = 0;
-    size_t count =
+    size_t count = 0;
+    size_t length =
         json_object_is_type(volumes, json_type_array) ? json_object_array_length(volumes) : 0;
-    for (size_t i = 0; i < count && found < POD_VOLUMES_MAX; i++) {
-        const char *volume = xb_json_str(json_object_array_get_idx(volumes, i), "name", "");
-        if (xb_bring_data_of(bring, namespace, name, volume)) {
-            names[found++] = volume;
+    for (size_t i = 0; i < length && count < POD_VOLUMES_MAX; i++) {
+        xb_json *volume = json_object_array_get_idx(volumes, i);
+        xb_json *data = data_for(bring, item->from->namespace, item->from->name, volume);
+        if (data) {
+            found[count++] = (struct with_data){xb_json_str(volume, "name", ""), data};
         }
     }
-    return found;
+    return count;
 }
 
 int xb_bring_wait_for_volumes(struct xb_bring *bring, struct xb_bring_item *item,
                               struct xb_error *err)
 {
+    struct with_data found[POD_VOLUMES_MAX];
     const char *names[POD_VOLUMES_MAX];
     if (!xb_bring_is(item, "pods")) {
         return 0;
     }
-    size_t count = volumes_with_data(bring, item->from->namespace, item->object, names);
+    size_t count = volumes_with_data(bring, item, item->object, found);
+    for (size_t i = 0; i < count; i++) {
+        names[i] = found[i].name;
+    }
     if (count > 0 && bring->waiting.problem) {
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "%s", bring->waiting.problem);
     }
@@ -328,6 +356,7 @@ int xb_bring_order(struct xb_bring *bring, const struct xb_bring_order *wanted,
         return r;
     }
     *err = (struct xb_error)XB_ERROR_INIT;
+    note_name(bring, bring->served, xb_velero_snapshot_of(wanted->data));
     pthread_mutex_lock(&bring->lock);
     json_object_array_add(bring->brought->orders, json_object_new_string(name));
     pthread_mutex_unlock(&bring->lock);
@@ -336,17 +365,15 @@ int xb_bring_order(struct xb_bring *bring, const struct xb_bring_order *wanted,
 
 int xb_bring_order_volumes(struct xb_bring *bring, struct xb_bring_item *item, struct xb_error *err)
 {
-    const char *names[POD_VOLUMES_MAX];
+    struct with_data found[POD_VOLUMES_MAX];
     if (!xb_bring_is(item, "pods") || !item->live) {
         return 0;
     }
-    size_t count = volumes_with_data(bring, item->from->namespace, item->live, names);
+    size_t count = volumes_with_data(bring, item, item->live, found);
     int r = 0;
     for (size_t i = 0; r == 0 && i < count; i++) {
         const struct xb_bring_order wanted = {
-            .data = xb_bring_data_of(bring, item->from->namespace, item->from->name, names[i]),
-            .pod = item->live,
-            .volume = names[i]};
+            .data = found[i].data, .pod = item->live, .volume = found[i].name};
         r = xb_bring_order(bring, &wanted, err);
     }
     return r;
@@ -354,12 +381,11 @@ int xb_bring_order_volumes(struct xb_bring *bring, struct xb_bring_item *item, s
 
 void xb_bring_tell_volumes(struct xb_bring *bring, struct xb_bring_item *item)
 {
-    const char *names[POD_VOLUMES_MAX];
-    size_t count = xb_bring_is(item, "pods")
-                       ? volumes_with_data(bring, item->from->namespace, item->object, names)
-                       : 0;
+    struct with_data found[POD_VOLUMES_MAX];
+    size_t count =
+        xb_bring_is(item, "pods") ? volumes_with_data(bring, item, item->object, found) : 0;
     for (size_t i = 0; i < count; i++) {
-        xb_bring_say(item, XB_RECORD_INFO, "volume %s would get its data", names[i]);
+        xb_bring_say(item, XB_RECORD_INFO, "volume %s would get its data", found[i].name);
     }
 }
 
@@ -383,6 +409,7 @@ static int add_order(void *context, xb_json *order, struct xb_error *err)
     if (!is_known(bring->brought->orders, name)) {
         json_object_array_add(bring->brought->orders, json_object_new_string(name));
     }
+    note_name(bring, bring->served, xb_json_str(order, "spec.snapshotID", ""));
     return 0;
 }
 
@@ -399,4 +426,68 @@ int xb_bring_find_orders(struct xb_bring *bring, struct xb_error *err)
                                       .label_selector = selector,
                                       .cancel = bring->options->cancel};
     return xb_kube_list_pages(bring->options->client, &list, add_order, bring, err);
+}
+
+/* ---- claims without pods ---- */
+
+xb_json *xb_bring_alone(const struct xb_bring *bring, const char *namespace, const char *claim)
+{
+    xb_json *pvb = claim[0] ? xb_bring_data_of(bring, namespace, "", claim) : NULL;
+    return pvb && !xb_json_str(pvb, "spec.pod.name", "")[0] && is_whole(pvb) ? pvb : NULL;
+}
+
+void xb_bring_note_alone(struct xb_bring *bring, const struct xb_bring_item *item)
+{
+    char key[DATA_KEY_BYTES];
+    data_key(key, item->from->namespace, "", item->from->name);
+    if (xb_bring_alone(bring, item->from->namespace, item->from->name)) {
+        note_name(bring, bring->alone_made, key);
+    }
+}
+
+static int bring_alone(struct xb_bring *bring, xb_json *pvb, struct xb_error *err)
+{
+    char key[DATA_KEY_BYTES];
+    XB_CLEANUP(xb_json_putp) xb_json *pod = NULL;
+    const char *namespace = xb_json_str(pvb, "spec.pod.namespace", "");
+    const char *claim = xb_json_str(pvb, "spec.volume", "");
+    struct xb_bring_order order = {.data = pvb};
+    data_key(key, namespace, "", claim);
+    if (!knows_name(bring, bring->alone_made, key) ||
+        knows_name(bring, bring->served, xb_velero_snapshot_of(pvb))) {
+        return 0;
+    }
+    int r = xb_bring_hold_claim(bring, namespace, claim, &pod, &order.volume, err);
+    order.pod = pod;
+    r = r ? r : xb_bring_order(bring, &order, err);
+    if (r == 0) {
+        xb_record_log_line(bring->options->log, XB_RECORD_INFO,
+                           xb_json_str(pod, "metadata.namespace", ""),
+                           "no pod of the restore has claim %s: its data comes back through pod "
+                           "%s, which ends then",
+                           claim, xb_json_str(pod, "metadata.name", ""));
+    }
+    return r;
+}
+
+int xb_bring_alone_volumes(struct xb_bring *bring, struct xb_error *err)
+{
+    size_t count = bring->options->dry_run ? 0 : json_object_array_length(bring->alone);
+    for (size_t i = 0; i < count; i++) {
+        xb_json *pvb = json_object_array_get_idx(bring->alone, i);
+        struct xb_error why = XB_ERROR_INIT;
+        if (bring_alone(bring, pvb, &why) == 0) {
+            continue;
+        }
+        if (why.kind == XB_ERR_RETRY || why.kind == XB_ERR_CANCELLED) {
+            *err = why;
+            return why.code;
+        }
+        xb_record_log_line(
+            bring->options->log, XB_RECORD_ERROR,
+            xb_restore_namespace(&bring->context, xb_json_str(pvb, "spec.pod.namespace", "")),
+            "the data of claim %s is not restored: %s", xb_json_str(pvb, "spec.volume", ""),
+            why.text);
+    }
+    return 0;
 }

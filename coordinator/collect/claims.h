@@ -25,6 +25,8 @@ struct xb_claim {
     bool collected; /* the claim itself is in the backup */
     bool mounted;   /* by a running pod of the backup */
     bool listed;    /* some pod's volume on it is among the volumes */
+    bool wanted;    /* some pod that does not run wants it in the backup */
+    bool unwanted;  /* some pod wants it to be left out */
 };
 
 struct xb_claims {

@@ -30,10 +30,12 @@ enum {
     XB_COLLECTED_WHY_BYTES = 300
 };
 
-/* A volume of a pod; or, skipped and without pod, node and volume, the data of a claim that no pod
- * of the backup has among its volumes (pod_namespace is the claim's then). */
+/* A volume of a pod. Or the data of a claim without one (pod_namespace is the claim's then):
+ * skipped and without node and volume, a claim that no pod of the backup has among its volumes;
+ * else one that no running pod mounts, and which is read where it lies. */
 struct xb_collected_volume {
-    char *pod_namespace, *pod, *pod_uid, *node, *volume;
+    char *pod_namespace, *pod, *pod_uid;         /* the latter NULL: without a pod */
+    char *node, *volume;                         /* volume: the claim's name, without a pod */
     char *claim, *claim_uid, *persistent_volume; /* NULL: no claim */
     xb_json *pv_info; /* reclaimPolicy and labels, as volumeinfo has them; NULL: no such volume */
     char *skipped;    /* why it is not backed up; NULL: it is */
@@ -81,6 +83,10 @@ struct xb_collect_options {
     int (*readable)(void *context, const char *node, struct xb_error *err);
     /* The folders of a node that its agent may read for hostPath volumes, lent; NULL: none. */
     const char *(*host_paths)(void *context, const char *node);
+    /* The node on whose disk a PersistentVolume is and whose agent may read it there, to be freed;
+     * NULL, and why there is none. NULL: nobody looks. */
+    int (*node_of)(void *context, xb_json *persistent_volume, char **ret,
+                   char why[XB_COLLECTED_WHY_BYTES], struct xb_error *err);
     void *context;
 };
 

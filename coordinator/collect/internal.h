@@ -4,8 +4,9 @@
  *
  * What for:  collect.c goes through the kinds, namespaces.c through the namespaces, take.c puts an
  *            object into the tarball, related.c brings in what it drags in, pods.c takes pods,
- *            block by block, pod_volumes.c finds their volumes, fetched.c gets single objects,
- *            blocks.c joins pods that belong together.
+ *            block by block, pod_volumes.c finds their volumes, claim_data.c what is behind claims,
+ *            with a pod or without, fetched.c gets single objects, blocks.c joins pods that belong
+ *            together.
  */
 #pragma once
 
@@ -79,6 +80,19 @@ bool xb_collect_has_fetched(struct collection *collection, const struct xb_kube_
 void xb_collect_forget_fetched(struct xb_fetched *fetched);
 /* The pod's volumes, into the result. */
 int xb_collect_pod_volumes(struct collection *collection, xb_json *pod,
+                           struct xb_error *err) XB_MUST_CHECK;
+int xb_collect_add_volume(struct collection *collection, const struct xb_collected_volume *volume,
+                          struct xb_error *err) XB_MUST_CHECK;
+
+/* A claim and what it is bound to. */
+struct xb_behind {
+    xb_json *claim, *persistent_volume; /* NULL: none, or not there */
+};
+int xb_collect_look_behind(struct collection *collection, const char *namespace, const char *claim,
+                           struct xb_behind *ret, struct xb_error *err) XB_MUST_CHECK;
+void xb_collect_put_behind(struct xb_behind *behind);
+/* What the record says of it. */
+int xb_collect_fill_behind(struct xb_collected_volume *volume, const struct xb_behind *behind,
                            struct xb_error *err) XB_MUST_CHECK;
 /* A claim is in the backup: something must be said of its data. */
 int xb_collect_note_claim(struct collection *collection, xb_json *claim,

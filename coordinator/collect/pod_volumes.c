@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The volumes of a pod that is taken: which are backed up, and what claim and volume are behind
- * each; and the claims that no pod accounts for. */
+ * each. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +9,8 @@
 #include "coordinator/collect/volumes.h"
 #include "shared/velero/velero.h"
 
-static int add_volume(struct collection *collection, const struct xb_collected_volume *volume,
-                      struct xb_error *err)
+int xb_collect_add_volume(struct collection *collection, const struct xb_collected_volume *volume,
+                          struct xb_error *err)
 {
     struct xb_collected *result = collection->result;
     if (result->volume_count == XB_COLLECTED_VOLUMES_MAX) {
@@ -33,67 +33,6 @@ static int add_volume(struct collection *collection, const struct xb_collected_v
 static char *copy(const char *text)
 {
     return text ? strdup(text) : NULL;
-}
-
-static xb_json *lend(xb_json *json)
-{
-    return json ? json_object_get(json) : NULL;
-}
-
-/* ---- claims ---- */
-
-struct behind {
-    xb_json *claim, *persistent_volume; /* NULL: none, or not there */
-};
-
-static void put_behind(struct behind *behind)
-{
-    xb_json_putp(&behind->claim);
-    xb_json_putp(&behind->persistent_volume);
-}
-
-/* The claim and what it is bound to; whatever is missing of it is left NULL. */
-static int look_behind(struct collection *collection, const char *namespace, const char *claim,
-                       struct behind *ret, struct xb_error *err)
-{
-    struct behind behind = {NULL, NULL};
-    int r = xb_collect_fetch(collection, &xb_core_pvcs, namespace, claim, &behind.claim, err);
-    if (r < 0) {
-        return r;
-    }
-    const char *volume = xb_json_str(behind.claim, "spec.volumeName", "");
-    struct xb_error why = XB_ERROR_INIT;
-    if (volume[0] &&
-        xb_collect_fetch(collection, &xb_core_pvs, NULL, volume, &behind.persistent_volume, &why) <
-            0 &&
-        why.kind != XB_ERR_NOT_FOUND) {
-        put_behind(&behind);
-        *err = why;
-        return why.code;
-    }
-    *ret = behind;
-    return 0;
-}
-
-static int fill_behind(struct xb_collected_volume *volume, const struct behind *behind,
-                       struct xb_error *err)
-{
-    volume->claim_uid = copy(xb_json_str(behind->claim, "metadata.uid", ""));
-    volume->persistent_volume = copy(xb_json_str(behind->claim, "spec.volumeName", ""));
-    if (!behind->persistent_volume) {
-        return 0;
-    }
-    xb_json *labels = xb_json_get(behind->persistent_volume, "metadata.labels");
-    volume->pv_info = json_object_new_object();
-    if (!volume->pv_info) {
-        return xb_error_no_memory(err, "a volume");
-    }
-    json_object_object_add(
-        volume->pv_info, "reclaimPolicy",
-        json_object_new_string(
-            xb_json_str(behind->persistent_volume, "spec.persistentVolumeReclaimPolicy", "")));
-    json_object_object_add(volume->pv_info, "labels", lend(labels));
-    return 0;
 }
 
 /* A volume's data without its claim could not be restored. */
@@ -140,7 +79,7 @@ static bool is_shared(xb_json *claim)
 
 /* A claim that pods of several nodes may share is left to another one where this one's node cannot
  * read it: what becomes of that is said at the end. */
-static int look_elsewhere(struct one *one, const struct behind *behind, struct xb_error *err)
+static int look_elsewhere(struct one *one, const struct xb_behind *behind, struct xb_error *err)
 {
     const struct xb_collect_options *options = one->collection->options;
     struct xb_error why = XB_ERROR_INIT;
@@ -159,7 +98,7 @@ static int look_elsewhere(struct one *one, const struct behind *behind, struct x
 
 /* What another pod has done about the claim, and what it has to know of this one. Returns whether
  * somebody else speaks for the claim: then this pod's volume is worth no warning. */
-static int mind_claim(struct one *one, const struct behind *behind, bool *ret_quiet,
+static int mind_claim(struct one *one, const struct xb_behind *behind, bool *ret_quiet,
                       struct xb_error *err)
 {
     const char *claim_name = one->volume.claim;
@@ -171,6 +110,9 @@ static int mind_claim(struct one *one, const struct behind *behind, bool *ret_qu
     bool runs = xb_volume_pod_runs(one->pod);
     claim->listed = true;
     claim->mounted = claim->mounted || (runs && xb_volume_in_use(one->pod, one->volume.volume));
+    claim->wanted = claim->wanted || one->choice.verdict == XB_VOLUME_MISSED;
+    claim->unwanted = claim->unwanted || (one->choice.verdict == XB_VOLUME_SKIP &&
+                                          one->collection->volumes_by_default);
     *ret_quiet = one->choice.verdict == XB_VOLUME_MISSED && !runs;
     if (one->choice.verdict != XB_VOLUME_TAKE) {
         return 0;
@@ -197,7 +139,7 @@ static const char *host_paths(const struct one *one)
     return options->host_paths ? options->host_paths(options->context, one->volume.node) : NULL;
 }
 
-static int choose(struct one *one, const char *claim, const struct behind *behind,
+static int choose(struct one *one, const char *claim, const struct xb_behind *behind,
                   struct xb_error *err)
 {
     struct collection *collection = one->collection;
@@ -226,11 +168,11 @@ static int choose(struct one *one, const char *claim, const struct behind *behin
 static int decide(struct one *one, struct xb_error *err)
 {
     char space[XB_VOLUME_CLAIM_BYTES];
-    struct behind behind = {NULL, NULL};
+    struct xb_behind behind = {NULL, NULL};
     struct xb_error why = XB_ERROR_INIT;
     const char *claim = xb_volume_claim(one->pod, one->source, space);
     one->volume.claim = copy(claim);
-    if (claim && look_behind(one->collection, place(one), claim, &behind, &why) < 0) {
+    if (claim && xb_collect_look_behind(one->collection, place(one), claim, &behind, &why) < 0) {
         if (why.kind == XB_ERR_CANCELLED) {
             *err = why;
             return why.code;
@@ -241,11 +183,11 @@ static int decide(struct one *one, struct xb_error *err)
                            one->volume.pod, why.text);
         return one->volume.skipped ? 0 : xb_error_no_memory(err, "a volume");
     }
-    int r = claim ? fill_behind(&one->volume, &behind, err) : 0;
+    int r = claim ? xb_collect_fill_behind(&one->volume, &behind, err) : 0;
     if (r == 0) {
         r = choose(one, claim, &behind, err);
     }
-    put_behind(&behind);
+    xb_collect_put_behind(&behind);
     return r;
 }
 
@@ -266,7 +208,7 @@ static int take_volume(struct collection *collection, xb_json *pod, xb_json *sou
             ? decide(&one, err)
             : xb_error_no_memory(err, "a volume");
     if (r == 0) {
-        r = add_volume(collection, &one.volume, err);
+        r = xb_collect_add_volume(collection, &one.volume, err);
     }
     if (r < 0) {
         xb_collected_volume_free(&one.volume);
@@ -282,105 +224,6 @@ int xb_collect_pod_volumes(struct collection *collection, xb_json *pod, struct x
     int r = 0;
     for (size_t i = 0; r == 0 && i < count; i++) {
         r = take_volume(collection, pod, json_object_array_get_idx(volumes, i), err);
-    }
-    return r;
-}
-
-/* ---- claims that no pod accounts for ---- */
-
-int xb_collect_note_claim(struct collection *collection, xb_json *claim, struct xb_error *err)
-{
-    struct xb_claim *entry = NULL;
-    int r = xb_claims_get(&collection->claims, xb_json_str(claim, "metadata.namespace", ""),
-                          xb_json_str(claim, "metadata.name", ""), &entry, err);
-    if (r == 0) {
-        entry->collected = true;
-    }
-    return r;
-}
-
-/* One that no pod of the backup has among its volumes: nothing was said of it yet. */
-static int list_alone(struct collection *collection, const struct xb_claim *claim,
-                      const struct behind *behind, const char *reason, struct xb_error *err)
-{
-    struct xb_collected_volume volume = {.pod_namespace = copy(claim->namespace),
-                                         .claim = copy(claim->name),
-                                         .skipped = copy(reason)};
-    int r = volume.pod_namespace && volume.claim && volume.skipped
-                ? fill_behind(&volume, behind, err)
-                : xb_error_no_memory(err, "a volume");
-    if (r == 0) {
-        r = add_volume(collection, &volume, err);
-    }
-    if (r < 0) {
-        xb_collected_volume_free(&volume);
-    }
-    return r;
-}
-
-static int account_for(struct collection *collection, const struct xb_claim *claim,
-                       struct xb_error *err)
-{
-    static const char unmounted[] = "no running pod in the backup mounts it";
-    struct behind behind = {NULL, NULL};
-    struct xb_error why = XB_ERROR_INIT;
-    if (look_behind(collection, claim->namespace, claim->name, &behind, &why) < 0) {
-        if (why.kind == XB_ERR_NOT_FOUND) {
-            return 0; /* deleted since */
-        }
-        if (why.kind == XB_ERR_CANCELLED) {
-            *err = why;
-            return why.code;
-        }
-    }
-    const struct xb_policy_volume described = {.claim = behind.claim,
-                                               .persistent_volume = behind.persistent_volume};
-    enum xb_policy_action action = xb_policy_match(collection->options->policy, &described);
-    const char *policy = xb_volume_policy_reason(action);
-    const char *reason = policy ? policy : unmounted;
-    xb_record_log_line(
-        collection->options->log, action == XB_POLICY_SKIP ? XB_RECORD_INFO : XB_RECORD_WARNING,
-        claim->namespace, "the data of claim %s is not backed up: %s", claim->name, reason);
-    int r = claim->listed ? 0 : list_alone(collection, claim, &behind, reason, err);
-    put_behind(&behind);
-    return r;
-}
-
-/* A volume that was left to another pod: it was found, or the data is nowhere. */
-static int settle_elsewhere(struct collection *collection, struct xb_collected_volume *volume,
-                            struct xb_error *err)
-{
-    struct xb_claim *claim = NULL;
-    int r = xb_claims_get(&collection->claims, volume->pod_namespace, volume->claim, &claim, err);
-    if (r == 0 && claim->taken_by) {
-        char reason[XB_VOLUME_CLAIM_BYTES];
-        snprintf(reason, sizeof reason, "its claim %s is backed up through pod %s", volume->claim,
-                 claim->taken_by);
-        free(volume->skipped);
-        volume->skipped = strdup(reason);
-        r = volume->skipped ? 0 : xb_error_no_memory(err, "a volume");
-    }
-    if (r == 0) {
-        xb_record_log_line(collection->options->log,
-                           claim->taken_by ? XB_RECORD_INFO : XB_RECORD_ERROR,
-                           volume->pod_namespace, "volume %s of pod %s is not backed up: %s",
-                           volume->volume, volume->pod, volume->skipped);
-    }
-    return r;
-}
-
-int xb_collect_account_for_claims(struct collection *collection, struct xb_error *err)
-{
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < collection->result->volume_count; i++) {
-        struct xb_collected_volume *volume = &collection->result->volumes[i];
-        r = volume->elsewhere ? settle_elsewhere(collection, volume, err) : 0;
-    }
-    for (size_t i = 0; r == 0 && i < collection->claims.count; i++) {
-        const struct xb_claim *claim = &collection->claims.items[i];
-        if (claim->collected && !claim->mounted) {
-            r = account_for(collection, claim, err);
-        }
     }
     return r;
 }

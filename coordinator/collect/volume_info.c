@@ -20,9 +20,11 @@ static void put_present(xb_json *object, const char *key, const char *value)
     }
 }
 
-static void put_key(char key[KEY_BYTES], const char *pod_uid, const char *volume)
+/* Without a pod a volume's name is its claim's, of which each namespace may have one. */
+static void put_key(char key[KEY_BYTES], const char *namespace, const char *pod_uid,
+                    const char *volume)
 {
-    snprintf(key, KEY_BYTES, "%s/%s", pod_uid, volume);
+    snprintf(key, KEY_BYTES, "%s/%s/%s", pod_uid[0] ? "" : namespace, pod_uid, volume);
 }
 
 /* Places by pod and volume. The orders are the cache's, which another thread has: no reference is
@@ -33,7 +35,8 @@ static xb_json *index_orders(xb_json *orders)
     for (size_t i = 0; index && i < json_object_array_length(orders); i++) {
         char key[KEY_BYTES];
         xb_json *order = json_object_array_get_idx(orders, i);
-        put_key(key, xb_json_str(order, "spec.pod.uid", ""), xb_json_str(order, "spec.volume", ""));
+        put_key(key, xb_json_str(order, "spec.pod.namespace", ""),
+                xb_json_str(order, "spec.pod.uid", ""), xb_json_str(order, "spec.volume", ""));
         json_object_object_add(index, key, json_object_new_int64((int64_t)i));
     }
     return index;
@@ -87,8 +90,27 @@ static xb_json *of_skipped(const struct xb_collected_volume *volume)
     return info;
 }
 
+/* Velero finds no pod through which such data comes back: it must treat the claim as one without
+ * data. Xebec goes by the order. */
+static xb_json *of_claim(const struct xb_collected_volume *volume, xb_json *order)
+{
+    xb_json *info = begin(volume);
+    bool good = strcmp(xb_json_str(order, "status.phase", ""), "Completed") == 0;
+    json_object_object_add(info, "skipped", json_object_new_boolean(true));
+    put_text(info, "skippedReason",
+             good
+                 ? "no running pod mounts it: Xebec has backed it up where it lies, and only Xebec "
+                   "restores it"
+                 : "no running pod mounts it, and its backup where it lies has failed");
+    json_object_object_add(info, "pvbInfo", pvb_info(volume, order));
+    return info;
+}
+
 static xb_json *of_backed_up(const struct xb_collected_volume *volume, xb_json *order)
 {
+    if (!volume->pod_uid) {
+        return of_claim(volume, order);
+    }
     xb_json *info = begin(volume);
     bool good = strcmp(xb_json_str(order, "status.phase", ""), "Completed") == 0;
     put_text(info, "backupMethod", "PodVolumeBackup");
@@ -118,7 +140,8 @@ int xb_volume_infos(const struct xb_volume_infos *what, xb_json **ret, struct xb
                 json_object_array_add(infos, of_skipped(volume));
                 continue;
             }
-            put_key(key, volume->pod_uid, volume->volume);
+            put_key(key, volume->pod_namespace, volume->pod_uid ? volume->pod_uid : "",
+                    volume->volume);
             xb_json *order =
                 json_object_object_get_ex(index, key, &place)
                     ? json_object_array_get_idx(what->orders, (size_t)json_object_get_int64(place))

@@ -76,6 +76,16 @@ static void host_folders(void **state)
     check_host(state, "/else/a", 5, XB_ERR_NOT_FOUND); /* not mounted into the agent */
     probe_write(probe_path(state, "host/data/file"), "x", 1);
     check_host(state, "/data/file", 5, XB_ERR_INVALID);
+    /* Without a pod only if the caller says so. */
+    struct xb_volume_place place = host_place(state, "/data/a/b", 5);
+    struct xb_volume volume = {.fd = -1};
+    place.pod_uid = NULL;
+    PROBE_OK(xb_volume_open(&place, &volume, &err));
+    xb_volume_close(&volume);
+    place.host.path = NULL;
+    check_refused(&place, XB_ERR_INVALID);
+    place.folder = "a";
+    check_refused(&place, XB_ERR_INVALID);
     /* Nor of a pod that is not here, whatever the API says. */
     assert_int_equal(rmdir(probe_path(state, "pods/" POD)), 0);
     check_host(state, "/data/a/b", 5, XB_ERR_NOT_FOUND);
@@ -164,6 +174,23 @@ static void owned_claims(void **state)
     }
 }
 
+static void node_paths(void **state)
+{
+    (void)state;
+#define AFFINITY "\"nodeAffinity\":{\"required\":{}}"
+    XB_CLEANUP(xb_json_putp)
+    xb_json *local = probe_json("{\"spec\":{\"local\":{\"path\":\"/a\"}," AFFINITY "}}");
+    XB_CLEANUP(xb_json_putp)
+    xb_json *host = probe_json("{\"spec\":{\"hostPath\":{\"path\":\"/b\"}," AFFINITY "}}");
+    XB_CLEANUP(xb_json_putp)
+    xb_json *anywhere = probe_json("{\"spec\":{\"hostPath\":{\"path\":\"/b\"}}}");
+    XB_CLEANUP(xb_json_putp) xb_json *csi = probe_json("{\"spec\":{\"csi\":{}," AFFINITY "}}");
+    assert_string_equal(xb_volume_node_path(local), "/a");
+    assert_string_equal(xb_volume_node_path(host), "/b");
+    assert_null(xb_volume_node_path(anywhere));
+    assert_null(xb_volume_node_path(csi));
+}
+
 static void mounts(void **state)
 {
     (void)state;
@@ -193,6 +220,7 @@ int main(void)
         cmocka_unit_test(bindings),
         cmocka_unit_test(owned_claims),
         cmocka_unit_test(mounts),
+        cmocka_unit_test(node_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -74,6 +74,29 @@ static void backed_up(void **state)
             "data") "]");
 }
 
+/* Without a pod: skipped for Velero, by namespace, with its snapshot for people. */
+static void without_pod(void **state)
+{
+    (void)state;
+    static char nothing[] = "";
+    struct xb_collected_volume volume = of_claim();
+    volume.pod = nothing;
+    volume.pod_uid = NULL;
+    volume.volume = claim;
+    check(
+        &volume, 1,
+        "[{\"spec\":{\"pod\":{\"namespace\":\"other\"},\"volume\":\"claim\"},\"status\":{\"phase\":"
+        "\"Failed\"}},{\"spec\":{\"pod\":{\"namespace\":\"shop\"},\"volume\":\"claim\"},\"status\":"
+        "{"
+        "\"phase\":\"Completed\",\"snapshotID\":\"s\",\"progress\":{\"totalBytes\":9}}}]",
+        "[" OF_CLAIM
+        "\"snapshotDataMoved\":false,\"skipped\":true,\"skippedReason\":\"no running pod mounts "
+        "it: Xebec has backed it up where it lies, and only Xebec restores it\",\"pvbInfo\":{"
+        "\"snapshotHandle\":\"s\",\"size\":9,\"incrementalSize\":0,\"Phase\":\"Completed\","
+        "\"uploaderType\":\"kopia\",\"volumeName\":\"claim\",\"podName\":\"\",\"podNamespace\":"
+        "\"shop\",\"nodeName\":\"n1\"}}]");
+}
+
 static void failed(void **state)
 {
     (void)state;
@@ -112,6 +135,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(backed_up),
+        cmocka_unit_test(without_pod),
         cmocka_unit_test(failed),
         cmocka_unit_test(skipped),
     };
