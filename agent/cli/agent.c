@@ -51,35 +51,56 @@ static long number(const char *text, long fallback, long max)
     return end && end != text && !*end && value >= 1 && value <= max ? value : fallback;
 }
 
+/* Of options that are nothing but a word. */
+struct words {
+    const char *devices, *privileged, *blocks, *jobs, *metrics;
+};
+
+static void take_words(const struct words *words, struct xb_agent_options *options)
+{
+    const char *colon = words->metrics ? strrchr(words->metrics, ':') : NULL;
+    options->namespace =
+        options->namespace && options->namespace[0] ? options->namespace : "velero";
+    options->devices = strcmp(words->devices, "true") == 0;
+    options->block_devices = strcmp(words->blocks, "true") == 0;
+    options->privileged = strcmp(words->privileged, "true") == 0;
+    options->jobs_max = (unsigned)number(words->jobs, 0, XB_AGENT_JOBS_MAX);
+    options->metrics_port =
+        (uint16_t)number(colon ? colon + 1 : words->metrics, METRICS_PORT, 65535);
+}
+
 int xb_cli_agent(int argc, char **argv)
 {
     const char *level = "info";
     const char *upload = NULL, *download = NULL, *scratch = NULL, *memory = NULL;
-    const char *jobs = "", *devices = "false", *privileged = "false", *metrics = NULL;
+    struct words words = {.devices = "false", .privileged = "false", .blocks = "false", .jobs = ""};
     const char *format = "json";
     struct xb_agent_options options = {.node = getenv("NODE_NAME"),
                                        .namespace = getenv("VELERO_NAMESPACE"),
                                        .pod_name = getenv("POD_NAME"),
                                        .pods_root = "/host_pods",
                                        .host_root = "/host_paths",
+                                       .dev_root = "/host_dev",
                                        .host_paths = ""};
     const struct xb_flag flags[] = {{"node", &options.node},
                                     {"namespace", &options.namespace},
                                     {"kubeconfig", &options.kubeconfig},
                                     {"host-pods", &options.pods_root},
                                     {"host-paths", &options.host_root},
+                                    {"host-dev", &options.dev_root},
+                                    {"block-devices", &words.blocks},
                                     {"host-path-allow", &options.host_paths},
                                     {"log-level", &level},
                                     {"log-format", &format},
-                                    {"metrics-address", &metrics},
-                                    {"volumes-at-once", &jobs},
+                                    {"metrics-address", &words.metrics},
+                                    {"volumes-at-once", &words.jobs},
                                     {"node-agent-configmap", &options.settings},
                                     {"upload-limit", &upload},
                                     {"download-limit", &download},
                                     {"scratch-limit", &scratch},
                                     {"memory", &memory},
-                                    {"restore-devices", &devices},
-                                    {"restore-privileged-attributes", &privileged},
+                                    {"restore-devices", &words.devices},
+                                    {"restore-privileged-attributes", &words.privileged},
                                     {NULL, NULL}};
     enum xb_log_level log_level = XB_LOG_INFO;
     xb_flags_parse(flags, argc, argv);
@@ -90,12 +111,7 @@ int xb_cli_agent(int argc, char **argv)
         fprintf(stderr, "xebec agent: which node? set NODE_NAME or use --node\n");
         return XB_EXIT_USAGE;
     }
-    options.namespace = options.namespace && options.namespace[0] ? options.namespace : "velero";
-    options.devices = strcmp(devices, "true") == 0;
-    options.privileged = strcmp(privileged, "true") == 0;
-    options.jobs_max = (unsigned)number(jobs, 0, XB_AGENT_JOBS_MAX);
-    const char *colon = metrics ? strrchr(metrics, ':') : NULL;
-    options.metrics_port = (uint16_t)number(colon ? colon + 1 : metrics, METRICS_PORT, 65535);
+    take_words(&words, &options);
     struct xb_error err = XB_ERROR_INIT;
     XB_CLEANUP(xb_http_limits_freep) struct xb_http_limits *limits = NULL;
     if (make_limits(upload, download, &limits, &err) < 0 ||

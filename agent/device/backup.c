@@ -253,7 +253,8 @@ static int run(struct copy *copy, struct xb_error *err)
         return xb_error_no_memory(err, "a backup");
     }
     xb_device_identify(&copy->device, copy->result->record);
-    r = xb_device_tree_begin(&copy->device, copy->options->path, &copy->tree, err);
+    const char *name = copy->options->name ? copy->options->name : copy->options->path;
+    r = xb_device_tree_begin(&copy->device, name, &copy->tree, err);
     if (r < 0) {
         return r;
     }

@@ -38,6 +38,7 @@ typedef void xb_device_progress_fn(void *context, const struct xb_device_progres
 
 struct xb_device_backup_options {
     const char *path;
+    const char *name; /* of a device in the tree; NULL: the path's last part */
     enum xb_compression compression;
     unsigned threads;                /* 0: as many as there are processors */
     bool full;                       /* also what is free */

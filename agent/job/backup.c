@@ -154,10 +154,11 @@ static bool describe(const struct xb_backup_result *result, const char *snapshot
 }
 
 /* A folder of the node that a pod names itself: in a restored pod, too, so that Velero would look
- * for it among the kubelet's folders in vain, and let the pod wait for ever. */
+ * for it among the kubelet's folders in vain, and let the pod wait for ever. And a device, which
+ * its waiting container would mount. */
 static bool hides_from_velero(const struct xb_order_place *place)
 {
-    return place->where.host.path && !place->persistent_volume;
+    return (place->where.host.path && !place->persistent_volume) || place->where.devices;
 }
 
 static int complete(struct xb_order *order, const struct xb_order_place *place,
@@ -215,13 +216,16 @@ static int carry_out(struct xb_order *order, struct xb_error *err)
     }
     r = fill_source(order, &place, snapshot, err);
     if (r == 0) {
-        r = run_engine(order, &place, snapshot, &result, err);
+        r = place.where.devices ? xb_order_read_device(order, &place, snapshot, &result, err)
+                                : run_engine(order, &place, snapshot, &result, err);
     }
     if (r == 0) {
         r = xb_order_still_there(order, &place, err);
     }
     if (r == 0) {
-        xb_backup_fill_snapshot(&result, snapshot);
+        if (!place.where.devices) {
+            xb_backup_fill_snapshot(&result, snapshot);
+        }
         r = xb_snapshot_publish(place.repository, snapshot, err);
     }
     if (r == 0) {

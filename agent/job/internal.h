@@ -3,9 +3,10 @@
  * internal.h - a running agent from within; for the files of this folder only.
  *
  * What for:  agent.c wires and plans, order.c checks what an order claims, locate.c finds its
- *            volume, backup.c and restore.c carry orders out on a worker, bracket.c runs a pod's
- *            hooks around them, stores.c tells the coordinator which stores this node sees,
- *            metrics.c counts, at_once.c and settings.c read what an administrator wants.
+ *            volume, backup.c and restore.c carry orders out on a worker (device.c does for raw
+ *            block devices), bracket.c runs a pod's hooks around them, stores.c tells the
+ *            coordinator which stores this node sees, metrics.c counts, at_once.c and settings.c
+ *            read what an administrator wants.
  * Threads:   the client and the options may be used by any; a running order's cancel flag is set by
  *            the loop thread and read by the worker.
  */
@@ -109,6 +110,19 @@ void xb_order_close(struct xb_order_place *place);
 /* False for a backup of a claim that no running pod has: spec.volume is the claim then, and
  * spec.pod says no more than its namespace. */
 bool xb_order_has_pod(const struct xb_order *order);
+
+/* ---- raw block devices (device.c) ---- */
+
+struct xb_backup_result;
+struct xb_restore_result;
+
+/* Fills the snapshot's tree. */
+int xb_order_read_device(struct xb_order *order, const struct xb_order_place *place,
+                         struct xb_snapshot *snapshot, struct xb_backup_result *ret,
+                         struct xb_error *err) XB_MUST_CHECK;
+int xb_order_write_device(struct xb_order *order, const struct xb_order_place *place,
+                          const struct xb_snapshot *snapshot, struct xb_restore_result *ret,
+                          struct xb_error *err) XB_MUST_CHECK;
 
 /* ---- into a pod that runs (in_place.c) ---- */
 

@@ -32,6 +32,8 @@ struct xb_agent_options {
     const char *pods_root;  /* "/host_pods" */
     const char *host_root;  /* "/host_paths" */
     const char *host_paths; /* what below it may be read and written (shared/velero/host_paths.h) */
+    const char *dev_root;   /* "/host_dev": the node's /dev */
+    bool block_devices;     /* raw block volumes are read and written */
     const char *kubeconfig; /* NULL: the pod's account */
     const char *pod_name;   /* for leases and logs; may be NULL */
     /* Volumes at once, of backups and of restores each; 0: by the node's processors. */

@@ -114,7 +114,6 @@ static int find_persistent_volume(struct xb_order *order, const struct xb_volume
     if (!why && source->ephemeral) {
         why = xb_volume_ownership_doubt(claim, place->pod);
     }
-    why = why ? why : xb_volume_refusal(place->persistent_volume);
     return why ? refuse(order, why, err) : 0;
 }
 
@@ -175,10 +174,29 @@ static int find_claimed(struct xb_order *order, struct xb_order_place *place, st
         return r;
     }
     const char *path = xb_volume_node_path(place->persistent_volume);
+    if (xb_volume_is_device(place->persistent_volume)) {
+        return refuse(order, "it is a raw block device, which is found through a pod only", err);
+    }
     if (!path) {
         return refuse(order, "its PersistentVolume does not say on which node's disk it is", err);
     }
     return allow_host_path(order, path, place, err);
+}
+
+/* A device is the pod's for sure if a container has it: then the kubelet has made the link. */
+static int find_device(struct xb_order *order, struct xb_order_place *place, struct xb_error *err)
+{
+    if (!order->agent->options->block_devices) {
+        return refuse(order,
+                      "it is a raw block device, which this agent may not read and write (its flag "
+                      "--block-devices)",
+                      err);
+    }
+    place->where.devices = order->agent->options->dev_root;
+    return xb_volume_mounted(place->pod, text(order, "spec.volume")) &&
+                   xb_volume_pod_started(place->pod)
+               ? 0
+               : refuse(order, "no container of the pod has it", err);
 }
 
 static int find_volume(struct xb_order *order, struct xb_order_place *place, struct xb_error *err)
@@ -198,6 +216,9 @@ static int find_volume(struct xb_order *order, struct xb_order_place *place, str
         }
         place->where.folder = xb_json_str(place->persistent_volume, "metadata.name", "");
         source.host_path = xb_volume_host_path(place->persistent_volume);
+        if (xb_volume_is_device(place->persistent_volume)) {
+            return find_device(order, place, err);
+        }
     }
     return source.host_path ? find_host_path(order, source.host_path, place, err) : 0;
 }

@@ -99,6 +99,28 @@ static int sign_done(const struct xb_order *order, int volume_fd, struct xb_erro
     return 0;
 }
 
+/* A device has no room for it: the pod has a folder in its place. */
+static int sign(const struct xb_order *order, const struct xb_order_place *place,
+                struct xb_error *err)
+{
+    struct xb_volume folder = {.fd = -1};
+    if (!place->where.devices) {
+        return sign_done(order, place->volume.fd, err);
+    }
+    const struct xb_volume_place where = {
+        .pods_root = place->where.pods_root,
+        .pod_uid = place->where.pod_uid,
+        .folder = xb_volume_sign(place->pod, text(order, "spec.volume"))};
+    if (!where.folder) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
+                            "the pod's container restore-wait looks for no sign of this volume");
+    }
+    int r = xb_volume_open(&where, &folder, err);
+    r = r ? r : sign_done(order, folder.fd, err);
+    xb_volume_close(&folder);
+    return r;
+}
+
 /* ---- the restore ---- */
 
 static bool wants_sparse(const struct xb_order *order)
@@ -146,6 +168,9 @@ static int run_engine(struct xb_order *order, struct xb_order_place *place,
                                          .progress = show,
                                          .progress_context = order};
     int r = xb_snapshot_load(place->repository, text(order, "spec.snapshotID"), &snapshot, err);
+    if (r == 0 && place->where.devices) {
+        return xb_order_write_device(order, place, snapshot, result, err);
+    }
     if (r < 0 || !xb_in_place_order(order->object)) {
         return r < 0 ? r : run_waiting(place, snapshot, &options, result, err);
     }
@@ -245,7 +270,7 @@ static int carry_out(struct xb_order *order, struct xb_error *err)
         /* Completed before the sign: a pod that runs proves that its order has ended. */
         r = complete(order, &result, err);
         if (r == 0 && !xb_in_place_order(order->object)) {
-            r = sign_done(order, place.volume.fd, err);
+            r = sign(order, &place, err);
         }
     }
     xb_restore_result_free(&result);
@@ -264,7 +289,7 @@ int xb_order_sign(void *work, const atomic_bool *stop, struct xb_error *err)
         r = xb_order_open_volume(order, &place, err);
     }
     if (r == 0) {
-        r = sign_done(order, place.volume.fd, err);
+        r = sign(order, &place, err);
     }
     xb_order_close(&place);
     return r;

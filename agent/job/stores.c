@@ -53,6 +53,9 @@ static xb_json *make_lease(const struct xb_stores_work *work, const char *name, 
     json_object_object_add(annotations, XB_STORES_SEEN_ANNOTATION, json_object_new_string(seen));
     json_object_object_add(annotations, XB_BRACKET_NODE_ANNOTATION,
                            json_object_new_string(xb_cri_present(NULL) ? "true" : "false"));
+    json_object_object_add(
+        annotations, XB_BLOCK_DEVICES_ANNOTATION,
+        json_object_new_string(work->agent->options->block_devices ? "true" : "false"));
     json_object_object_add(annotations, XB_HOST_PATHS_ANNOTATION,
                            json_object_new_string(work->agent->options->host_paths));
     json_object_object_add(metadata, "name", json_object_new_string(name));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What PersistentVolumes, claims and pods say of a volume. */
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/volume/internal.h"
@@ -26,11 +27,9 @@ size_t xb_volume_drivers(xb_json *persistent_volume, const char *ret[XB_VOLUME_D
     return count;
 }
 
-const char *xb_volume_refusal(xb_json *persistent_volume)
+bool xb_volume_is_device(xb_json *persistent_volume)
 {
-    return strcmp(xb_json_str(persistent_volume, "spec.volumeMode", ""), "Block") == 0
-               ? "it is a raw block device (volumeMode Block), which has no files"
-               : NULL;
+    return strcmp(xb_json_str(persistent_volume, "spec.volumeMode", ""), "Block") == 0;
 }
 
 const char *xb_volume_host_path(xb_json *persistent_volume)
@@ -89,15 +88,16 @@ const char *xb_volume_ownership_doubt(xb_json *claim, xb_json *pod)
 
 /* ---- its pod ---- */
 
-static bool named_in(xb_json *containers, const char *volume)
+static size_t length_of(xb_json *list)
 {
-    size_t count =
-        json_object_is_type(containers, json_type_array) ? json_object_array_length(containers) : 0;
-    for (size_t i = 0; i < count; i++) {
-        xb_json *mounts = xb_json_get(json_object_array_get_idx(containers, i), "volumeMounts");
-        size_t mount_count =
-            json_object_is_type(mounts, json_type_array) ? json_object_array_length(mounts) : 0;
-        for (size_t j = 0; j < mount_count; j++) {
+    return json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+}
+
+static bool named_in(xb_json *containers, const char *list, const char *volume)
+{
+    for (size_t i = 0; i < length_of(containers); i++) {
+        xb_json *mounts = xb_json_get(json_object_array_get_idx(containers, i), list);
+        for (size_t j = 0; j < length_of(mounts); j++) {
             xb_json *mount = json_object_array_get_idx(mounts, j);
             if (strcmp(xb_json_str(mount, "name", ""), volume) == 0) {
                 return true;
@@ -109,8 +109,33 @@ static bool named_in(xb_json *containers, const char *volume)
 
 bool xb_volume_mounted(xb_json *pod, const char *volume)
 {
-    return named_in(xb_json_get(pod, "spec.containers"), volume) ||
-           named_in(xb_json_get(pod, "spec.initContainers"), volume);
+    static const char *const lists[] = {"volumeMounts", "volumeDevices"};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        if (named_in(xb_json_get(pod, "spec.containers"), lists[i], volume) ||
+            named_in(xb_json_get(pod, "spec.initContainers"), lists[i], volume)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *xb_volume_sign(xb_json *pod, const char *volume)
+{
+    xb_json *containers = xb_json_get(pod, "spec.initContainers");
+    char path[300];
+    snprintf(path, sizeof path, "/restores/%.255s", volume);
+    for (size_t i = 0; i < length_of(containers); i++) {
+        xb_json *container = json_object_array_get_idx(containers, i);
+        xb_json *mounts = xb_json_get(container, "volumeMounts");
+        bool waits = strcmp(xb_json_str(container, "name", ""), "restore-wait") == 0;
+        for (size_t j = 0; waits && j < length_of(mounts); j++) {
+            xb_json *mount = json_object_array_get_idx(mounts, j);
+            if (strcmp(xb_json_str(mount, "mountPath", ""), path) == 0) {
+                return xb_json_str(mount, "name", NULL);
+            }
+        }
+    }
+    return NULL;
 }
 
 static bool one_runs(xb_json *statuses)

@@ -205,6 +205,9 @@ int xb_volume_open(const struct xb_volume_place *place, struct xb_volume *ret, s
     if (host) {
         return xb_volume_open_host(place, ret, err);
     }
+    if (place->devices) {
+        return xb_volume_open_device(place, ret, err);
+    }
     struct search search = {.place = place, .volumes_fd = -1};
     int r = search_roots(&search, err);
     if (r == 0) {

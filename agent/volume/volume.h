@@ -4,7 +4,8 @@
  *
  * What for:  from a pod and a volume's name to an open descriptor of its folder. Only folders below
  *            the pods' roots (/host_pods) are ever opened, and for a hostPath those below a folder
- *            that an administrator named; no link is followed on the way.
+ *            that an administrator named; no link is followed on the way. A raw block device is
+ *            found by the kubelet's link to it.
  * Ownership: the caller closes the descriptor and frees the path.
  * Threads:   any.    Blocking: yes (file system; API requests are the caller's).
  * Errors:    NOT_FOUND: no such volume in the pod, or its folder is not there; INVALID: a volume of
@@ -41,8 +42,8 @@ bool xb_volume_is_csi(xb_json *persistent_volume);
 /* Provisioners that its annotations name: where one of them is a CSI driver of the cluster, the
  * folder has "/mount" below it, too (pure). Returns how many; lent by the object. */
 size_t xb_volume_drivers(xb_json *persistent_volume, const char *ret[XB_VOLUME_DRIVERS_MAX]);
-/* Why a volume with this PersistentVolume cannot be read as a folder; NULL: it can (pure). */
-const char *xb_volume_refusal(xb_json *persistent_volume);
+/* Whether it is a raw block device (pure). */
+bool xb_volume_is_device(xb_json *persistent_volume);
 /* The path of one that is a hostPath; NULL: it is none (pure). Lent by the object. */
 const char *xb_volume_host_path(xb_json *persistent_volume);
 /* The same of a hostPath or `local`, if it says by affinity on which nodes it is. */
@@ -52,8 +53,12 @@ const char *xb_volume_node_path(xb_json *persistent_volume);
 const char *xb_volume_binding_doubt(xb_json *claim, xb_json *persistent_volume);
 /* The same of a generic ephemeral volume's claim and its pod (pure). */
 const char *xb_volume_ownership_doubt(xb_json *claim, xb_json *pod);
-/* Whether a container of the pod mounts the volume as a folder (pure). */
+/* Whether a container of the pod mounts the volume as a folder, or has it as a device (pure). */
 bool xb_volume_mounted(xb_json *pod, const char *volume);
+/* The volume in which the container that waits for a restore looks for the sign that `volume` is
+ * back: that itself, or one in the place of a device, which has no room for it (pure). NULL: no
+ * such container waits for it. Lent by the pod. */
+const char *xb_volume_sign(xb_json *pod, const char *volume);
 /* Whether a container of the pod runs: then its kubelet has given it all its volumes (pure). */
 bool xb_volume_pod_started(xb_json *pod);
 
@@ -78,6 +83,9 @@ struct xb_volume_place {
     const char *pod_uid;   /* NULL: no pod has it; only with a host's path */
     const char *folder;    /* name of the volume, or of the PV */
     bool csi;
+    /* Of a raw block device: where the node's /dev is, "/host_dev"; NULL: the volume is none. The
+     * descriptor that is opened only names it (O_PATH). */
+    const char *devices;
     struct xb_volume_host host; /* then the pod must be there, but has no folder of the volume */
 };
 

@@ -341,6 +341,7 @@ static int collect(struct xb_ordering *ordering, struct xb_error *err)
                                                .after_block = xb_block_hooks_after,
                                                .readable = is_readable,
                                                .host_paths = xb_ordering_host_paths,
+                                               .block_devices = xb_ordering_block_devices,
                                                .node_of = xb_ordering_node_of,
                                                .context = ordering};
     r = xb_collect(&options, &run->collected, err);

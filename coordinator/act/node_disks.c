@@ -24,6 +24,17 @@ const char *xb_ordering_host_paths(void *context, const char *node)
     return list_of(xb_agents_lease(orders->agents.leases, node));
 }
 
+bool xb_ordering_block_devices(void *context, const char *node)
+{
+    struct xb_ordering *orders = context;
+    xb_json *lease = xb_agents_lease(orders->agents.leases, node);
+    xb_json *may = NULL;
+    (void)json_object_object_get_ex(xb_json_get(lease, "metadata.annotations"),
+                                    XB_BLOCK_DEVICES_ANNOTATION, &may);
+    return json_object_is_type(may, json_type_string) &&
+           strcmp(json_object_get_string(may), "true") == 0;
+}
+
 /* NULL: there is no such node any more. */
 static int get_node(struct xb_ordering *orders, const char *name, xb_json **ret,
                     struct xb_error *err)

@@ -49,6 +49,7 @@ int xb_ordering_name(const struct xb_ordering *orders, const struct xb_collected
 bool xb_ordering_node_runs_hooks(const struct xb_ordering *orders, const char *node);
 /* What a collection asks (collect.h); `context` is the ordering. */
 const char *xb_ordering_host_paths(void *context, const char *node);
+bool xb_ordering_block_devices(void *context, const char *node);
 int xb_ordering_node_of(void *context, xb_json *persistent_volume, char **ret,
                         char why[XB_COLLECTED_WHY_BYTES], struct xb_error *err) XB_MUST_CHECK;
 /* Tells the volume's order, if it has one, to end. */

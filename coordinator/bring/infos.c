@@ -73,12 +73,12 @@ int xb_bring_where_data_is(struct xb_bring *bring, struct xb_bring_item *item,
                      "its data is in a CSI snapshot, which Xebec cannot restore; its claim gets an "
                      "empty volume");
     }
-    bool alone = xb_bring_alone(bring, xb_json_str(info, "pvcNamespace", ""),
-                                xb_json_str(info, "pvcName", "")) != NULL;
-    *ret = !info                                                         ? XB_BRING_DATA_UNSAID
-           : native                                                      ? XB_BRING_DATA_THERE
-           : snapshot || alone || strcmp(method, "PodVolumeBackup") == 0 ? XB_BRING_DATA_APART
-                                                                         : XB_BRING_DATA_NONE;
+    bool ours = xb_bring_is_ours(xb_bring_data_of(bring, xb_json_str(info, "pvcNamespace", ""), "",
+                                                  xb_json_str(info, "pvcName", "")));
+    *ret = !info                                                        ? XB_BRING_DATA_UNSAID
+           : native                                                     ? XB_BRING_DATA_THERE
+           : snapshot || ours || strcmp(method, "PodVolumeBackup") == 0 ? XB_BRING_DATA_APART
+                                                                        : XB_BRING_DATA_NONE;
     return 0;
 }
 

@@ -292,6 +292,9 @@ struct xb_bring_order {
 int xb_bring_order(struct xb_bring *bring, const struct xb_bring_order *wanted,
                    struct xb_error *err) XB_MUST_CHECK;
 /* Sorts the backup's PodVolumeBackups into bring->data. */
+/* Whether a PodVolumeBackup has data that only Xebec restores, so that volumeinfo, which is
+ * Velero's to read, does not say so. `pvb` may be NULL. */
+bool xb_bring_is_ours(xb_json *pvb);
 /* The data of a claim that was backed up without a pod; NULL: it was not. */
 xb_json *xb_bring_alone(const struct xb_bring *bring, const char *namespace, const char *claim);
 /* A claim was made: one of those? */

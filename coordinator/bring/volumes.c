@@ -430,6 +430,13 @@ int xb_bring_find_orders(struct xb_bring *bring, struct xb_error *err)
 
 /* ---- claims without pods ---- */
 
+bool xb_bring_is_ours(xb_json *pvb)
+{
+    return pvb && is_whole(pvb) &&
+           (!xb_json_str(pvb, "spec.pod.name", "")[0] ||
+            !xb_json_str(pvb, "status.snapshotID", "")[0]);
+}
+
 xb_json *xb_bring_alone(const struct xb_bring *bring, const char *namespace, const char *claim)
 {
     xb_json *pvb = claim[0] ? xb_bring_data_of(bring, namespace, "", claim) : NULL;

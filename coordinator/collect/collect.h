@@ -83,6 +83,8 @@ struct xb_collect_options {
     int (*readable)(void *context, const char *node, struct xb_error *err);
     /* The folders of a node that its agent may read for hostPath volumes, lent; NULL: none. */
     const char *(*host_paths)(void *context, const char *node);
+    /* Whether a node's agent may read raw block devices. NULL: none may. */
+    bool (*block_devices)(void *context, const char *node);
     /* The node on whose disk a PersistentVolume is and whose agent may read it there, to be freed;
      * NULL, and why there is none. NULL: nobody looks. */
     int (*node_of)(void *context, xb_json *persistent_volume, char **ret,

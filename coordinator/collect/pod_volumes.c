@@ -133,6 +133,12 @@ static int mind_claim(struct one *one, const struct xb_behind *behind, bool *ret
     return claim->taken_by ? 0 : xb_error_no_memory(err, "a claim");
 }
 
+static bool block_devices(const struct one *one)
+{
+    const struct xb_collect_options *options = one->collection->options;
+    return options->block_devices && options->block_devices(options->context, one->volume.node);
+}
+
 static const char *host_paths(const struct one *one)
 {
     const struct xb_collect_options *options = one->collection->options;
@@ -152,7 +158,8 @@ static int choose(struct one *one, const char *claim, const struct xb_behind *be
         .action = xb_policy_match(collection->options->policy, &described),
         .claim = behind->claim,
         .persistent_volume = behind->persistent_volume,
-        .host_paths = host_paths(one)};
+        .host_paths = host_paths(one),
+        .block_devices = block_devices(one)};
     bool quiet = false;
     one->choice = xb_volume_choose(one->pod, one->source, &facts);
     one->volume.skipped = copy(one->choice.reason);

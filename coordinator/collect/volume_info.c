@@ -90,26 +90,33 @@ static xb_json *of_skipped(const struct xb_collected_volume *volume)
     return info;
 }
 
-/* Velero finds no pod through which such data comes back: it must treat the claim as one without
- * data. Xebec goes by the order. */
-static xb_json *of_claim(const struct xb_collected_volume *volume, xb_json *order)
+/* Velero finds no pod through which such data comes back, or must not see its snapshot: it must
+ * treat the claim as one without data. Xebec goes by the order. */
+static bool is_ours_alone(const struct xb_collected_volume *volume, xb_json *order)
+{
+    return !volume->pod_uid || (volume->claim && xb_velero_snapshot_of(order)[0] &&
+                                !xb_json_str(order, "status.snapshotID", "")[0]);
+}
+
+static xb_json *of_ours_alone(const struct xb_collected_volume *volume, xb_json *order)
 {
     xb_json *info = begin(volume);
     bool good = strcmp(xb_json_str(order, "status.phase", ""), "Completed") == 0;
     json_object_object_add(info, "skipped", json_object_new_boolean(true));
     put_text(info, "skippedReason",
-             good
-                 ? "no running pod mounts it: Xebec has backed it up where it lies, and only Xebec "
-                   "restores it"
-                 : "no running pod mounts it, and its backup where it lies has failed");
+             volume->pod_uid ? "it is a raw block device: Xebec has backed it up, and only Xebec "
+                               "restores it"
+             : good ? "no running pod mounts it: Xebec has backed it up where it lies, and "
+                      "only Xebec restores it"
+                    : "no running pod mounts it, and its backup where it lies has failed");
     json_object_object_add(info, "pvbInfo", pvb_info(volume, order));
     return info;
 }
 
 static xb_json *of_backed_up(const struct xb_collected_volume *volume, xb_json *order)
 {
-    if (!volume->pod_uid) {
-        return of_claim(volume, order);
+    if (is_ours_alone(volume, order)) {
+        return of_ours_alone(volume, order);
     }
     xb_json *info = begin(volume);
     bool good = strcmp(xb_json_str(order, "status.phase", ""), "Completed") == 0;

@@ -112,13 +112,14 @@ static const char *not_readable(xb_json *pod, const char *name, const struct xb_
         return "its PersistentVolume is a hostPath, which is not beneath a folder that the node's "
                "agent may read (its flag --host-path-allow)";
     }
-    if (is_device(pod, name)) {
-        return "it is a raw block device";
+    if (is_device(pod, name) && !facts->block_devices) {
+        return "it is a raw block device, which the node's agent may not read (its flag "
+               "--block-devices)";
     }
     if (!xb_volume_pod_runs(pod)) {
         return "its pod is not running";
     }
-    if (!is_mounted(pod, name)) {
+    if (!xb_volume_in_use(pod, name)) {
         return "no container mounts it";
     }
     if (facts->claim && !facts->persistent_volume) {

@@ -29,6 +29,7 @@ struct xb_volume_facts {
     xb_json *claim, *persistent_volume; /* NULL: none, or not found */
     /* Folders of the pod's node that its agent may read (shared/velero/host_paths.h); NULL: none */
     const char *host_paths;
+    bool block_devices; /* it may read raw block devices */
 };
 
 struct xb_volume_choice {

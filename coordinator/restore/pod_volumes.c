@@ -245,10 +245,61 @@ static bool pod_has_volume(xb_json *spec, const char *name)
     return xb_json_find(field(spec, "volumes"), "name", name) != NULL;
 }
 
-static int add_mount(xb_json *mounts, const char *volume, struct xb_error *err)
+/* ---- devices ---- */
+
+static bool has_device(xb_json *containers, const char *volume)
+{
+    for (size_t i = 0; i < list_length(containers); i++) {
+        xb_json *devices = field(json_object_array_get_idx(containers, i), "volumeDevices");
+        for (size_t j = 0; j < list_length(devices); j++) {
+            if (strcmp(xb_json_str(json_object_array_get_idx(devices, j), "name", ""), volume) ==
+                0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool is_device(xb_json *spec, const char *volume)
+{
+    return has_device(field(spec, "containers"), volume) ||
+           has_device(field(spec, "initContainers"), volume);
+}
+
+/* The name of the emptyDir in the place of the index-th volume. */
+static void sign_name(char out[VOLUME_NAME_MAX + 1], size_t index)
+{
+    snprintf(out, VOLUME_NAME_MAX + 1, "restore-wait-%zu", index);
+}
+
+static int add_sign_volume(xb_json *spec, const char *name, struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *volume = json_object_new_object();
+    int r = xb_json_set_str(volume, "name", name, err);
+    r = r ? r : xb_json_set(volume, "emptyDir", json_object_new_object(), err);
+    return r ? r : append(field(spec, "volumes"), XB_TAKE(volume), err);
+}
+
+/* An earlier restore has left some. */
+static int add_sign_volumes(xb_json *spec, const char *const *volumes, size_t count,
+                            struct xb_error *err)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        char name[VOLUME_NAME_MAX + 1];
+        sign_name(name, i);
+        if (is_device(spec, volumes[i]) && !pod_has_volume(spec, name)) {
+            r = add_sign_volume(spec, name, err);
+        }
+    }
+    return r;
+}
+
+static int add_mount(xb_json *mounts, const char *volume, const char *at, struct xb_error *err)
 {
     char path[sizeof "/restores/" + VOLUME_NAME_MAX];
-    snprintf(path, sizeof path, "/restores/%s", volume);
+    snprintf(path, sizeof path, "/restores/%s", at);
     XB_CLEANUP(xb_json_putp) xb_json *mount = json_object_new_object();
     if (!mount) {
         return xb_error_no_memory(err, "a mount");
@@ -260,7 +311,7 @@ static int add_mount(xb_json *mounts, const char *volume, struct xb_error *err)
     return r < 0 ? r : append(mounts, XB_TAKE(mount), err);
 }
 
-static int add_mounts(xb_json *container, const char *const *volumes, size_t count,
+static int add_mounts(xb_json *spec, xb_json *container, const char *const *volumes, size_t count,
                       struct xb_error *err)
 {
     int r = 0;
@@ -269,7 +320,11 @@ static int add_mounts(xb_json *container, const char *const *volumes, size_t cou
         for (size_t k = 0; k < i; k++) {
             again = again || strcmp(volumes[k], volumes[i]) == 0;
         }
-        r = again ? 0 : add_mount(field(container, "volumeMounts"), volumes[i], err);
+        char sign[VOLUME_NAME_MAX + 1];
+        sign_name(sign, i);
+        r = again ? 0
+                  : add_mount(field(container, "volumeMounts"),
+                              is_device(spec, volumes[i]) ? sign : volumes[i], volumes[i], err);
     }
     return r;
 }
@@ -284,7 +339,7 @@ static int make_wait(const struct xb_restore_context *context, xb_json *spec,
         r = add_texts(context, container, err);
     }
     if (r == 0) {
-        r = add_mounts(container, volumes, count, err);
+        r = add_mounts(spec, container, volumes, count, err);
     }
     if (r == 0) {
         r = context->helper_security ? copy_of(context->helper_security, &security, err)
@@ -345,5 +400,6 @@ int xb_restore_add_wait(const struct xb_restore_context *context, xb_json *pod,
         r = is_old_wait(container) ? 0 : append(list, json_object_get(container), err);
     }
     /* All or nothing: up to here the pod is as it was. */
+    r = r ? r : add_sign_volumes(spec, volumes, count, err);
     return r == 0 && (old || wait) ? xb_json_set(spec, "initContainers", XB_TAKE(list), err) : r;
 }

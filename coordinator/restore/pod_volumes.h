@@ -18,8 +18,9 @@
 #include "coordinator/restore/transform.h"
 
 /* Takes every old `restore-wait` and `restic-wait` away (they would wait for an old restore for
- * ever) and, if there are volumes, puts a new one first. So call it for every pod, also with no
- * volumes. Init containers of restore hooks belong right after the new one. */
+ * ever) and, if there are volumes, puts a new one first. One that is a raw block device cannot hold
+ * the sign that it is back: it gets an emptyDir in its place. So call it for every pod, also with
+ * no volumes. Init containers of restore hooks belong right after the new one. */
 int xb_restore_add_wait(const struct xb_restore_context *context, xb_json *pod,
                         const char *const *volumes, size_t count,
                         struct xb_error *err) XB_MUST_CHECK;

@@ -20,6 +20,9 @@
 /* Of a node's Lease: its agent's list. */
 #define XB_HOST_PATHS_ANNOTATION "xebec.io/host-paths"
 
+/* The same: "true" if the agent can read and write raw block devices. */
+#define XB_BLOCK_DEVICES_ANNOTATION "xebec.io/block-devices"
+
 enum { XB_HOST_PATHS_BYTES = 4096 };
 
 int xb_host_paths_check(const char *list, struct xb_error *err) XB_MUST_CHECK;

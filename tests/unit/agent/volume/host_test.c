@@ -123,6 +123,71 @@ static void host_links(void **state)
     }
 }
 
+/* Raw block devices ---------------------------------------------------------------------------- */
+
+#define PLUGIN "pods/" POD "/volumeDevices/kubernetes.io~local-volume"
+
+static void check_device(void **state, const char *target, enum xb_error_kind kind)
+{
+    struct xb_volume_place place = host_place(state, NULL, 0);
+    place.folder = "pv";
+    place.devices = host_root;
+    assert_true(unlink(probe_path(state, PLUGIN "/pv")) == 0 || errno == ENOENT);
+    assert_int_equal(symlink(target, probe_path(state, PLUGIN "/pv")), 0);
+    check_refused(&place, kind);
+}
+
+/* Only what the kubelet's link names in the node's /dev, and only if it is a block device. */
+static void devices(void **state)
+{
+    make_folder(state, PLUGIN);
+    make_folder(state, "host/mapper");
+    probe_write(probe_path(state, "host/file"), "x", 1);
+    probe_write(probe_path(state, "outside"), "x", 1);
+    assert_int_equal(symlink("../file", probe_path(state, "host/mapper/link")), 0);
+    assert_int_equal(symlink("../../outside", probe_path(state, "host/mapper/out")), 0);
+    check_device(state, "/dev/file", XB_ERR_INVALID);        /* no block device */
+    check_device(state, "/dev/mapper/link", XB_ERR_INVALID); /* the same, through a link */
+    check_device(state, "/dev/none", XB_ERR_NOT_FOUND);
+    check_device(state, "/etc/passwd", XB_ERR_INVALID);
+    check_device(state, "../../../outside", XB_ERR_INVALID);
+    struct xb_volume_place place = host_place(state, NULL, 0);
+    struct xb_volume volume = {.fd = -1};
+    struct xb_error err = XB_ERROR_INIT;
+    place.devices = host_root;
+    place.folder = "other";
+    check_refused(&place, XB_ERR_NOT_FOUND);
+    static const char *const outside[] = {"/dev/mapper/out", "/dev/../outside", "/dev//etc/passwd"};
+    for (size_t i = 0; i < sizeof outside / sizeof *outside; i++) {
+        assert_int_equal(unlink(probe_path(state, PLUGIN "/pv")), 0);
+        assert_int_equal(symlink(outside[i], probe_path(state, PLUGIN "/pv")), 0);
+        place.folder = "pv";
+        assert_true(xb_volume_open(&place, &volume, &err) < 0);
+    }
+    make_folder(state, "pods/" POD "/volumeDevices/kubernetes.io~csi");
+    assert_int_equal(
+        symlink("/dev/file", probe_path(state, "pods/" POD "/volumeDevices/kubernetes.io~csi/pv")),
+        0);
+    check_refused(&place, XB_ERR_CONFLICT);
+}
+
+/* Where the waiting container of a restored pod looks for the sign. */
+static void signs(void **state)
+{
+    (void)state;
+    XB_CLEANUP(xb_json_putp)
+    xb_json *pod = probe_json(
+        "{\"spec\":{\"initContainers\":[{\"name\":\"x\",\"volumeMounts\":[{\"name\":\"n\","
+        "\"mountPath\":\"/restores/c\"}]},{\"name\":\"restore-wait\",\"volumeMounts\":[7,"
+        "{\"name\":\"a\",\"mountPath\":\"/restores/a\"},"
+        "{\"name\":\"s\",\"mountPath\":\"/restores/b\"}]}]}}");
+    assert_string_equal(xb_volume_sign(pod, "a"), "a");
+    assert_string_equal(xb_volume_sign(pod, "b"), "s");
+    assert_null(xb_volume_sign(pod, "c"));
+    assert_null(xb_volume_sign(pod, ""));
+    assert_null(xb_volume_sign(NULL, "a"));
+}
+
 static xb_json *claim_with(const char *path, const char *value)
 {
     xb_json *claim = probe_json("{\"metadata\":{\"namespace\":\"n\",\"name\":\"c\",\"uid\":\"u\","
@@ -206,7 +271,7 @@ static void mounts(void **state)
     assert_true(xb_volume_mounted(pod, "a"));
     assert_true(xb_volume_mounted(pod, "b"));
     assert_false(xb_volume_mounted(pod, "c"));
-    assert_false(xb_volume_mounted(pod, "d"));
+    assert_true(xb_volume_mounted(pod, "d")); /* as a device */
     assert_true(xb_volume_pod_started(pod));
     assert_false(xb_volume_pod_started(waits));
     assert_false(xb_volume_pod_started(NULL));
@@ -221,6 +286,8 @@ int main(void)
         cmocka_unit_test(owned_claims),
         cmocka_unit_test(mounts),
         cmocka_unit_test(node_paths),
+        cmocka_unit_test(signs),
+        cmocka_unit_test_setup_teardown(devices, probe_folder_make, probe_folder_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -104,6 +104,8 @@ static void missed(void **state)
         "\"containers\":[{\"volumeDevices\":[{\"name\":\"raw\"}],\"volumeMounts\":{\"name\":"
         "\"loose\"}}]}}");
     check_pod(block, true, "raw:M:r;loose:M;");
+    const struct xb_volume_facts may = {.by_default = true, .block_devices = true};
+    check_with(block, &may, "raw:T:r;loose:M;");
     check_pod(block, false, "raw:S:r;loose:S;");
 }
 

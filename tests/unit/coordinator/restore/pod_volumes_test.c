@@ -139,6 +139,31 @@ static void mounts_each_volume_once(void **state)
                 "{'name':'logs-2','mountPath':'/restores/logs-2'}]");
 }
 
+/* A device has no room for the sign that it is back: a folder of its own stands in its place, the
+ * same one after another restore. */
+static void devices_have_a_folder_for_the_sign(void **state)
+{
+    (void)state;
+    static const char *const both[] = {"data", "raw"};
+    static const char devices[] = "'containers':[{'name':'c','volumeDevices':[{'name':'raw',"
+                                  "'devicePath':'/dev/x'}]}]";
+    char text[1000];
+    snprintf(text, sizeof text, "{'spec':{'volumes':[{'name':'data'},{'name':'raw'}],%s}}",
+             devices);
+    XB_CLEANUP(xb_json_putp) xb_json *pod = with_wait(&plain, text, both, 2);
+    for (int again = 0; again < 2; again++) {
+        struct xb_error err = XB_ERROR_INIT;
+        assert_json(xb_json_get(pod, "spec.volumes"),
+                    "[{'name':'data'},{'name':'raw'},{'name':'restore-wait-1','emptyDir':{}}]");
+        xb_json *wait = json_object_array_get_idx(xb_json_get(pod, "spec.initContainers"), 0);
+        assert_json(xb_json_get(wait, "volumeMounts"),
+                    "[{'name':'data','mountPath':'/restores/data'},"
+                    "{'name':'restore-wait-1','mountPath':'/restores/raw'}]");
+        assert_int_equal(json_object_array_length(xb_json_get(pod, "spec.initContainers")), 1);
+        assert_int_equal(xb_restore_add_wait(&plain, pod, both, 2, &err), 0);
+    }
+}
+
 static void takes_what_is_configured(void **state)
 {
     (void)state;
@@ -249,6 +274,7 @@ int main(void)
         cmocka_unit_test(replaces_old_ones),
         cmocka_unit_test(without_volumes_only_old_ones_go),
         cmocka_unit_test(mounts_each_volume_once),
+        cmocka_unit_test(devices_have_a_folder_for_the_sign),
         cmocka_unit_test(takes_what_is_configured),
         cmocka_unit_test(runs_as_root_as_a_rule),
         cmocka_unit_test(runs_as_the_application_where_root_is_refused),
