@@ -8,6 +8,7 @@
  *   XB_FAULT=broken:N        every change from the N-th on is an input/output error
  *   XB_FAULT=unreadable:N    byte N of what lies below cannot be read (with pread)
  *   XB_FAULT=slow:N          reading from it (with pread) takes N ms more
+ *   XB_FAULT=run:N           before the N-th change XB_FAULT_COMMAND is run by the shell
  *   XB_FAULT_LOG=FILE        a line for each change
  *   XB_FAULT_CLOCK=SECONDS   how far the wall clock is off
  *
@@ -33,7 +34,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum kind { NONE, KILL, FULL, BROKEN, UNREADABLE, SLOW };
+enum kind { NONE, KILL, FULL, BROKEN, UNREADABLE, SLOW, RUN };
 
 static struct {
     enum kind kind;
@@ -48,11 +49,12 @@ static atomic_uint changes;
 
 __attribute__((constructor)) static void read_plan(void)
 {
-    static const char *const kinds[] = {"", "kill:", "full:", "broken:", "unreadable:", "slow:"};
+    static const char *const kinds[] = {
+        "", "kill:", "full:", "broken:", "unreadable:", "slow:", "run:"};
     const char *fault = getenv("XB_FAULT");
     const char *log = getenv("XB_FAULT_LOG");
     const char *clock_off = getenv("XB_FAULT_CLOCK");
-    for (int kind = KILL; fault && kind <= SLOW; kind++) {
+    for (int kind = KILL; fault && kind <= RUN; kind++) {
         size_t len = strlen(kinds[kind]);
         if (strncmp(fault, kinds[kind], len) == 0) {
             plan.kind = (enum kind)kind;
@@ -104,6 +106,16 @@ static void die(void)
     (void)pause();
 }
 
+/* Something else happens meanwhile. */
+static void run_command(void)
+{
+    const char *command = getenv("XB_FAULT_COMMAND");
+    (void)unsetenv("LD_PRELOAD");
+    if (!command || system(command) != 0) {
+        die();
+    }
+}
+
 /* Counts a change. True if it must not happen: errno says why. `ret_torn` (of a write): whether a
  * part of it happens before the fault. */
 static bool fails(const char *what, int fd, const char *path, bool *ret_torn)
@@ -118,6 +130,9 @@ static bool fails(const char *what, int fd, const char *path, bool *ret_torn)
         char line[300];
         int len = snprintf(line, sizeof line, "%u %s %.200s\n", at, what, path ? path : "");
         (void)syscall(SYS_write, plan.log, line, (size_t)len);
+    }
+    if (plan.kind == RUN && at == plan.at) {
+        run_command();
     }
     errno = before;
     if (plan.kind == NONE || plan.kind >= UNREADABLE || at < plan.at) {
