@@ -52,6 +52,7 @@ static void beneath(void **state)
         assert_int_equal(xb_host_paths_find("", cases[i].path), 0);
         assert_int_equal(xb_host_paths_find(NULL, cases[i].path), 0);
     }
+    assert_int_equal(xb_host_paths_find("/data/big:/data", "/data/big/x"), 9);
 }
 
 /* What would leave the folder is not beneath it, and a list that makes no sense allows nothing. */
