@@ -35,7 +35,9 @@ int xb_read_open(struct job *job, struct stat *ret_st)
         return -1;
     }
     XB_CLEANUP(xb_closep) int fd = open_file(job);
-    if (fd < 0 && (errno == ENOENT || errno == ELOOP)) {
+    /* A clone that is gone is no file that was removed: somebody has taken it from us. */
+    bool removed = fd < 0 && (errno == ENOENT || errno == ELOOP);
+    if (removed && !frame->backup->recorded) {
         xb_frame_add_vanished(frame, job->name);
         return -1;
     }

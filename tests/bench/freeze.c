@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * For how long an application stands still for a copy of its volume: `bench_freeze FOLDER METHODS
+ * [COMMAND]` prepares a copy, runs the command, takes the copy, and removes it. tests/bench/freeze
+ * makes the volumes.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "agent/freeze/freeze.h"
+
+static void must(int r, const struct xb_error *err)
+{
+    if (r < 0) {
+        fprintf(stderr, "bench_freeze: %s\n", err->text);
+        exit(1);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    struct xb_freeze_facts facts;
+    struct xb_freeze_request request = {.name = "bench"};
+    XB_CLEANUP(xb_freeze_freep) struct xb_freeze *freeze = NULL;
+    if (argc < 3) {
+        fprintf(stderr, "usage: bench_freeze FOLDER METHODS [COMMAND]\n");
+        return 2;
+    }
+    request.path = argv[1];
+    request.root_fd = open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (request.root_fd < 0) {
+        perror(argv[1]);
+        return 1;
+    }
+    must(xb_freeze_methods_parse(argv[2], &request.methods, &err), &err);
+    must(xb_freeze_prepare(&request, &freeze, &err), &err);
+    if (argc > 3 && system(argv[3]) != 0) {
+        fprintf(stderr, "bench_freeze: %s failed\n", argv[3]);
+        return 1;
+    }
+    must(xb_freeze_take(freeze, &err), &err);
+    xb_freeze_describe(freeze, &facts);
+    printf("%s %s freeze %.1f ms, prepared in %.0f ms\n", xb_freeze_method_name(facts.method),
+           xb_freeze_consistency_name(facts.consistency), (double)facts.freeze_us / 1000,
+           (double)facts.prepare_us / 1000);
+    return 0;
+}
