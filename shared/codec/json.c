@@ -270,6 +270,46 @@ int xb_json_write(xb_json *json, struct xb_buf *out, struct xb_error *err)
     return text ? xb_buf_append(out, text, len, err) : xb_error_no_memory(err, "JSON text");
 }
 
+/* How Go writes the character at `at` where JSON itself has no need to; its length. */
+static const char *html_escape(const char *at, size_t left, size_t *ret_len)
+{
+    static const struct {
+        const char *plain, *escaped;
+    } all[] = {{"<", "\\u003c"},
+               {">", "\\u003e"},
+               {"&", "\\u0026"},
+               {"\xe2\x80\xa8", "\\u2028"},
+               {"\xe2\x80\xa9", "\\u2029"}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        *ret_len = strlen(all[i].plain);
+        if (*ret_len <= left && memcmp(at, all[i].plain, *ret_len) == 0) {
+            return all[i].escaped;
+        }
+    }
+    return NULL;
+}
+
+/* They stand in strings only. */
+int xb_json_write_go(xb_json *json, struct xb_buf *out, struct xb_error *err)
+{
+    size_t len = 0, from = 0, step = 1;
+    const char *text = json_object_to_json_string_length(
+        json, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
+    int r = text ? 0 : xb_error_no_memory(err, "JSON text");
+    for (size_t at = 0; r == 0 && at < len; at += step) {
+        const char *escaped =
+            strchr("<>&\xe2", text[at]) ? html_escape(text + at, len - at, &step) : NULL;
+        if (!escaped) {
+            step = 1;
+            continue;
+        }
+        r = xb_buf_append(out, text + from, at - from, err);
+        r = r ? r : xb_buf_append_str(out, escaped, err);
+        from = at + step;
+    }
+    return r ? r : xb_buf_append(out, text + from, len - from, err);
+}
+
 int xb_json_write_pretty(xb_json *json, struct xb_buf *out, struct xb_error *err)
 {
     size_t len = 0;

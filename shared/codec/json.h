@@ -75,6 +75,8 @@ int xb_json_set_bool(xb_json *object, const char *path, bool value,
 
 /* Compact text, appended. No slash escapes. */
 int xb_json_write(xb_json *json, struct xb_buf *out, struct xb_error *err) XB_MUST_CHECK;
+/* The same, with the escapes that Go's encoder puts in: HTML's, U+2028/9. */
+int xb_json_write_go(xb_json *json, struct xb_buf *out, struct xb_error *err) XB_MUST_CHECK;
 /* Indented text and a newline, for people. */
 int xb_json_write_pretty(xb_json *json, struct xb_buf *out, struct xb_error *err) XB_MUST_CHECK;
 

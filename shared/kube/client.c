@@ -317,7 +317,9 @@ static int write_object(struct xb_kube_client *client, const struct exchange *pa
 {
     struct exchange exchange = *pattern;
     struct xb_buf text = XB_BUF_INIT(XB_KUBE_OBJECT_BYTES_MAX);
-    int r = xb_json_write(body, &text, err);
+    /* The server keeps the `data` of a ControllerRevision byte by byte, and compares it with what
+     * Go makes of it: with other escapes nobody can change the object any more, nor adopt it. */
+    int r = xb_json_write_go(body, &text, err);
     exchange.body = &text;
     exchange.cancel = ref->cancel;
     r = r ? r : exchange_object(client, &exchange, ref, ret, err);

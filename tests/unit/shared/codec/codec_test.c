@@ -186,6 +186,26 @@ static void go_strings(void **state)
     xb_buf_free(&out);
 }
 
+/* As Go has it, character by character: escapes that were there stay, and no others are put in. */
+static void json_as_go_writes_it(void **state)
+{
+    (void)state;
+    struct xb_error err = XB_ERROR_INIT;
+    static const char *const pairs[][2] = {
+        {"{\"b\":\"x && y\",\"a\":[\"<a/>\",1.50]}",
+         "{\"b\":\"x \\u0026\\u0026 y\",\"a\":[\"\\u003ca/\\u003e\",1.50]}"},
+        {"[\"\xe2\x80\xa8\xe2\x80\xa9\xe2\x82\xac\"]", "[\"\\u2028\\u2029\xe2\x82\xac\"]"},
+        {"{\"&\":\"a\\n\\\"&\"}", "{\"\\u0026\":\"a\\n\\\"\\u0026\"}"},
+        {"[]", "[]"}};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        XB_CLEANUP(xb_json_putp) xb_json *json = NULL;
+        XB_CLEANUP(xb_buf_free) struct xb_buf out = XB_BUF_INIT(1000);
+        assert_int_equal(xb_json_parse(pairs[i][0], strlen(pairs[i][0]), &json, &err), 0);
+        assert_int_equal(xb_json_write_go(json, &out, &err), 0);
+        assert_string_equal(out.data, pairs[i][1]);
+    }
+}
+
 static void json_paths(void **state)
 {
     (void)state;
@@ -259,11 +279,17 @@ static void utf8(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(base64),       cmocka_unit_test(hex),
-        cmocka_unit_test(times),        cmocka_unit_test(times_match_the_library),
-        cmocka_unit_test(durations),    cmocka_unit_test(go_strings),
-        cmocka_unit_test(json_paths),   cmocka_unit_test(json_lists),
-        cmocka_unit_test(json_refused), cmocka_unit_test(utf8),
+        cmocka_unit_test(base64),
+        cmocka_unit_test(hex),
+        cmocka_unit_test(times),
+        cmocka_unit_test(times_match_the_library),
+        cmocka_unit_test(durations),
+        cmocka_unit_test(go_strings),
+        cmocka_unit_test(json_as_go_writes_it),
+        cmocka_unit_test(json_paths),
+        cmocka_unit_test(json_lists),
+        cmocka_unit_test(json_refused),
+        cmocka_unit_test(utf8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
