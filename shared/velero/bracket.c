@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/velero/point_in_time.h"
 #include "shared/velero/velero.h"
 
 static const char *const states[] = {"unbegun", "pre-begun", "pre-done", "post-begun", "done"};
@@ -156,6 +157,7 @@ int xb_bracket_record_parse(xb_json *order, struct xb_bracket_record *ret, struc
         record.taken = xb_json_bool(json, "taken", false);
         record.begun_ms = xb_json_int(json, "begunMs", 0);
         record.ended_ms = xb_json_int(json, "endedMs", 0);
+        record.held_us = xb_json_int(json, "heldUs", 0);
         record.results = json_object_get(results);
     }
     if (!record.results) {
@@ -181,6 +183,9 @@ int xb_bracket_record_patch(const struct xb_bracket_record *record, xb_json **re
     }
     if (record->ended_ms > 0) {
         json_object_object_add(json, "endedMs", json_object_new_int64(record->ended_ms));
+    }
+    if (record->held_us > 0) {
+        json_object_object_add(json, "heldUs", json_object_new_int64(record->held_us));
     }
     json_object_object_add(json, "results", json_object_get(record->results));
     const char *text = json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN);
@@ -260,7 +265,8 @@ static bool ended(xb_json *order)
 }
 
 struct members {
-    size_t missing, open;
+    size_t missing;
+    size_t live; /* the application's own files are still read for them, or will be */
 };
 
 static struct members count_members(const struct xb_bracket *bracket, xb_bracket_find_fn *find,
@@ -270,7 +276,7 @@ static struct members count_members(const struct xb_bracket *bracket, xb_bracket
     for (size_t i = 0; i < xb_bracket_count(bracket); i++) {
         xb_json *member = find(context, xb_bracket_member(bracket, i));
         members.missing += member == NULL;
-        members.open += member && !ended(member);
+        members.live += member && !ended(member) && !xb_point_in_time_fixed(member);
     }
     return members;
 }
@@ -280,41 +286,77 @@ static bool begun(const struct xb_bracket_record *record)
     return record->state != XB_BRACKET_UNBEGUN && record->state != XB_BRACKET_DONE;
 }
 
-static enum xb_bracket_step next_of(xb_json *order, const struct xb_bracket *bracket,
-                                    xb_json *leader, const struct xb_bracket_record *record,
-                                    const struct members *members)
+/* An order in its bracket. */
+struct view {
+    xb_json *order, *leader; /* leader NULL: it is not there */
+    struct xb_bracket bracket;
+    struct xb_bracket_record record; /* the leader's; UNBEGUN without one */
+    struct members members;
+    bool leads;
+};
+
+/* False: there is no bracket, or a record that is none: the order itself will say so. */
+static bool look(xb_json *order, xb_bracket_find_fn *find, void *context, struct view *ret)
 {
-    bool leads = strcmp(xb_json_str(order, "metadata.name", ""), xb_bracket_leader(bracket)) == 0;
-    if (ended(order)) {
-        bool post = leads && !record->taken && begun(record) && members->open == 0;
-        return post ? XB_BRACKET_POST : XB_BRACKET_OVER;
+    struct xb_error ignored = XB_ERROR_INIT;
+    struct view view = {.order = order};
+    if (xb_bracket_parse(order, &view.bracket, &ignored) <= 0) {
+        return false;
     }
-    if (record->state >= XB_BRACKET_PRE_DONE || xb_json_bool(order, "spec.cancel", false) ||
-        (leader && !leads && ended(leader))) {
+    view.leader = find(context, xb_bracket_leader(&view.bracket));
+    view.members = count_members(&view.bracket, find, context);
+    view.leads =
+        strcmp(xb_json_str(order, "metadata.name", ""), xb_bracket_leader(&view.bracket)) == 0;
+    if (view.leader && xb_bracket_record_parse(view.leader, &view.record, &ignored) < 0) {
+        xb_bracket_free(&view.bracket);
+        return false;
+    }
+    *ret = view;
+    return true;
+}
+
+static void forget(struct view *view)
+{
+    xb_bracket_record_free(&view->record);
+    xb_bracket_free(&view->bracket);
+}
+
+static enum xb_bracket_step next_of(const struct view *view)
+{
+    if (ended(view->order)) {
+        return XB_BRACKET_OVER;
+    }
+    if (view->record.state >= XB_BRACKET_PRE_DONE ||
+        xb_json_bool(view->order, "spec.cancel", false) ||
+        (view->leader && !view->leads && ended(view->leader))) {
         return XB_BRACKET_GO;
     }
-    /* One that has begun goes on, whoever was deleted meanwhile. */
-    bool may = members->missing == 0 || record->state == XB_BRACKET_PRE_BEGUN;
-    return leads && may ? XB_BRACKET_GO : XB_BRACKET_WAIT;
+    /* One whose pre hooks were begun is thawed first, by whoever comes to it (xb_bracket_due). */
+    bool may = view->record.state == XB_BRACKET_UNBEGUN && view->members.missing == 0;
+    return view->leads && may ? XB_BRACKET_GO : XB_BRACKET_WAIT;
 }
 
 enum xb_bracket_step xb_bracket_next(xb_json *order, xb_bracket_find_fn *find, void *context)
 {
-    struct xb_bracket bracket;
-    struct xb_bracket_record record = {.state = XB_BRACKET_UNBEGUN};
-    struct xb_error ignored = XB_ERROR_INIT;
-    if (xb_bracket_parse(order, &bracket, &ignored) <= 0) {
+    struct view view;
+    if (!look(order, find, context, &view)) {
         return XB_BRACKET_NONE;
     }
-    xb_json *leader = find(context, xb_bracket_leader(&bracket));
-    const struct members members = count_members(&bracket, find, context);
-    enum xb_bracket_step step = XB_BRACKET_NONE; /* a record that is none: the order says so */
-    if (!leader || xb_bracket_record_parse(leader, &record, &ignored) == 0) {
-        step = next_of(order, &bracket, leader, &record, &members);
-    }
-    xb_bracket_record_free(&record);
-    xb_bracket_free(&bracket);
+    enum xb_bracket_step step = next_of(&view);
+    forget(&view);
     return step;
+}
+
+bool xb_bracket_due(xb_json *order, xb_bracket_find_fn *find, void *context)
+{
+    struct view view;
+    if (!look(order, find, context, &view)) {
+        return false;
+    }
+    bool due = view.leads && !view.record.taken && begun(&view.record) &&
+               (view.record.state == XB_BRACKET_PRE_BEGUN || view.members.live == 0);
+    forget(&view);
+    return due;
 }
 
 enum xb_bracket_state xb_bracket_look(xb_json *order)

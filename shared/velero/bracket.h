@@ -7,14 +7,17 @@
  *            run on the first of them, the leader. Where the coordinator runs the hooks there is no
  *            bracket, and the record is in an object of its own. So a restart of either side goes
  *            on where it stood.
+ * The way:   pre hooks, copies of all volumes (point_in_time.h), post hooks: in one go, by one
+ *            agent, which asks no server in between (xb_bracket_pass). A volume of which there is
+ *            no copy keeps the bracket open until it has been read.
  * Ownership: a bracket and a record own their JSON (their _free functions).
  * Threads:   any; a bracket belongs to one at a time.
- * Blocking:  xb_bracket_run, _open and _close, as long as the hooks take, and xb_bracket_tell;
- *            all else never (pure).
+ * Blocking:  xb_bracket_run, _open, _pass and _close, as long as the hooks (and the copies) take,
+ *            and xb_bracket_tell; all else never (pure).
  * Shapes:    annotation XB_BRACKET_ANNOTATION {"id": the pod's uid, "members": [orders],
  *            "hooks": a digest}; annotation XB_BRACKET_RECORD_ANNOTATION {"state", "refused",
- *            "taken", "begunMs", "endedMs", "results": [...]}, a result being {"phase", "hook",
- *            "container", "stdout", "stderr", "note"} and one of "exit", "timedOut", "error" and
+ *            "taken", "begunMs", "endedMs", "heldUs", "results": [...]}, a result being {"phase",
+ * "hook", "container", "stdout", "stderr", "note"} and one of "exit", "timedOut", "error" and
  *            "skipped". The hooks themselves are never taken from an annotation of an order: who
  *            runs them asks the pod and the Backup (hooks.h), and the digest only tells whether
  *            both sides mean the same.
@@ -75,6 +78,8 @@ struct xb_bracket_record {
     bool taken;   /* the coordinator took it over from an agent that gave no sign of life */
     int64_t begun_ms, ended_ms; /* wall: when the first hook was begun, when the last had ended; 0:
                                    not known */
+    int64_t held_us; /* from the end of the last pre hook to the begin of the first post hook, where
+                        one process has run both; 0: not known */
     xb_json *results;
 };
 
@@ -101,6 +106,9 @@ struct xb_bracket_run {
                 struct xb_exec_result *ret, struct xb_error *err);
     /* Writes the record down; NULL: there is nothing to write it on. */
     int (*tell)(void *context, const struct xb_bracket_record *record, struct xb_error *err);
+    /* xb_bracket_pass: makes the copies, while the application is held. True: there are all, and it
+     * may go on at once. NULL: there are none. */
+    bool (*copy)(void *context);
     void *context;
     const atomic_bool *cancel; /* may be NULL */
     const char *who;           /* "the agent" */
@@ -118,6 +126,12 @@ int xb_bracket_run_hook(const struct xb_bracket_run *run, const struct xb_hook_l
  * state is XB_BRACKET_PRE_BEGUN. */
 int xb_bracket_open(const struct xb_bracket_run *run, const struct xb_hooks *hooks,
                     struct xb_bracket_record *record, struct xb_error *err) XB_MUST_CHECK;
+/* The same with copies: where they suffice, or a pre hook failed, or somebody cancels, post hooks
+ * are run at once, and the state is XB_BRACKET_DONE. Between the first pre hook and the last post
+ * hook nothing is written down: whoever finds XB_BRACKET_PRE_BEGUN thaws, and counts the pre hooks
+ * as failed. CANCELLED only when it has thawed. */
+int xb_bracket_pass(const struct xb_bracket_run *run, const struct xb_hooks *hooks,
+                    struct xb_bracket_record *record, struct xb_error *err) XB_MUST_CHECK;
 /* From any state but XB_BRACKET_UNBEGUN to XB_BRACKET_DONE: runs post hooks. */
 int xb_bracket_close(const struct xb_bracket_run *run, const struct xb_hooks *hooks,
                      struct xb_bracket_record *record, struct xb_error *err) XB_MUST_CHECK;
@@ -133,7 +147,6 @@ enum xb_bracket_step {
     XB_BRACKET_NONE, /* it has no bracket that could be read */
     XB_BRACKET_WAIT, /* for the others, or the pre hooks */
     XB_BRACKET_GO,   /* to be carried out (the leader runs the pre hooks first) */
-    XB_BRACKET_POST, /* the leader: the post hooks are due */
     XB_BRACKET_OVER
 };
 
@@ -141,6 +154,10 @@ enum xb_bracket_step {
 typedef xb_json *xb_bracket_find_fn(void *context, const char *name);
 
 enum xb_bracket_step xb_bracket_next(xb_json *order, xb_bracket_find_fn *find, void *context);
+/* Whether the order leads, and its post hooks are due: nothing more is read from the application's
+ * own files, or whoever ran its pre hooks is gone (XB_BRACKET_PRE_BEGUN: if it still lives, the
+ * caller knows better). */
+bool xb_bracket_due(xb_json *order, xb_bracket_find_fn *find, void *context);
 
 /* Seen from the coordinator: how far the hooks are that the order leads; UNBEGUN for one that leads
  * none. */

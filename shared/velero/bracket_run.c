@@ -207,6 +207,68 @@ int xb_bracket_open(const struct xb_bracket_run *run, const struct xb_hooks *hoo
     return enter(run, record, more ? XB_BRACKET_PRE_DONE : XB_BRACKET_DONE, err);
 }
 
+/* Post hooks without a word to anybody before they have been run. */
+static void thaw(const struct xb_bracket_run *run, const struct xb_hooks *hooks,
+                 struct xb_bracket_record *record)
+{
+    struct xb_bracket_run surely = *run;
+    struct xb_error ignored = XB_ERROR_INIT;
+    surely.cancel = NULL;
+    (void)!xb_bracket_run(&surely, hooks, XB_HOOK_POST, record, &ignored);
+    record->ended_ms = xb_clock_wall_ns() / XB_NS_PER_MS;
+    record->state = XB_BRACKET_DONE;
+}
+
+/* From the last pre hook on, however that ended. */
+static int hold(const struct xb_bracket_run *run, const struct xb_hooks *hooks, bool cancelled,
+                struct xb_bracket_record *record, struct xb_error *err)
+{
+    const int64_t held_ns = xb_clock_mono_ns();
+    bool over = cancelled || record->refused || (run->copy && run->copy(run->context));
+    struct xb_error why = XB_ERROR_INIT;
+    int r = 0;
+    if (!over) {
+        bool more = hooks->phases[XB_HOOK_POST].count > 0;
+        r = enter(run, record, more ? XB_BRACKET_PRE_DONE : XB_BRACKET_DONE, &why);
+    }
+    if (over || r < 0) { /* what nobody could find again is not left frozen */
+        record->held_us = (xb_clock_mono_ns() - held_ns) / 1000;
+        thaw(run, hooks, record);
+    }
+    if (over) {
+        r = enter(run, record, XB_BRACKET_DONE, &why);
+    }
+    if (r < 0) {
+        *err = why;
+    }
+    return r;
+}
+
+int xb_bracket_pass(const struct xb_bracket_run *run, const struct xb_hooks *hooks,
+                    struct xb_bracket_record *record, struct xb_error *err)
+{
+    if (record->state >= XB_BRACKET_PRE_DONE) {
+        return 0;
+    }
+    if (record->state == XB_BRACKET_PRE_BEGUN) {
+        return xb_bracket_close(run, hooks, record, err);
+    }
+    record->begun_ms = xb_clock_wall_ns() / XB_NS_PER_MS;
+    int r = enter(run, record, XB_BRACKET_PRE_BEGUN, err);
+    if (r < 0) {
+        record->state = XB_BRACKET_UNBEGUN; /* no hook has been run */
+        return r;
+    }
+    struct xb_error why = XB_ERROR_INIT;
+    int cancelled = xb_bracket_run(run, hooks, XB_HOOK_PRE, record, &why);
+    r = hold(run, hooks, cancelled < 0, record, err);
+    if (cancelled < 0) {
+        *err = why;
+        return cancelled;
+    }
+    return r;
+}
+
 int xb_bracket_close(const struct xb_bracket_run *run, const struct xb_hooks *hooks,
                      struct xb_bracket_record *record, struct xb_error *err)
 {

@@ -46,6 +46,7 @@ static struct xb_bracket_record random_record(struct property *source)
                                        .taken = property_once_in(source, 5),
                                        .begun_ms = (int64_t)property_below(source, 1000),
                                        .ended_ms = (int64_t)property_below(source, 1000),
+                                       .held_us = (int64_t)property_below(source, 3),
                                        .results = json_object_new_array()};
     for (size_t i = property_below(source, 9); i > 0; i--) {
         json_object_array_add(record.results, probe_json(results[property_below(source, 6)]));
@@ -85,6 +86,7 @@ static void round_trips(void **state)
         assert_int_equal(again.refused, record.refused);
         assert_int_equal(again.begun_ms, record.begun_ms);
         assert_int_equal(again.ended_ms, record.ended_ms);
+        assert_int_equal(again.held_us, record.held_us);
         json_object_put(order);
         xb_bracket_record_free(&again);
         free(second);

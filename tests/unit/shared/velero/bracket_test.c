@@ -6,6 +6,7 @@
 #include "tests/harness/probe.h"
 
 #include "shared/velero/bracket.h"
+#include "shared/velero/point_in_time.h"
 
 #define DIGEST "0123456789012345678901234567890123456789012345678901234567890123"
 
@@ -111,33 +112,37 @@ static void next_steps(void **state)
     static const struct {
         const char *record, *one, *two; /* phases; NULL: it is not there */
         enum xb_bracket_step first, second;
+        bool due; /* the post hooks */
     } cases[] = {
-        {NULL, "New", "New", XB_BRACKET_GO, XB_BRACKET_WAIT},
-        {NULL, "New", NULL, XB_BRACKET_WAIT, XB_BRACKET_NONE},
-        {"pre-begun", "InProgress", "New", XB_BRACKET_GO, XB_BRACKET_WAIT},
-        {"pre-begun", "InProgress", NULL, XB_BRACKET_GO, XB_BRACKET_NONE},
-        {"pre-done", "InProgress", "New", XB_BRACKET_GO, XB_BRACKET_GO},
-        {"pre-done", "Completed", "InProgress", XB_BRACKET_OVER, XB_BRACKET_GO},
-        {"pre-done", "Completed", "Failed", XB_BRACKET_POST, XB_BRACKET_OVER},
-        {"pre-done", "Completed", NULL, XB_BRACKET_POST, XB_BRACKET_NONE},
-        {"pre-begun", "Canceled", "Canceled", XB_BRACKET_POST, XB_BRACKET_OVER},
-        {"post-begun", "Completed", "Completed", XB_BRACKET_POST, XB_BRACKET_OVER},
-        {"done", "Completed", "Completed", XB_BRACKET_OVER, XB_BRACKET_OVER},
-        {"done", "New", "New", XB_BRACKET_GO, XB_BRACKET_GO},
+        {NULL, "New", "New", XB_BRACKET_GO, XB_BRACKET_WAIT, false},
+        {NULL, "New", NULL, XB_BRACKET_WAIT, XB_BRACKET_NONE, false},
+        /* Begun, and by nobody that lives: thawed before all else. */
+        {"pre-begun", "InProgress", "New", XB_BRACKET_WAIT, XB_BRACKET_WAIT, true},
+        {"pre-begun", "InProgress", NULL, XB_BRACKET_WAIT, XB_BRACKET_NONE, true},
+        {"pre-done", "InProgress", "New", XB_BRACKET_GO, XB_BRACKET_GO, false},
+        {"pre-done", "Completed", "InProgress", XB_BRACKET_OVER, XB_BRACKET_GO, false},
+        {"pre-done", "Completed", "Failed", XB_BRACKET_OVER, XB_BRACKET_OVER, true},
+        {"pre-done", "Completed", NULL, XB_BRACKET_OVER, XB_BRACKET_NONE, true},
+        {"pre-begun", "Canceled", "Canceled", XB_BRACKET_OVER, XB_BRACKET_OVER, true},
+        {"post-begun", "Completed", "Completed", XB_BRACKET_OVER, XB_BRACKET_OVER, true},
+        {"done", "Completed", "Completed", XB_BRACKET_OVER, XB_BRACKET_OVER, false},
+        {"done", "New", "New", XB_BRACKET_GO, XB_BRACKET_GO, false},
         /* A leader that ended without its hooks takes the others along; there is nothing to close.
          */
-        {NULL, "Failed", "New", XB_BRACKET_OVER, XB_BRACKET_GO},
-        {NULL, "Failed", "Failed", XB_BRACKET_OVER, XB_BRACKET_OVER},
-        {"dead", "New", "New", XB_BRACKET_NONE, XB_BRACKET_NONE},
+        {NULL, "Failed", "New", XB_BRACKET_OVER, XB_BRACKET_GO, false},
+        {NULL, "Failed", "Failed", XB_BRACKET_OVER, XB_BRACKET_OVER, false},
+        {"dead", "New", "New", XB_BRACKET_NONE, XB_BRACKET_NONE, false},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct pair pair = {order("one", cases[i].one, cases[i].record),
                             cases[i].two ? order("two", cases[i].two, NULL) : NULL};
         assert_int_equal(xb_bracket_next(pair.one, find, &pair), cases[i].first);
+        assert_int_equal(xb_bracket_due(pair.one, find, &pair), cases[i].due);
         if (pair.two) {
             assert_int_equal(xb_bracket_next(pair.two, find, &pair), cases[i].second);
             assert_int_equal(xb_bracket_look(pair.two), XB_BRACKET_UNBEGUN);
+            assert_false(xb_bracket_due(pair.two, find, &pair));
         }
         bool begun = cases[i].record && strcmp(cases[i].record, "dead") != 0;
         assert_int_equal(xb_bracket_look(pair.one) != XB_BRACKET_UNBEGUN, begun);
@@ -150,7 +155,41 @@ static void next_steps(void **state)
     json_object_put(cancelled.one);
     xb_json *plain = probe_json("{\"metadata\":{\"name\":\"p\"}}");
     assert_int_equal(xb_bracket_next(plain, find, NULL), XB_BRACKET_NONE);
+    assert_false(xb_bracket_due(plain, find, NULL));
     json_object_put(plain);
+}
+
+static void fix(xb_json *order, const char *uid)
+{
+    struct xb_point_in_time point = {.method = "btrfs", .consistency = XB_CONSISTENCY_CRASH};
+    xb_json *patch = NULL;
+    snprintf(point.uid, sizeof point.uid, "%s", uid);
+    PROBE_OK(xb_point_in_time_patch(&point, &patch, &err));
+    PROBE_OK(xb_json_set_str(order, "metadata.uid", "own", &err));
+    json_object_object_foreach(xb_json_get(patch, "metadata.annotations"), key, value)
+    {
+        json_object_object_add(xb_json_get(order, "metadata.annotations"), key,
+                               json_object_get(value));
+    }
+    json_object_put(patch);
+}
+
+/* Only volumes that are read as they are keep the bracket open, whatever phase their orders are
+ * in. */
+static void copies_are_not_waited_for(void **state)
+{
+    struct pair pair = {order("one", "InProgress", "pre-done"), order("two", "Prepared", NULL)};
+    (void)state;
+    fix(pair.one, "own");
+    assert_false(xb_bracket_due(pair.one, find, &pair));
+    fix(pair.two, "another"); /* a copy of somebody else's word */
+    assert_false(xb_bracket_due(pair.one, find, &pair));
+    fix(pair.two, "own");
+    assert_true(xb_bracket_due(pair.one, find, &pair));
+    assert_int_equal(xb_bracket_next(pair.one, find, &pair), XB_BRACKET_GO);
+    assert_int_equal(xb_bracket_next(pair.two, find, &pair), XB_BRACKET_GO);
+    json_object_put(pair.one);
+    json_object_put(pair.two);
 }
 
 /* ---- running ---- */
@@ -159,6 +198,9 @@ static void next_steps(void **state)
 struct world {
     char log[1024];
     int steps, kill_at; /* 0: never */
+    bool dies, dead;    /* killed, it does nothing more, not even thaw */
+    bool copies;        /* there are some of all volumes */
+    bool away;          /* the API server, from the pre hooks on */
     int busy;           /* so many times it cannot be asked right now */
     int exit_codes[8];
     int run;
@@ -170,6 +212,7 @@ static bool killed(struct world *world, struct xb_error *err)
 {
     world->steps++;
     if (world->kill_at && world->steps >= world->kill_at) {
+        world->dead = world->dies;
         xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "killed");
         return true;
     }
@@ -181,6 +224,9 @@ static int exec(void *context, const char *container, const struct xb_exec_comma
 {
     struct world *world = context;
     size_t at = strlen(world->log);
+    if (world->dead) {
+        return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "dead");
+    }
     if (world->busy > 0) {
         world->busy--;
         return xb_error_set(err, XB_ERR_RETRY, -EAGAIN, "busy");
@@ -206,6 +252,9 @@ static int tell(void *context, const struct xb_bracket_record *record, struct xb
     xb_json *patch = NULL;
     if (killed(world, err)) {
         return err->code;
+    }
+    if (world->away && record->state != XB_BRACKET_PRE_BEGUN) {
+        return xb_error_set(err, XB_ERR_RETRY, -EAGAIN, "away");
     }
     assert_int_equal(xb_bracket_record_patch(record, &patch, err), 0);
     json_object_put(world->written);
@@ -328,6 +377,136 @@ static void killed_anywhere(void **state)
     }
 }
 
+/* ---- with copies ---- */
+
+static bool copy(void *context)
+{
+    struct world *world = context;
+    struct xb_error ignored = XB_ERROR_INIT;
+    size_t at = strlen(world->log);
+    if (world->dead) {
+        return true;
+    }
+    snprintf(world->log + at, sizeof world->log - at, " copy");
+    (void)killed(world, &ignored);
+    return world->copies;
+}
+
+/* One life, from the record that is written to the end of the pass. */
+static int pass(struct world *world, const struct xb_hooks *hooks, struct xb_bracket_record *ret,
+                struct xb_error *err)
+{
+    struct xb_bracket_run run = how(world);
+    run.copy = copy;
+    assert_int_equal(xb_bracket_record_parse(world->written, ret, err), 0);
+    return xb_bracket_pass(&run, hooks, ret, err);
+}
+
+static void passes(void **state)
+{
+    static const struct {
+        const char *on_error;
+        int exit_codes[4];
+        bool copies;
+        const char *log;
+        enum xb_bracket_state ends;
+        bool refused;
+    } cases[] = {
+        {"Fail", {0}, true, " a@c b@c copy y@c z@c", XB_BRACKET_DONE, false},
+        {"Fail", {0, 0, 7, 7}, true, " a@c b@c copy y@c z@c", XB_BRACKET_DONE, false},
+        /* Without copies the application is held until the volumes have been read. */
+        {"Fail", {0}, false, " a@c b@c copy", XB_BRACKET_PRE_DONE, false},
+        /* A pod that is not backed up is not copied either. */
+        {"Fail", {3}, true, " a@c y@c z@c", XB_BRACKET_DONE, true},
+        {"Fail", {3}, false, " a@c y@c z@c", XB_BRACKET_DONE, true},
+        {"Continue", {3}, true, " a@c b@c copy y@c z@c", XB_BRACKET_DONE, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct xb_hooks hooks;
+        struct xb_bracket_record record;
+        struct world world = {.copies = cases[i].copies};
+        memcpy(world.exit_codes, cases[i].exit_codes, sizeof cases[i].exit_codes);
+        hooks_for(cases[i].on_error, &hooks);
+        PROBE_OK(pass(&world, &hooks, &record, &err));
+        assert_string_equal(world.log, cases[i].log);
+        assert_int_equal(record.state, cases[i].ends);
+        assert_int_equal(record.refused, cases[i].refused);
+        assert_int_equal(record.ended_ms > 0, cases[i].ends == XB_BRACKET_DONE);
+        assert_int_equal(world.steps - world.run - (int)(strstr(world.log, "copy") != NULL), 2);
+        xb_bracket_record_free(&record);
+        json_object_put(world.written);
+        xb_hooks_free(&hooks);
+    }
+}
+
+/* Nobody waits for a server while the application is held. */
+static void passes_without_a_server(void **state)
+{
+    (void)state;
+    for (int copies = 0; copies <= 1; copies++) {
+        struct xb_hooks hooks;
+        struct xb_bracket_record record;
+        struct world world = {.copies = copies, .away = true};
+        hooks_for("Fail", &hooks);
+        struct xb_error why = XB_ERROR_INIT;
+        assert_true(pass(&world, &hooks, &record, &why) < 0);
+        assert_int_equal(why.kind, XB_ERR_RETRY);
+        assert_string_equal(world.log, " a@c b@c copy y@c z@c");
+        assert_int_equal(record.state, XB_BRACKET_DONE);
+        xb_bracket_record_free(&record);
+        json_object_put(world.written);
+        xb_hooks_free(&hooks);
+    }
+}
+
+/* Told to stop in a pre hook: it thaws before it goes. */
+static void cancelled_thaws(void **state)
+{
+    struct xb_hooks hooks;
+    struct xb_bracket_record record;
+    struct world world = {.kill_at = 2, .copies = true};
+    struct xb_error why = XB_ERROR_INIT;
+    (void)state;
+    hooks_for("Fail", &hooks);
+    assert_true(pass(&world, &hooks, &record, &why) < 0);
+    assert_int_equal(why.kind, XB_ERR_CANCELLED);
+    assert_string_equal(world.log, " a@c y@c");
+    xb_bracket_record_free(&record);
+    json_object_put(world.written);
+    xb_hooks_free(&hooks);
+}
+
+/* Killed at every step and started again: no pre hook runs twice, and all that was begun is
+ * thawed. */
+static void passes_killed_anywhere(void **state)
+{
+    (void)state;
+    for (int at = 1; at <= 8; at++) {
+        struct xb_hooks hooks;
+        struct xb_bracket_record record;
+        struct world world = {.kill_at = at, .dies = true, .copies = true};
+        struct xb_error death = XB_ERROR_INIT;
+        hooks_for("Fail", &hooks);
+        int r = pass(&world, &hooks, &record, &death);
+        assert_true(r < 0 || at == 8);
+        xb_bracket_record_free(&record);
+        world.kill_at = 0;
+        world.dead = false;
+        PROBE_OK(pass(&world, &hooks, &record, &err));
+        const char *first = strstr(world.log, "a@c");
+        assert_true(!first || !strstr(first + 1, "a@c"));
+        const char *last = strstr(world.log, "z@c");
+        assert_true(last && strstr(world.log, "y@c z@c"));
+        assert_int_equal(record.state, XB_BRACKET_DONE);
+        /* Nobody knows whether the copies were made while the application was held. */
+        assert_int_equal(record.refused, at >= 2 && at <= 7);
+        xb_bracket_record_free(&record);
+        json_object_put(world.written);
+        xb_hooks_free(&hooks);
+    }
+}
+
 static void busy_runtimes(void **state)
 {
     struct xb_hooks hooks;
@@ -401,9 +580,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(written_and_read), cmocka_unit_test(hostile),
-        cmocka_unit_test(next_steps),       cmocka_unit_test(outcomes),
-        cmocka_unit_test(killed_anywhere),  cmocka_unit_test(busy_runtimes),
-        cmocka_unit_test(what_they_say),    cmocka_unit_test(much_said),
+        cmocka_unit_test(next_steps),       cmocka_unit_test(copies_are_not_waited_for),
+        cmocka_unit_test(passes),           cmocka_unit_test(passes_without_a_server),
+        cmocka_unit_test(cancelled_thaws),  cmocka_unit_test(passes_killed_anywhere),
+        cmocka_unit_test(outcomes),         cmocka_unit_test(killed_anywhere),
+        cmocka_unit_test(busy_runtimes),    cmocka_unit_test(what_they_say),
+        cmocka_unit_test(much_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

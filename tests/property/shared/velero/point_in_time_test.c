@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What an order says of its moment: a round trip changes nothing, and what is cut or altered is
+ * refused or is another word that holds together.
+ */
+#include "tests/harness/probe.h"
+#include "tests/harness/property.h"
+
+#include "shared/velero/point_in_time.h"
+
+enum { POINTS = 300, FLIPS = 40 };
+
+static struct xb_point_in_time random_point(struct property *source)
+{
+    static const char *const methods[] = {"live", "btrfs-snapshot", "reflink-tree", "x-1"};
+    static const char *const texts[] = {"", "a \"b\" </c>", "\xc3\xa9 \xe2\x82\xac", "line"};
+    struct xb_point_in_time point = {
+        .uid = "u",
+        .consistency = (enum xb_consistency)property_below(source, XB_CONSISTENCIES),
+        .time_ns = (int64_t)property_below(source, UINT64_C(4000000000000000)) * 1000,
+        .copy_us = (int64_t)property_below(source, INT64_MAX),
+        .held_us = (int64_t)property_below(source, 3) - 1,
+        .changed_files = (int64_t)property_below(source, 5)};
+    snprintf(point.method, sizeof point.method, "%s", methods[property_below(source, 4)]);
+    snprintf(point.reason, sizeof point.reason, "%s", texts[property_below(source, 4)]);
+    snprintf(point.problem, sizeof point.problem, "%s", texts[property_below(source, 4)]);
+    return point;
+}
+
+static xb_json *order_of(const struct xb_point_in_time *point)
+{
+    xb_json *order = NULL;
+    PROBE_OK(xb_point_in_time_patch(point, &order, &err));
+    PROBE_OK(xb_json_set_str(order, "metadata.uid", "u", &err));
+    return order;
+}
+
+static void same(const struct xb_point_in_time *want, const struct xb_point_in_time *got)
+{
+    assert_string_equal(got->uid, want->uid);
+    assert_string_equal(got->method, want->method);
+    assert_string_equal(got->reason, want->reason);
+    assert_string_equal(got->problem, want->problem);
+    assert_int_equal(got->consistency, want->consistency);
+    assert_int_equal(got->time_ns, want->time_ns);
+    assert_int_equal(got->copy_us, want->copy_us);
+    assert_int_equal(got->held_us, want->held_us);
+    assert_int_equal(got->changed_files, want->changed_files);
+}
+
+static void round_trips(void **state)
+{
+    struct property source = property_begin("points in time");
+    (void)state;
+    for (int i = 0; i < POINTS; i++) {
+        const struct xb_point_in_time point = random_point(&source);
+        struct xb_point_in_time again;
+        struct xb_error err = XB_ERROR_INIT;
+        XB_CLEANUP(xb_json_putp) xb_json *order = order_of(&point);
+        assert_int_equal(xb_point_in_time_parse(order, &again, &err), 1);
+        same(&point, &again);
+    }
+}
+
+static void altered(void **state)
+{
+    struct property source = property_begin("points in time, altered");
+    (void)state;
+    for (int i = 0; i < POINTS; i++) {
+        const struct xb_point_in_time point = random_point(&source);
+        XB_CLEANUP(xb_json_putp) xb_json *order = order_of(&point);
+        xb_json *annotations = xb_json_get(order, "metadata.annotations");
+        xb_json *text = NULL;
+        (void)json_object_object_get_ex(annotations, XB_POINT_IN_TIME_ANNOTATION, &text);
+        char *bytes = strdup(json_object_get_string(text));
+        assert_non_null(bytes);
+        size_t len = strlen(bytes);
+        for (int flip = 0; flip < FLIPS; flip++) {
+            struct xb_point_in_time again;
+            struct xb_error err = XB_ERROR_INIT;
+            size_t at = property_below(&source, len);
+            bool cut = property_once_in(&source, 4);
+            char before = bytes[at];
+            bytes[at] = cut ? '\0' : (char)(bytes[at] ^ (1 << property_below(&source, 7)));
+            json_object_object_add(annotations, XB_POINT_IN_TIME_ANNOTATION,
+                                   json_object_new_string(bytes));
+            int r = xb_point_in_time_parse(order, &again, &err);
+            assert_false(cut && r > 0);
+            if (r > 0) {
+                assert_true(again.consistency < XB_CONSISTENCIES && again.copy_us >= 0 &&
+                            again.held_us >= -1 && again.changed_files >= 0 && again.method[0]);
+            } else if (r < 0) {
+                assert_int_equal(err.kind, XB_ERR_INVALID);
+            }
+            bytes[at] = before;
+        }
+        free(bytes);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(round_trips), cmocka_unit_test(altered)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
