@@ -95,6 +95,7 @@ int xb_cli_agent(int argc, char **argv)
                                     {"metrics-address", &words.metrics},
                                     {"volumes-at-once", &words.jobs},
                                     {"node-agent-configmap", &options.settings},
+                                    {"point-in-time", &options.point_in_time},
                                     {"upload-limit", &upload},
                                     {"download-limit", &download},
                                     {"scratch-limit", &scratch},

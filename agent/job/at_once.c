@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * How many volumes at once; the node agents' ConfigMap. */
+ * What an administrator says for this node: by flags, and by the node agents' ConfigMap. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -71,7 +71,7 @@ static void tell(const struct xb_agent *agent, const struct xb_agent_settings *s
     }
 }
 
-int xb_agent_choose_at_once(struct xb_agent *agent, struct xb_error *err)
+int xb_agent_settle(struct xb_agent *agent, struct xb_error *err)
 {
     const struct xb_agent_options *options = agent->options;
     struct xb_agent_settings settings = {.volumes_at_once = 0};
@@ -92,5 +92,5 @@ int xb_agent_choose_at_once(struct xb_agent *agent, struct xb_error *err)
                 settings.volumes_at_once ? "the ConfigMap"
                 : options->jobs_max      ? "--volumes-at-once"
                                          : "the node's processors");
-    return 0;
+    return xb_agent_choose_methods(agent, settings.point_in_time, err);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/freeze/freeze.h"
 #include "agent/job/internal.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
@@ -95,10 +96,11 @@ static int parallel_files(const struct xb_order *order, unsigned *ret, struct xb
     return 0;
 }
 
-static int run_engine(struct xb_order *order, struct xb_order_place *place,
+static int run_engine(struct xb_order *order, const struct xb_copy *copy,
                       const struct xb_snapshot *snapshot, struct xb_backup_result *result,
                       struct xb_error *err)
 {
+    const struct xb_order_place *place = &copy->place;
     struct xb_snapshot_parents parents = {.count = 0};
     const struct xb_snapshot_filter same = {.host = snapshot->host,
                                             .user = snapshot->user,
@@ -116,6 +118,7 @@ static int run_engine(struct xb_order *order, struct xb_order_place *place,
         return r;
     }
     const struct xb_backup_options options = {.root_fd = place->volume.fd,
+                                              .copy = copy->freeze,
                                               .root_name = text(order, "metadata.uid"),
                                               .threads = threads,
                                               .parents = &parents,
@@ -130,8 +133,8 @@ static int run_engine(struct xb_order *order, struct xb_order_place *place,
 }
 
 /* What has to be said of it; false if nothing. */
-static bool describe(const struct xb_backup_result *result, const char *snapshot,
-                     char message[XB_ORDER_MESSAGE_BYTES])
+static bool describe(const struct xb_order *order, const struct xb_backup_result *result,
+                     const char *snapshot, char message[XB_ORDER_MESSAGE_BYTES])
 {
     const struct xb_backup_message first =
         result->message_count ? result->messages[0] : (struct xb_backup_message){.path = NULL};
@@ -142,6 +145,8 @@ static bool describe(const struct xb_backup_result *result, const char *snapshot
                  "%" PRIu64 " entries could not be read, the first: %s: %s (the rest is in "
                  "snapshot %s)",
                  result->failed, path, why, snapshot);
+    } else if (order->point.problem[0]) {
+        snprintf(message, XB_ORDER_MESSAGE_BYTES, "%s", order->point.problem);
     } else if (result->changed_files || result->vanished) {
         snprintf(message, XB_ORDER_MESSAGE_BYTES,
                  "%" PRIu64 " files changed while they were read, %" PRIu64 " were removed, the "
@@ -161,78 +166,192 @@ static bool hides_from_velero(const struct xb_order_place *place)
     return (place->where.host.path && !place->persistent_volume) || place->where.devices;
 }
 
-static int complete(struct xb_order *order, const struct xb_order_place *place,
-                    const struct xb_snapshot *snapshot, const struct xb_backup_result *result,
-                    struct xb_error *err)
+static xb_json *end_status(struct xb_order *order, const struct xb_order_place *place,
+                           const struct xb_snapshot *snapshot,
+                           const struct xb_backup_result *result)
 {
-    bool hidden = hides_from_velero(place);
-    int r = hidden ? xb_order_annotate(order, XB_VELERO_SNAPSHOT_ANNOTATION, snapshot->id, err) : 0;
-    if (r < 0) {
-        return r;
-    }
     xb_json *status = json_object_new_object();
+    const char *id = hides_from_velero(place) ? "" : snapshot->id;
     xb_json *progress = json_object_new_object();
     json_object_object_add(progress, "bytesDone", json_object_new_int64((int64_t)result->bytes));
     json_object_object_add(progress, "totalBytes", json_object_new_int64((int64_t)result->bytes));
     json_object_object_add(status, "progress", progress);
     json_object_object_add(status, "incrementalBytes",
                            json_object_new_int64((int64_t)result->bytes_new));
-    json_object_object_add(status, "snapshotID",
-                           json_object_new_string(hidden ? "" : snapshot->id));
+    json_object_object_add(status, "snapshotID", json_object_new_string(id));
     json_object_object_add(status, "path", json_object_new_string(place->volume.path));
     json_object_object_add(status, "completionTimestamp", xb_velero_now());
     /* Data that is missing is no Completed; what could be read is kept all the same. */
     json_object_object_add(status, "phase",
                            json_object_new_string(result->failed ? "Failed" : "Completed"));
     char message[XB_ORDER_MESSAGE_BYTES];
-    if (describe(result, snapshot->id, message)) {
+    if (describe(order, result, snapshot->id, message)) {
         json_object_object_add(status, "message", json_object_new_string(message));
     }
+    return status;
+}
+
+/* Its end, and of which moment it is, with one request: whoever waits for either sees both. */
+static int complete(struct xb_order *order, const struct xb_order_place *place,
+                    const struct xb_snapshot *snapshot, const struct xb_backup_result *result,
+                    struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *patch = NULL;
+    char said[XB_POINT_IN_TIME_TEXT_BYTES];
+    const struct xb_kube_ref ref = {.resource = order->resource,
+                                    .namespace = text(order, "metadata.namespace"),
+                                    .name = text(order, "metadata.name")};
+    xb_point_in_time_say(&order->point, said);
     xb_log_info("order ended", "order", order->key, "phase",
-                result->failed ? "Failed" : "Completed", "snapshot", snapshot->id);
+                result->failed ? "Failed" : "Completed", "snapshot", snapshot->id, "data", said);
     order->bytes = result->bytes;
     order->bytes_new = result->bytes_new;
-    r = xb_order_patch(order, status, err);
+    int r = xb_point_in_time_patch(&order->point, &patch, err);
+    if (r == 0) {
+        json_object_object_add(patch, "status", end_status(order, place, snapshot, result));
+        if (hides_from_velero(place)) {
+            json_object_object_add(xb_json_get(patch, "metadata.annotations"),
+                                   XB_VELERO_SNAPSHOT_ANNOTATION,
+                                   json_object_new_string(snapshot->id));
+        }
+        r = xb_kube_merge_patch(order->agent->client, &ref, patch, NULL, err);
+    }
     order->ended = r == 0 ? result->failed ? "Failed" : "Completed" : NULL;
+    return r;
+}
+
+/* ---- the volume, of one moment if that can be had ---- */
+
+/* The copy that was made for it while its application was held, or one of now. */
+static int get_copy(struct xb_order *order, struct xb_copy **ret, struct xb_error *err)
+{
+    XB_CLEANUP(xb_copy_freep)
+    struct xb_copy *copy =
+        xb_agent_take_copy(order->agent, order->key, text(order, "metadata.uid"));
+    if (copy && copy->freeze) {
+        *ret = XB_TAKE(copy);
+        return 0;
+    }
+    xb_copy_free(XB_TAKE(copy));
+    int r = xb_copy_prepare(order, &copy, err);
+    if (r < 0) {
+        return r;
+    }
+    xb_copies_take(&copy, 1);
+    if (copy->failed.code) {
+        *err = copy->failed;
+        return err->code;
+    }
+    if (order->unheld ||
+        (xb_point_in_time_held(order->object) && xb_point_in_time_fixed(order->object))) {
+        snprintf(copy->point.problem, sizeof copy->point.problem,
+                 "the copy that was made while its application was held was lost with the agent's "
+                 "end; this is a later one, of an application that works");
+    }
+    const struct xb_kube_ref ref = {.resource = order->resource,
+                                    .namespace = text(order, "metadata.namespace"),
+                                    .name = text(order, "metadata.name")};
+    if (xb_copy_is_fixed(copy) &&
+        (r = xb_order_tell_point(order->agent, &ref, &copy->point, err)) < 0) {
+        return r;
+    }
+    *ret = XB_TAKE(copy);
+    return 0;
+}
+
+/* What is read instead is of no moment, and of no application that is held. */
+static void note_given_up(const struct xb_order *order, struct xb_copy *copy)
+{
+    if (order->unheld || order->bracketed || xb_point_in_time_held(order->object)) {
+        copy->point.held_us = -1;
+        snprintf(copy->point.problem, sizeof copy->point.problem,
+                 "the copy that was made while its application was held had to be given up; what "
+                 "was read instead is of an application that works: %.200s",
+                 xb_freeze_lost_reason(copy->freeze));
+    }
+}
+
+/* Reads it; once more, from the volume itself, if its copy had to be given up meanwhile. */
+static int read_volume(struct xb_order *order, struct xb_copy *copy, struct xb_snapshot *snapshot,
+                       struct xb_backup_result *result, struct xb_error *err)
+{
+    struct xb_error why = XB_ERROR_INIT;
+    bool fixed = xb_copy_is_fixed(copy);
+    snapshot->start_ns = fixed ? copy->point.time_ns : xb_clock_wall_ns();
+    int r = copy->place.where.devices
+                ? xb_order_read_device(order, &copy->place, snapshot, result, &why)
+                : run_engine(order, copy, snapshot, result, &why);
+    if (r < 0 && fixed && atomic_load(xb_freeze_lost(copy->freeze))) {
+        xb_log_warning("a copy had to be given up: the volume itself is read", "order", order->key,
+                       "reason", xb_freeze_lost_reason(copy->freeze));
+        note_given_up(order, copy);
+        why = (struct xb_error)XB_ERROR_INIT;
+        if ((r = xb_copy_fall_back(copy, &why)) == 0) {
+            xb_backup_result_free(result);
+            *result = (struct xb_backup_result){.files = 0};
+            snapshot->start_ns = xb_clock_wall_ns();
+            r = run_engine(order, copy, snapshot, result, &why);
+        }
+    }
+    if (r < 0) {
+        *err = why;
+        return r;
+    }
+    order->point = copy->point;
+    order->point.changed_files = (int64_t)result->changed_files;
+    if (!xb_copy_is_fixed(copy)) {
+        order->point.time_ns = xb_clock_wall_ns();
+        order->point.copy_us = (order->point.time_ns - snapshot->start_ns) / 1000;
+    }
+    return 0;
+}
+
+/* A pod that was deleted meanwhile takes its files with it: what was read of them is a part. */
+static int check_still_there(struct xb_order *order, const struct xb_copy *copy,
+                             struct xb_error *err)
+{
+    return xb_copy_is_fixed(copy) ? 0 : xb_order_still_there(order, &copy->place, err);
+}
+
+static int upload(struct xb_order *order, struct xb_copy *copy, struct xb_snapshot *snapshot,
+                  struct xb_error *err)
+{
+    struct xb_backup_result result = {.files = 0};
+    int r = fill_source(order, &copy->place, snapshot, err);
+    if (r == 0 && (r = read_volume(order, copy, snapshot, &result, err)) == 0 &&
+        (r = check_still_there(order, copy, err)) == 0) {
+        if (!copy->place.where.devices) {
+            xb_backup_fill_snapshot(&result, snapshot);
+        }
+        r = xb_snapshot_publish(copy->place.repository, snapshot, err);
+    }
+    if (r == 0) {
+        r = complete(order, &copy->place, snapshot, &result, err);
+    }
+    xb_backup_result_free(&result);
     return r;
 }
 
 static int carry_out(struct xb_order *order, struct xb_error *err)
 {
-    struct xb_order_place place;
-    struct xb_backup_result result = {.files = 0};
+    XB_CLEANUP(xb_copy_freep) struct xb_copy *copy = NULL;
     XB_CLEANUP(xb_snapshot_freep) struct xb_snapshot *snapshot = calloc(1, sizeof *snapshot);
     if (!snapshot) {
         return xb_error_no_memory(err, "a snapshot");
     }
     int r = xb_order_open_bracket(order, err);
-    if (r < 0) {
+    if (r < 0 || (r = get_copy(order, &copy, err)) < 0) {
         return r;
     }
-    snapshot->start_ns = xb_clock_wall_ns();
-    r = xb_order_open(order, text(order, "spec.pod.namespace"), false, &place, err);
-    if (r < 0) {
-        return r;
-    }
-    r = fill_source(order, &place, snapshot, err);
+    r = xb_order_open_repository(order, text(order, "spec.pod.namespace"), false, &copy->place,
+                                 err);
     if (r == 0) {
-        r = place.where.devices ? xb_order_read_device(order, &place, snapshot, &result, err)
-                                : run_engine(order, &place, snapshot, &result, err);
+        r = upload(order, copy, snapshot, err);
     }
-    if (r == 0) {
-        r = xb_order_still_there(order, &place, err);
+    if (r < 0 && err->kind == XB_ERR_RETRY && xb_copy_is_fixed(copy)) {
+        xb_repository_free(XB_TAKE(copy->place.repository));
+        xb_agent_keep_copy(order->agent, XB_TAKE(copy)); /* it is taken up again */
     }
-    if (r == 0) {
-        if (!place.where.devices) {
-            xb_backup_fill_snapshot(&result, snapshot);
-        }
-        r = xb_snapshot_publish(place.repository, snapshot, err);
-    }
-    if (r == 0) {
-        r = complete(order, &place, snapshot, &result, err);
-    }
-    xb_backup_result_free(&result);
-    xb_order_close(&place);
     return r;
 }
 

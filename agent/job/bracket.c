@@ -4,6 +4,7 @@
  * pod and in the Backup. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/hooks/cri.h"
@@ -33,6 +34,12 @@ static xb_json *find_order(void *context, const char *name)
     char key[2 * XB_VELERO_NAME_BYTES];
     key_of(find->namespace, name, key);
     return xb_kube_informer_get(find->orders, key);
+}
+
+bool xb_order_bracket_due(struct xb_kube_informer *orders, xb_json *object)
+{
+    struct find find = {orders, xb_json_str(object, "metadata.namespace", "")};
+    return xb_bracket_due(object, find_order, &find);
 }
 
 enum xb_bracket_step xb_order_bracket_step(struct xb_kube_informer *orders, xb_json *object)
@@ -69,6 +76,10 @@ struct opening {
     struct xb_bracket bracket;
     struct xb_bracket_record record;
     struct xb_hooks hooks;
+    /* Of the bracket's orders, of the leader only. */
+    struct xb_copy **copies;
+    size_t copy_count;
+    size_t wanted; /* so many are to be backed up */
 };
 
 static const char *text(const struct xb_order *order, const char *path)
@@ -78,6 +89,10 @@ static const char *text(const struct xb_order *order, const char *path)
 
 static void free_opening(struct opening *opening)
 {
+    for (size_t i = 0; i < opening->copy_count; i++) {
+        xb_copy_free(opening->copies[i]);
+    }
+    free(opening->copies);
     json_object_put(opening->backup);
     json_object_put(opening->pod);
     xb_bracket_free(&opening->bracket);
@@ -198,14 +213,124 @@ static int refuse(const struct opening *opening, struct xb_error *err)
                         text(opening->order, "spec.pod.name"));
 }
 
+/* ---- the copies in between ---- */
+
+/* The copy of one order of the bracket, prepared. What speaks against it is said by the order
+ * itself when its turn has come. */
+static int prepare_one(struct opening *opening, struct xb_order *member, struct xb_error *err)
+{
+    struct opening theirs = {.order = member, .backup = json_object_get(opening->backup)};
+    struct xb_error why = XB_ERROR_INIT;
+    struct xb_copy *copy = NULL;
+    int r = xb_bracket_parse(member->object, &theirs.bracket, &why);
+    if (r > 0 && (r = check_claims(&theirs, &why)) == 0 &&
+        (r = xb_order_check_owner(member, "Backup", &why)) == 0) {
+        r = xb_copy_prepare(member, &copy, &why);
+    }
+    free_opening(&theirs);
+    if (r < 0 && (why.kind == XB_ERR_RETRY || why.kind == XB_ERR_CANCELLED)) {
+        *err = why;
+        return r;
+    }
+    if (copy) {
+        opening->copies[opening->copy_count++] = copy;
+    }
+    return 0;
+}
+
+static int prepare_member(struct opening *opening, const char *name, struct xb_error *err)
+{
+    struct xb_order *order = opening->order;
+    struct xb_order member = {.agent = order->agent, .resource = order->resource};
+    struct xb_error why = XB_ERROR_INIT;
+    char key[2 * XB_VELERO_NAME_BYTES];
+    XB_CLEANUP(xb_json_putp) xb_json *object = NULL;
+    const struct xb_kube_ref ref = {
+        .resource = order->resource, .namespace = text(order, "metadata.namespace"), .name = name};
+    if (xb_kube_get(order->agent->client, &ref, &object, &why) < 0) {
+        if (why.kind != XB_ERR_NOT_FOUND) {
+            *err = why;
+        }
+        return why.kind == XB_ERR_NOT_FOUND ? 0 : why.code;
+    }
+    if (xb_velero_data_phase_final(xb_json_str(object, "status.phase", "")) ||
+        xb_json_bool(object, "spec.cancel", false)) {
+        return 0;
+    }
+    key_of(ref.namespace, name, key);
+    member.object = object;
+    member.key = key;
+    opening->wanted++;
+    return prepare_one(opening, &member, err);
+}
+
+static int prepare_copies(struct opening *opening, struct xb_error *err)
+{
+    size_t count = xb_bracket_count(&opening->bracket);
+    opening->copies = calloc(count, sizeof(struct xb_copy *));
+    if (!opening->copies) {
+        return xb_error_no_memory(err, "copies");
+    }
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        r = prepare_member(opening, xb_bracket_member(&opening->bracket, i), err);
+    }
+    return r;
+}
+
+/* The application stands still. */
+static bool take_copies(void *context)
+{
+    struct opening *opening = context;
+    size_t fixed = 0;
+    xb_copies_take(opening->copies, opening->copy_count);
+    for (size_t i = 0; i < opening->copy_count; i++) {
+        fixed += xb_copy_is_fixed(opening->copies[i]);
+    }
+    return fixed == opening->wanted;
+}
+
+/* To the orders, whose turns come. One that is not told of its copy is waited for. */
+static void hand_out(struct opening *opening)
+{
+    struct xb_order *order = opening->order;
+    for (size_t i = 0; i < opening->copy_count; i++) {
+        struct xb_copy *copy = XB_TAKE(opening->copies[i]);
+        struct xb_error err = XB_ERROR_INIT;
+        if (!xb_copy_is_fixed(copy)) {
+            xb_copy_free(copy);
+            continue;
+        }
+        copy->point.held_us = opening->record.held_us > 0 ? opening->record.held_us : -1;
+        const struct xb_kube_ref ref = {.resource = order->resource,
+                                        .namespace = text(order, "metadata.namespace"),
+                                        .name = strchr(copy->key, '/') + 1};
+        if (xb_order_tell_point(order->agent, &ref, &copy->point, &err) < 0) {
+            xb_log_warning("an order could not be told of its copy", "order", copy->key, "error",
+                           err.text);
+        }
+        xb_agent_keep_copy(order->agent, copy);
+    }
+    opening->copy_count = 0;
+}
+
 static int lead(struct opening *opening, struct xb_error *err)
 {
-    const struct xb_bracket_run run = how(opening, &opening->order->cancel);
-    int r = opening->record.state == XB_BRACKET_UNBEGUN ? check_digest(opening, err) : 0;
-    if (r == 0) {
-        r = xb_bracket_open(&run, &opening->hooks, &opening->record, err);
+    struct xb_bracket_run run = how(opening, &opening->order->cancel);
+    int r = 0;
+    run.copy = take_copies;
+    if (opening->record.state == XB_BRACKET_UNBEGUN &&
+        ((r = check_digest(opening, err)) < 0 || (r = prepare_copies(opening, err)) < 0)) {
+        return r;
     }
-    return r == 0 && opening->record.refused ? refuse(opening, err) : r;
+    r = xb_bracket_pass(&run, &opening->hooks, &opening->record, err);
+    if (r == 0 && opening->record.refused) {
+        r = refuse(opening, err);
+    }
+    if (r == 0) {
+        hand_out(opening);
+    }
+    return r;
 }
 
 /* What the leader has written down. */
@@ -247,7 +372,9 @@ int xb_order_open_bracket(struct xb_order *order, struct xb_error *err)
     if (r > 0) {
         bool leads = strcmp(xb_bracket_leader(&opening.bracket), text(order, "metadata.name")) == 0;
         r = leads ? lead(&opening, err) : follow(&opening, err);
-        if (opening.record.state != XB_BRACKET_UNBEGUN) {
+        bool over = opening.record.state == XB_BRACKET_DONE;
+        order->unheld = over && opening.hooks.phases[XB_HOOK_POST].count > 0;
+        if (opening.record.state != XB_BRACKET_UNBEGUN && !over) {
             order->bracketed = XB_TAKE(opening.backup);
         }
     }
@@ -280,12 +407,13 @@ static void thaw(struct opening *opening)
     }
 }
 
-/* All orders of a bracket are deleted at once: the first of them that is over thaws the pod. */
-static bool is_first(struct xb_order *order)
+/* All orders of a bracket are deleted at once: the first of them that is over thaws the pod, if
+ * that has not been done before. */
+static bool is_first(struct xb_order *order, xb_json *backup)
 {
     struct xb_agent *agent = order->agent;
     char both[200];
-    snprintf(both, sizeof both, "%.80s/%.80s", xb_json_str(order->bracketed, "metadata.uid", ""),
+    snprintf(both, sizeof both, "%.80s/%.80s", xb_json_str(backup, "metadata.uid", ""),
              text(order, "spec.pod.uid"));
     uint64_t hash = xb_fnv1a(both);
     for (size_t i = 0; i < XB_AGENT_THAWED; i++) {
@@ -310,7 +438,7 @@ void xb_order_release_bracket(struct xb_order *order, const atomic_bool *stop)
     int r = xb_kube_get(order->agent->client, &ref, &found, &err);
     bool same =
         r == 0 && strcmp(xb_json_str(found, "metadata.uid", ""), text(order, "metadata.uid")) == 0;
-    if (same || (r < 0 && err.kind != XB_ERR_NOT_FOUND) || !is_first(order)) {
+    if (same || (r < 0 && err.kind != XB_ERR_NOT_FOUND) || !is_first(order, order->bracketed)) {
         return;
     }
     struct opening opening = {.order = order, .backup = json_object_get(order->bracketed)};
@@ -332,6 +460,7 @@ int xb_order_close_bracket(void *work, const atomic_bool *stop, struct xb_error 
     if (r > 0) {
         const struct xb_bracket_run run = how(&opening, stop);
         r = opening.record.taken ? 0 : xb_bracket_close(&run, &opening.hooks, &opening.record, err);
+        (void)is_first(order, opening.backup);
     } else if (r < 0 && why.kind == XB_ERR_INVALID && opening.record.results) {
         xb_log_error(&why, "post hooks cannot be run", "order", order->key);
         xb_bracket_record_fail(&opening.record, XB_HOOK_POST, why.text);

@@ -23,13 +23,14 @@
 #include "shared/repository/snapshot.h"
 #include "shared/velero/bracket.h"
 #include "shared/velero/in_place.h"
+#include "shared/velero/point_in_time.h"
 
 enum { XB_ORDER_MESSAGE_BYTES = 1000, XB_AGENT_INFORMERS = 4 };
 
 struct xb_control;
 struct xb_kube_informer;
 
-enum { XB_AGENT_THAWED = 16 };
+enum { XB_AGENT_THAWED = 64 };
 
 struct xb_agent {
     const struct xb_agent_options *options;
@@ -43,6 +44,9 @@ struct xb_agent {
      * ones. */
     _Atomic uint64_t thawed[XB_AGENT_THAWED];
     atomic_uint thawed_next;
+    unsigned methods; /* of copying, that this node allows: bits of enum xb_freeze_method */
+    pthread_mutex_t copies_lock;
+    struct xb_copy *copies; /* of orders whose turn comes; by copies_lock */
 };
 
 /* An order while it is carried out. `object` is a copy of its own, for the worker that has the
@@ -54,11 +58,15 @@ struct xb_order {
     char *key;          /* "namespace/name" */
     atomic_bool cancel; /* spec.cancel was set, or the daemon ends */
     int64_t patched_ns; /* monotonic, of the last progress */
-    xb_json *bracketed; /* the Backup for which pre hooks have been run; NULL: none */
+    bool beside;        /* a step that is not the whole order: post hooks, or a copy */
+    xb_json *bracketed; /* the Backup for which pre hooks have been run, and no post hooks; NULL:
+                           none */
+    bool unheld;        /* its application was to be held for it, and goes on */
     /* For metrics, when it has ended; by the worker. */
     int64_t began_ns;  /* monotonic */
     const char *ended; /* the phase; NULL: it goes on */
     uint64_t bytes, bytes_new;
+    struct xb_point_in_time point; /* method "": not known */
 };
 
 /* Where the data is and goes, checked. */
@@ -123,6 +131,10 @@ int xb_order_read_device(struct xb_order *order, const struct xb_order_place *pl
 int xb_order_write_device(struct xb_order *order, const struct xb_order_place *place,
                           const struct xb_snapshot *snapshot, struct xb_restore_result *ret,
                           struct xb_error *err) XB_MUST_CHECK;
+/* The repository of a place that has been found. */
+int xb_order_open_repository(struct xb_order *order, const char *repository_namespace,
+                             bool read_only, struct xb_order_place *place,
+                             struct xb_error *err) XB_MUST_CHECK;
 
 /* ---- into a pod that runs (in_place.c) ---- */
 
@@ -140,15 +152,61 @@ int xb_order_open_in_place(struct xb_order *order, const struct xb_order_place *
 
 /* What is to be done with an order, in the loop thread's world; GO for one without a bracket. */
 enum xb_bracket_step xb_order_bracket_step(struct xb_kube_informer *orders, xb_json *object);
+/* Whether it leads one whose post hooks are due. */
+bool xb_order_bracket_due(struct xb_kube_informer *orders, xb_json *object);
 /* The order has changed: the others of its bracket are looked at again. `object` may be NULL. */
 void xb_order_bracket_mark(struct xb_control *control, xb_json *object);
-/* Before a volume is read: its pod's pre hooks, run by the order that leads, once. An error: the
- * pod is not to be backed up. Nothing for an order without a bracket. */
+/* Before a volume is read: its pod's pre hooks, copies of all its volumes and, where these suffice,
+ * its post hooks, run by the order that leads, once. An error: the pod is not to be backed up.
+ * Nothing for an order without a bracket. */
 int xb_order_open_bracket(struct xb_order *order, struct xb_error *err) XB_MUST_CHECK;
 
 /* When the order is over. One that was deleted meanwhile (with its Backup, say) takes the record of
  * its hooks along: what is frozen is thawed all the same. */
 void xb_order_release_bracket(struct xb_order *order, const atomic_bool *stop);
+
+/* ---- a volume's copy (copies.c) ---- */
+
+/* Of one order's volume, whose place it has found: of one moment, or none (then the volume itself
+ * is read). While the order waits for its turn the agent keeps it. */
+struct xb_copy {
+    struct xb_copy *next;
+    char *key; /* the order's */
+    struct xb_order_place place;
+    struct xb_freeze *freeze;      /* what was prepared or taken, or the volume itself; NULL: it was
+                                      tried in vain */
+    struct xb_point_in_time point; /* uid: the order's */
+    struct xb_error failed;        /* code 0: it has not */
+};
+
+/* Before the application is held: finds the volume, asks who may forbid what, prepares. */
+int xb_copy_prepare(struct xb_order *order, struct xb_copy **ret,
+                    struct xb_error *err) XB_MUST_CHECK;
+/* Takes what was prepared; of several volumes side by side. An error of one is in its `failed`, and
+ * it is of no use then. */
+void xb_copies_take(struct xb_copy *const *copies, size_t count);
+/* Whether nothing is read from the application's own files: it has been taken, and is one. */
+bool xb_copy_is_fixed(const struct xb_copy *copy);
+/* It is lost, for lack of space: from now on the volume itself is read. */
+int xb_copy_fall_back(struct xb_copy *copy, struct xb_error *err) XB_MUST_CHECK;
+void xb_copy_free(struct xb_copy *copy);
+XB_DEFINE_CLEANUP(xb_copy_freep, struct xb_copy, xb_copy_free);
+
+/* Writes what is known of it on the order. */
+int xb_order_tell_point(struct xb_agent *agent, const struct xb_kube_ref *order,
+                        const struct xb_point_in_time *point, struct xb_error *err) XB_MUST_CHECK;
+
+void xb_agent_keep_copy(struct xb_agent *agent, struct xb_copy *copy);
+/* Of the order of that key and uid, taken out; NULL: there is none. A copy of another order of
+ * that key is freed. */
+struct xb_copy *xb_agent_take_copy(struct xb_agent *agent, const char *key, const char *uid);
+/* Whether there is one of that key; `uid` NULL: of any order, else of that or, with `other`, of
+ * another one. */
+bool xb_agent_has_copy(struct xb_agent *agent, const char *key, const char *uid, bool other);
+void xb_agent_free_copies(struct xb_agent *agent);
+/* What methods this node's settings allow. */
+int xb_agent_choose_methods(struct xb_agent *agent, const char *settings,
+                            struct xb_error *err) XB_MUST_CHECK;
 
 /* What is done for one kind of order. */
 struct xb_order_task {
@@ -165,6 +223,10 @@ int xb_order_run(struct xb_order *order, const struct xb_order_task *task, const
 /* Actions (struct xb_action.run). 0: the order has ended. */
 int xb_order_backup(void *order, const atomic_bool *stop, struct xb_error *err);
 int xb_order_close_bracket(void *order, const atomic_bool *stop, struct xb_error *err);
+/* Makes the copy for which the coordinator holds the application. */
+int xb_order_hold(void *order, const atomic_bool *stop, struct xb_error *err);
+/* Frees the copy of an order that has ended, or is another one now. */
+int xb_order_drop_copy(void *order, const atomic_bool *stop, struct xb_error *err);
 int xb_order_restore(void *order, const atomic_bool *stop, struct xb_error *err);
 int xb_order_sign(void *order, const atomic_bool *stop, struct xb_error *err);
 
@@ -175,8 +237,9 @@ struct xb_stores_work {
 };
 int xb_stores_report(void *work, const atomic_bool *stop, struct xb_error *err);
 
-/* How many volumes at once: as the ConfigMap says, or the flag, or the node's processors. */
-int xb_agent_choose_at_once(struct xb_agent *agent, struct xb_error *err) XB_MUST_CHECK;
+/* How many volumes at once: as the ConfigMap says, or the flag, or the node's processors; and
+ * which methods of copying both allow. */
+int xb_agent_settle(struct xb_agent *agent, struct xb_error *err) XB_MUST_CHECK;
 
 /* ---- metrics and health ---- */
 

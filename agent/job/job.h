@@ -38,7 +38,8 @@ struct xb_agent_options {
     const char *pod_name;   /* for leases and logs; may be NULL */
     /* Volumes at once, of backups and of restores each; 0: by the node's processors. */
     unsigned jobs_max;
-    const char *settings; /* a ConfigMap that may say otherwise; NULL: none */
+    const char *settings;      /* a ConfigMap that may say otherwise; NULL: none */
+    const char *point_in_time; /* methods of copying that are allowed (policy.h); NULL: any */
     uint16_t metrics_port;
     bool devices;                  /* restores make device nodes, too */
     struct xb_http_limits *limits; /* bandwidth of this node; NULL: none */

@@ -28,6 +28,9 @@ enum meter {
     BYTES_READ,
     BYTES_NEW,
     BYTES_RESTORED,
+    FREEZE,
+    CONSISTENCY,
+    CHANGED,
     RUNNING,
     AT_ONCE,
     MEMORY,
@@ -47,6 +50,9 @@ enum meter {
     {                                                                                              \
         .name = "xebec_agent_" name_, .help = (help_), .kind = (kind_)                             \
     }
+
+static const double freeze_buckets[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+                                        0.1,   0.25,   0.5,   1,    2.5,   10};
 
 static const struct xb_meter table[METERS] = {
     [ENQUEUED] = BY_NODE("pod_volume_backup_enqueue_count",
@@ -80,6 +86,18 @@ static const struct xb_meter table[METERS] = {
     [BYTES_NEW] = OURS(XB_METER_COUNTER, "bytes_new_total",
                        "Bytes of them that the repository did not have before"),
     [BYTES_RESTORED] = OURS(XB_METER_COUNTER, "bytes_restored_total", "Bytes in volumes restored"),
+    [FREEZE] = {.name = "xebec_agent_freeze_seconds",
+                .help = "How long it took to copy a volume as it is at one moment",
+                .kind = XB_METER_HISTOGRAM,
+                .labels = {"method"},
+                .buckets = freeze_buckets,
+                .bucket_count = sizeof freeze_buckets / sizeof *freeze_buckets},
+    [CONSISTENCY] = {.name = "xebec_agent_backups_by_consistency_total",
+                     .help = "Volumes backed up, by how they were read and what that is worth",
+                     .kind = XB_METER_COUNTER,
+                     .labels = {"method", "consistency"}},
+    [CHANGED] = OURS(XB_METER_COUNTER, "files_changed_total",
+                     "Files that changed each time that they were read"),
     [RUNNING] = OURS(XB_METER_GAUGE, "orders_running", "Volumes under way"),
     [AT_ONCE] = OURS(XB_METER_GAUGE, "volumes_at_once", "How many may be, of each kind"),
     [MEMORY] = OURS(XB_METER_GAUGE, "anonymous_memory_bytes",
@@ -105,6 +123,7 @@ int xb_agent_metrics_prepare(struct xb_agent *agent, struct xb_error *err)
     for (unsigned i = BYTES_READ; i <= BYTES_RESTORED; i++) {
         xb_meters_add(agent->meters, i, NULL, 0);
     }
+    xb_meters_add(agent->meters, CHANGED, NULL, 0);
     xb_meters_set(agent->meters, RUNNING, NULL, 0);
     xb_meters_set(agent->meters, AT_ONCE, NULL, agent->at_once);
     return 0;
@@ -118,6 +137,19 @@ void xb_agent_count_new(struct xb_agent *agent)
 void xb_agent_count_running(struct xb_agent *agent, unsigned running)
 {
     xb_meters_set(agent->meters, RUNNING, NULL, running);
+}
+
+static void count_point(struct xb_agent *agent, const struct xb_point_in_time *point)
+{
+    const char *labels[] = {point->method, xb_consistency_name(point->consistency)};
+    if (!point->method[0]) {
+        return; /* it never came to that */
+    }
+    xb_meters_add(agent->meters, CONSISTENCY, labels, 1);
+    xb_meters_add(agent->meters, CHANGED, NULL, (double)point->changed_files);
+    if (strcmp(point->method, XB_POINT_IN_TIME_LIVE) != 0) {
+        xb_meters_observe(agent->meters, FREEZE, labels, (double)point->copy_us / 1e6);
+    }
 }
 
 void xb_agent_count_ended(struct xb_agent *agent, const struct xb_order *order)
@@ -136,6 +168,7 @@ void xb_agent_count_ended(struct xb_agent *agent, const struct xb_order *order)
     xb_meters_add(agent->meters, BYTES_READ, NULL, (double)order->bytes);
     xb_meters_add(agent->meters, BYTES_NEW, NULL, (double)order->bytes_new);
     xb_meters_add(agent->meters, DEQUEUED, &node, 1);
+    count_point(agent, &order->point);
     const char *of_order[] = {node, "backup",
                               xb_json_str(xb_velero_owner(order->object, "Backup"), "name", ""),
                               xb_json_str(order->object, "metadata.name", "")};

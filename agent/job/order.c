@@ -283,8 +283,8 @@ static int open_store(struct xb_order *order, bool read_only, struct xb_store **
     return 0;
 }
 
-static int open_repository(struct xb_order *order, const char *namespace, bool read_only,
-                           struct xb_order_place *place, struct xb_error *err)
+int xb_order_open_repository(struct xb_order *order, const char *namespace, bool read_only,
+                             struct xb_order_place *place, struct xb_error *err)
 {
     XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
     XB_CLEANUP(xb_secret_freep) struct xb_secret *password = NULL;
@@ -312,7 +312,7 @@ int xb_order_open(struct xb_order *order, const char *repository_namespace, bool
     if (r < 0) {
         return r;
     }
-    if ((r = open_repository(order, repository_namespace, read_only, &place, err)) < 0) {
+    if ((r = xb_order_open_repository(order, repository_namespace, read_only, &place, err)) < 0) {
         xb_order_close(&place);
         return r;
     }

@@ -33,7 +33,7 @@ static void note_keys(xb_json *settings, struct xb_agent_settings *ret)
     json_object_object_foreach(settings, key, value)
     {
         (void)value;
-        if (strcmp(key, "loadConcurrency") != 0) {
+        if (strcmp(key, "loadConcurrency") != 0 && strcmp(key, "pointInTime") != 0) {
             add_name(is_unneeded(key) ? ret->unneeded : ret->unknown, key);
         }
     }
@@ -93,6 +93,20 @@ static int load(xb_json *settings, xb_json *labels, struct xb_agent_settings *re
     return 0;
 }
 
+/* What the words mean, who copies knows. */
+static int load_methods(xb_json *settings, struct xb_agent_settings *ret, struct xb_error *err)
+{
+    const char *said = NULL;
+    int r = xb_json_need_str(settings, "pointInTime", false, &said, err);
+    if (r == 0 && said && strlen(said) >= sizeof ret->point_in_time) {
+        r = xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "pointInTime is too long");
+    }
+    if (r == 0) {
+        snprintf(ret->point_in_time, sizeof ret->point_in_time, "%s", said ? said : "");
+    }
+    return r;
+}
+
 int xb_agent_settings_parse(const char *text, size_t len, xb_json *labels,
                             struct xb_agent_settings *ret, struct xb_error *err)
 {
@@ -106,7 +120,8 @@ int xb_agent_settings_parse(const char *text, size_t len, xb_json *labels,
         return xb_error_set(err, XB_ERR_CORRUPT, -EBADMSG, "want a JSON object");
     }
     note_keys(settings, &found);
-    if ((r = load(settings, labels, &found, err)) < 0) {
+    if ((r = load(settings, labels, &found, err)) < 0 ||
+        (r = load_methods(settings, &found, err)) < 0) {
         return r;
     }
     *ret = found;

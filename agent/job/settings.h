@@ -4,7 +4,8 @@
  *
  * What for:  `--node-agent-configmap`, read once at the start. Velero's settings are mostly about
  *            the pods that it makes for each volume; here there are none, so only the number of
- *            volumes at once is taken, and the rest accepted.
+ *            volumes at once is taken, and the rest accepted. `pointInTime` is Xebec's own (Velero
+ *            passes over it): methods of copying, in the words of the flag --point-in-time.
  * Ownership: the caller's struct.
  * Threads:   any.    Blocking: never (pure).
  * Shapes:    one JSON object. What Velero knows and what has no meaning here is named in
@@ -18,11 +19,12 @@
 #include "agent/job/job.h"
 #include "shared/codec/json.h"
 
-enum { XB_SETTINGS_NAMES_BYTES = 400 };
+enum { XB_SETTINGS_NAMES_BYTES = 400, XB_SETTINGS_METHODS_BYTES = 100 };
 
 struct xb_agent_settings {
     unsigned volumes_at_once; /* 1 to XB_AGENT_JOBS_MAX; 0: nothing usable is said */
     bool cut;                 /* more were wanted */
+    char point_in_time[XB_SETTINGS_METHODS_BYTES]; /* methods of copying; "": nothing is said */
     char unneeded[XB_SETTINGS_NAMES_BYTES], unknown[XB_SETTINGS_NAMES_BYTES];
 };
 

@@ -10,6 +10,7 @@
 #include "coordinator/collect/volume_info.h"
 #include "coordinator/record/upload.h"
 #include "shared/base/log.h"
+#include "shared/velero/point_in_time.h"
 
 static const char *text(const struct xb_step_work *work, const char *path)
 {
@@ -17,6 +18,31 @@ static const char *text(const struct xb_step_work *work, const char *path)
 }
 
 /* ---- merging ---- */
+
+/* Of which moment its data is, and what has to be done about that. */
+static void note_point(struct xb_step_work *work, const struct xb_collected_volume *volume,
+                       xb_json *order)
+{
+    struct xb_point_in_time point;
+    struct xb_error why = XB_ERROR_INIT;
+    char said[XB_POINT_IN_TIME_TEXT_BYTES];
+    int r = xb_point_in_time_parse(order, &point, &why);
+    if (r <= 0) { /* as an agent of Velero's leaves it */
+        if (r < 0) {
+            xb_record_log_line(work->run->log, XB_RECORD_WARNING, volume->pod_namespace,
+                               "volume %s of pod %s: %s", volume->volume, volume->pod, why.text);
+        }
+        return;
+    }
+    xb_point_in_time_say(&point, said);
+    xb_record_log_line(work->run->log, point.changed_files ? XB_RECORD_WARNING : XB_RECORD_INFO,
+                       volume->pod_namespace, "volume %s of pod %s was %s", volume->volume,
+                       volume->pod, said);
+    if (point.problem[0]) {
+        xb_record_log_line(work->run->log, XB_RECORD_ERROR, volume->pod_namespace,
+                           "volume %s of pod %s: %s", volume->volume, volume->pod, point.problem);
+    }
+}
 
 static void note_volume(void *context, const struct xb_collected_volume *volume, xb_json *order)
 {
@@ -28,6 +54,7 @@ static void note_volume(void *context, const struct xb_collected_volume *volume,
                            "volume %s of %s%s is in snapshot %s (%lld bytes)", volume->volume, kind,
                            volume->pod, xb_velero_snapshot_of(order),
                            (long long)xb_json_int(order, "status.progress.totalBytes", 0));
+        note_point(work, volume, order);
         return;
     }
     xb_record_log_line(work->run->log, XB_RECORD_ERROR, volume->pod_namespace,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Hooks that the coordinator runs around a block: pre hooks, then its orders, then its post hooks.
- */
+ * Hooks that the coordinator runs around a block: pre hooks, then its orders, and its post hooks as
+ * soon as no order needs the application's own files any more. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +10,11 @@
 #include "shared/base/clock.h"
 #include "shared/base/fnv.h"
 #include "shared/base/log.h"
+#include "shared/velero/point_in_time.h"
 
 enum {
+    LOOK_SOON_MS = 20, /* a copy is a matter of moments */
+    LOOKS_SOON = 100,
     LOOK_AGAIN_MS = 200,
     LOOKS_AT_NODE = 50, /* so many looks at an order, then one at its node */
     GRACE_S = 60        /* for an agent to answer that it has cancelled */
@@ -103,8 +106,10 @@ struct waiting {
     bool told;        /* that it must end */
 };
 
-/* Whether it has ended, or is not to be waited for any longer. One that has not begun is no late
- * one: its node is busy with others, as long as its agent lives. */
+/* Whether the application may go on as far as this order is concerned: there is a copy of its
+ * volume (by the order's own word, point_in_time.h; its phase says nothing of the kind), it has
+ * ended, or is not to be waited for any longer. One that has not begun is no late one: its node is
+ * busy with others, as long as its agent lives. */
 static int look_at_order(struct waiting *waiting, bool *ret_over, struct xb_error *err)
 {
     XB_CLEANUP(xb_json_putp) xb_json *order = NULL;
@@ -129,7 +134,8 @@ static int look_at_order(struct waiting *waiting, bool *ret_over, struct xb_erro
     int64_t patience_ns =
         waiting->told ? GRACE_S * XB_NS_PER_S : waiting->orders->work->run->timeout_ns;
     bool late = (begun || waiting->told) && now_ns - waiting->moved_ns >= patience_ns;
-    *ret_over = xb_velero_data_phase_final(phase) || (late && waiting->told);
+    *ret_over = xb_velero_data_phase_final(phase) || xb_point_in_time_fixed(order) ||
+                (late && waiting->told);
     if (late && !waiting->told) {
         xb_log_warning("a volume makes no progress and is cancelled", "order", waiting->name);
         xb_ordering_cancel(waiting->orders, waiting->volume);
@@ -154,10 +160,16 @@ static bool given_up(const struct waiting *waiting)
     return true;
 }
 
+static void pause_after(int looks)
+{
+    const struct timespec pause = {.tv_nsec = (looks <= LOOKS_SOON ? LOOK_SOON_MS : LOOK_AGAIN_MS) *
+                                              XB_NS_PER_MS};
+    (void)nanosleep(&pause, NULL);
+}
+
 static int wait_for(const struct xb_ordering *orders, const struct xb_collected_volume *volume,
                     struct xb_error *err)
 {
-    const struct timespec pause = {.tv_nsec = LOOK_AGAIN_MS * XB_NS_PER_MS};
     struct waiting waiting = {.orders = orders, .volume = volume};
     bool over = false;
     int r = xb_ordering_name(orders, volume, waiting.name, err);
@@ -166,9 +178,10 @@ static int wait_for(const struct xb_ordering *orders, const struct xb_collected_
             return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "told to stop");
         }
         r = look_at_order(&waiting, &over, err);
-        over = over || (r == 0 && looks % LOOKS_AT_NODE == 0 && given_up(&waiting));
+        over = over ||
+               (r == 0 && looks > LOOKS_SOON && looks % LOOKS_AT_NODE == 0 && given_up(&waiting));
         if (r == 0 && !over) {
-            (void)nanosleep(&pause, NULL);
+            pause_after(looks);
         }
     }
     return r;

@@ -10,6 +10,7 @@
 #include "shared/base/log.h"
 #include "shared/codec/text.h"
 #include "shared/velero/bracket.h"
+#include "shared/velero/point_in_time.h"
 
 enum { NO_SIGN_OF_LIFE_S = 120 };
 
@@ -77,6 +78,8 @@ static xb_json *make_order(const struct xb_ordering *orders,
     xb_json_put_text(annotations, XB_STORE_IDENTITY_ANNOTATION, orders->identity);
     if (bracket) {
         xb_json_put_text(annotations, XB_BRACKET_ANNOTATION, bracket);
+    } else if (orders->open) {
+        xb_json_put_text(annotations, XB_HELD_ANNOTATION, "true");
     }
     json_object_object_add(metadata, "annotations", annotations);
     xb_json_put_text(pod, "kind", "Pod");

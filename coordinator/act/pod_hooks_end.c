@@ -175,12 +175,17 @@ static void note_time(struct xb_step_work *work, const struct xb_hook_pod *pod,
                       const struct xb_bracket_record *record)
 {
     double seconds = (double)(record->ended_ms - record->begun_ms) / 1000;
+    char held[80] = "";
     if (record->begun_ms <= 0 || record->ended_ms < record->begun_ms) {
         return; /* without post hooks, nobody knows when it went on */
     }
+    if (record->held_us > 0) {
+        snprintf(held, sizeof held, ", of which %.6f s from the last pre to the first post hook",
+                 (double)record->held_us / 1e6);
+    }
     xb_record_log_line(work->run->log, XB_RECORD_INFO, pod->namespace,
-                       "pod %s was between its pre and its post hooks for %.3f s", pod->name,
-                       seconds);
+                       "pod %s was between its pre and its post hooks for %.3f s%s", pod->name,
+                       seconds, held);
     xb_meters_observe(work->coordinator->meters, XB_METER_FREEZE_SECONDS, NULL, seconds);
 }
 

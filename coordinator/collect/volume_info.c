@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "shared/velero/point_in_time.h"
 #include "shared/velero/velero.h"
 
 enum { KEY_BYTES = 512 };
@@ -113,6 +114,18 @@ static xb_json *of_ours_alone(const struct xb_collected_volume *volume, xb_json 
     return info;
 }
 
+/* Xebec's own: Velero passes over it. */
+static void put_point(xb_json *info, xb_json *order)
+{
+    struct xb_point_in_time point;
+    struct xb_error ignored = XB_ERROR_INIT; /* it is in the log */
+    if (xb_point_in_time_parse(order, &point, &ignored) > 0) {
+        xb_json *json = xb_point_in_time_json(&point);
+        json_object_object_del(json, "uid");
+        json_object_object_add(info, "pointInTime", json);
+    }
+}
+
 static xb_json *of_backed_up(const struct xb_collected_volume *volume, xb_json *order)
 {
     if (is_ours_alone(volume, order)) {
@@ -125,6 +138,7 @@ static xb_json *of_backed_up(const struct xb_collected_volume *volume, xb_json *
     put_present(info, "startTimestamp", xb_json_str(order, "status.startTimestamp", ""));
     put_present(info, "completionTimestamp", xb_json_str(order, "status.completionTimestamp", ""));
     json_object_object_add(info, "pvbInfo", pvb_info(volume, order));
+    put_point(info, order);
     return info;
 }
 

@@ -7,6 +7,7 @@
  * Ownership: the result is the caller's.    Threads: any.    Blocking: never (pure).
  * Rules:     what was skipped has no backup method, as Velero expects, and stands before what was
  *            backed up: of several entries of one PersistentVolume a restore heeds the last.
+ *            `pointInTime` is Xebec's own field: what the order says of its moment.
  * Source:    velero-contract section 2, "BackupVolumeInfo".
  */
 #pragma once

@@ -12,11 +12,14 @@
  * Threads:   any.    Blocking: never (pure).
  * Shapes:    annotation XB_POINT_IN_TIME_ANNOTATION: {"uid": the order's, "method",
  *            "consistency": "crash", "per-file" or "fuzzy", "time", "copyMicroseconds",
- *            "heldMicroseconds", "changedFiles", "reason", "problem"}; the last four may be
- * missing. Annotation XB_HELD_ANNOTATION "true", by the coordinator: it holds the application until
- * the order says of which moment it is; a copy is made before all else. Rules:     an annotation
- * with another uid than its order's was copied along with something, and says nothing. Errors:
- * INVALID: an annotation that is none of ours. Limits:    XB_POINT_IN_TIME_*.
+ *            "heldMicroseconds", "changedFiles", "reason", "problem"}, of which the last four may
+ *            be missing. Annotation XB_HELD_ANNOTATION "true", by the coordinator: it holds the
+ *            application until the order says of which moment it is; a copy is made before all
+ *            else.
+ * Rules:     an annotation with another uid than its order's was copied along with something, and
+ *            says nothing.
+ * Errors:    INVALID: an annotation that is none of ours.
+ * Limits:    XB_POINT_IN_TIME_*.
  */
 #pragma once
 

@@ -19,6 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         need(r == 0 ? settings.volumes_at_once <= XB_AGENT_JOBS_MAX : err.text[0] != '\0');
         need(r < 0 || !settings.cut || settings.volumes_at_once == XB_AGENT_JOBS_MAX);
         need(r < 0 || strlen(settings.unknown) < XB_SETTINGS_NAMES_BYTES);
+        need(r < 0 || strlen(settings.point_in_time) < XB_SETTINGS_METHODS_BYTES);
     }
     json_object_put(labels);
     return 0;

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/job/settings.h"
@@ -132,11 +133,31 @@ static void defaults(void **state)
     assert_int_equal(xb_agent_at_once_default(64), 4);
 }
 
+/* Methods are kept as they are said; what is no text, or endless, is refused by name. */
+static void methods(void **state)
+{
+    struct xb_agent_settings got;
+    struct xb_error err = XB_ERROR_INIT;
+    char text[200];
+    (void)state;
+    assert_int_equal(parse("{\"pointInTime\":\"btrfs,live\"}", false, &got, &err), 0);
+    assert_string_equal(got.point_in_time, "btrfs,live");
+    assert_string_equal(got.unknown, "");
+    assert_int_equal(parse("{}", false, &got, &err), 0);
+    assert_string_equal(got.point_in_time, "");
+    assert_true(parse("{\"pointInTime\":[\"live\"]}", false, &got, &err) < 0);
+    assert_non_null(strstr(err.text, "pointInTime"));
+    snprintf(text, sizeof text, "{\"pointInTime\":\"%0*d\"}", XB_SETTINGS_METHODS_BYTES, 0);
+    err = (struct xb_error)XB_ERROR_INIT;
+    assert_true(parse(text, false, &got, &err) < 0);
+    assert_int_equal(err.kind, XB_ERR_CORRUPT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numbers), cmocka_unit_test(no_labels), cmocka_unit_test(the_rest),
-        cmocka_unit_test(refused), cmocka_unit_test(defaults),
+        cmocka_unit_test(numbers),  cmocka_unit_test(methods), cmocka_unit_test(no_labels),
+        cmocka_unit_test(the_rest), cmocka_unit_test(refused), cmocka_unit_test(defaults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

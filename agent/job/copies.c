@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copies of volumes as they were at one moment: which methods may be used, and who has them until
+ * their orders' turns come. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/freeze/freeze.h"
+#include "agent/job/internal.h"
+#include "agent/job/policy.h"
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "shared/velero/velero.h"
+
+enum { TAKERS_MAX = 8 };
+
+static const struct xb_kube_resource namespaces = {
+    .version = "v1", .plural = "namespaces", .kind = "Namespace"};
+
+static const char *text(const struct xb_order *order, const char *path)
+{
+    return xb_json_str(order->object, path, "");
+}
+
+/* ---- what is allowed ---- */
+
+struct said {
+    struct xb_method_policy all[XB_METHOD_POLICIES_MAX];
+    size_t count;
+    char problem[XB_POINT_IN_TIME_WHY_BYTES]; /* somebody could not be asked */
+};
+
+static void put_who(struct said *said, const char *kind, const char *name)
+{
+    struct xb_method_policy *policy = &said->all[said->count++];
+    snprintf(policy->who, sizeof policy->who, "annotation " XB_POINT_IN_TIME_POLICY " of %s %.253s",
+             kind, name);
+}
+
+/* An object that says something; *ret keeps its words. */
+static int ask(struct xb_order *order, const struct xb_kube_ref *ref, struct said *said,
+               xb_json **ret, struct xb_error *err)
+{
+    struct xb_error why = XB_ERROR_INIT;
+    int r = xb_kube_get(order->agent->client, ref, ret, &why);
+    if (r < 0 && why.kind == XB_ERR_RETRY) {
+        *err = why;
+        return r;
+    }
+    if (r < 0) { /* without the right to look nobody knows what it forbids */
+        snprintf(said->problem, sizeof said->problem,
+                 "%s %.100s may forbid copies, and cannot be "
+                 "asked: %.200s",
+                 ref->resource->kind, ref->name, why.text);
+        return 0;
+    }
+    put_who(said, ref->resource->kind, ref->name);
+    said->all[said->count - 1].text = xb_method_policy_of(*ret);
+    return 0;
+}
+
+static int allowed(struct xb_order *order, xb_json *pod, struct xb_point_in_time *point,
+                   unsigned *ret, struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *space = NULL;
+    XB_CLEANUP(xb_json_putp) xb_json *claim = NULL;
+    struct said said = {.count = 0};
+    struct xb_volume_source source;
+    char wrong[XB_POINT_IN_TIME_WHY_BYTES];
+    unsigned methods = 0;
+    const char *namespace = text(order, "spec.pod.namespace");
+    const struct xb_kube_ref space_ref = {.resource = &namespaces, .name = namespace};
+    int r = xb_volume_source(pod, text(order, "spec.volume"), &source, err);
+    if (r < 0 || (r = ask(order, &space_ref, &said, &space, err)) < 0) {
+        return r;
+    }
+    const struct xb_kube_ref claim_ref = {
+        .resource = &xb_core_pvcs, .namespace = namespace, .name = source.claim};
+    if (source.claim[0] && (r = ask(order, &claim_ref, &said, &claim, err)) < 0) {
+        return r;
+    }
+    put_who(&said, "Pod", text(order, "spec.pod.name"));
+    said.all[said.count - 1].text = xb_method_policy_of(pod);
+    if ((r = xb_method_policies(said.all, said.count, &methods, wrong, err)) < 0) {
+        return r;
+    }
+    if (!(methods & order->agent->methods)) {
+        return xb_error_set(err, XB_ERR_INVALID, -EPERM,
+                            "this agent's settings (--point-in-time, or pointInTime in its "
+                            "ConfigMap) allow none of the methods of copying that the "
+                            "annotations " XB_POINT_IN_TIME_POLICY " allow");
+    }
+    snprintf(point->problem, sizeof point->problem, "%s", wrong[0] ? wrong : said.problem);
+    *ret = methods & order->agent->methods;
+    return 0;
+}
+
+int xb_agent_choose_methods(struct xb_agent *agent, const char *settings, struct xb_error *err)
+{
+    struct xb_method_policy policies[] = {
+        {.who = "--point-in-time", .text = agent->options->point_in_time},
+        {.who = "pointInTime in the ConfigMap", .text = settings}};
+    char problem[XB_POINT_IN_TIME_WHY_BYTES];
+    int r = xb_method_policies(policies, 2, &agent->methods, problem, err);
+    return r == 0 && problem[0] ? xb_error_set(err, XB_ERR_INVALID, -EINVAL, "%s", problem) : r;
+}
+
+/* ---- one copy ---- */
+
+static void note_facts(struct xb_copy *copy)
+{
+    static const enum xb_consistency worth[] = {[XB_FREEZE_FUZZY] = XB_CONSISTENCY_FUZZY,
+                                                [XB_FREEZE_PER_FILE] = XB_CONSISTENCY_PER_FILE,
+                                                [XB_FREEZE_CRASH] = XB_CONSISTENCY_CRASH};
+    struct xb_freeze_facts facts;
+    struct xb_point_in_time *point = &copy->point;
+    xb_freeze_describe(copy->freeze, &facts);
+    snprintf(point->method, sizeof point->method, "%s", xb_freeze_method_name(facts.method));
+    snprintf(point->reason, sizeof point->reason, "%.*s", XB_POINT_IN_TIME_WHY_BYTES - 1,
+             facts.reasons);
+    point->consistency = worth[facts.consistency];
+    point->time_ns = facts.taken_ns;
+    point->copy_us = (int64_t)facts.freeze_us;
+}
+
+static int make(struct xb_order *order, struct xb_copy **ret, struct xb_error *err)
+{
+    XB_CLEANUP(xb_copy_freep) struct xb_copy *copy = calloc(1, sizeof *copy);
+    if (!copy || !(copy->key = strdup(order->key))) {
+        return xb_error_no_memory(err, "a copy");
+    }
+    copy->place.volume.fd = -1;
+    copy->point.held_us = -1;
+    snprintf(copy->point.uid, sizeof copy->point.uid, "%s", text(order, "metadata.uid"));
+    *ret = XB_TAKE(copy);
+    return 0;
+}
+
+int xb_copy_prepare(struct xb_order *order, struct xb_copy **ret, struct xb_error *err)
+{
+    XB_CLEANUP(xb_copy_freep) struct xb_copy *copy = NULL;
+    unsigned methods = 0;
+    int r = make(order, &copy, err);
+    if (r < 0 || (r = xb_order_open_volume(order, &copy->place, err)) < 0 ||
+        (r = allowed(order, copy->place.pod, &copy->point, &methods, err)) < 0) {
+        return r;
+    }
+    const struct xb_freeze_request request = {.root_fd = copy->place.volume.fd,
+                                              .path = copy->place.volume.path,
+                                              .name = copy->point.uid,
+                                              .methods = methods};
+    struct xb_error swept = XB_ERROR_INIT;
+    if (xb_freeze_sweep(&request, &swept) < 0) {
+        xb_log_warning("copies of a process that is gone are left over", "volume",
+                       copy->place.volume.path, "error", swept.text);
+    }
+    if ((r = xb_freeze_prepare(&request, &copy->freeze, err)) < 0) {
+        return xb_error_wrap(err, "volume %s", text(order, "spec.volume"));
+    }
+    note_facts(copy);
+    *ret = XB_TAKE(copy);
+    return 0;
+}
+
+bool xb_copy_is_fixed(const struct xb_copy *copy)
+{
+    return copy->point.time_ns > 0 && strcmp(copy->point.method, XB_POINT_IN_TIME_LIVE) != 0;
+}
+
+int xb_copy_fall_back(struct xb_copy *copy, struct xb_error *err)
+{
+    int r = xb_freeze_fall_back(copy->freeze, err);
+    note_facts(copy);
+    return r;
+}
+
+void xb_copy_free(struct xb_copy *copy)
+{
+    if (!copy) {
+        return;
+    }
+    xb_freeze_free(copy->freeze);
+    xb_order_close(&copy->place);
+    free(copy->key);
+    free(copy);
+}
+
+int xb_order_tell_point(struct xb_agent *agent, const struct xb_kube_ref *order,
+                        const struct xb_point_in_time *point, struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *patch = NULL;
+    int r = xb_point_in_time_patch(point, &patch, err);
+    return r < 0 ? r : xb_kube_merge_patch(agent->client, order, patch, NULL, err);
+}
+
+/* ---- several at once ---- */
+
+struct taking {
+    struct xb_copy *const *copies;
+    size_t count;
+    atomic_size_t next;
+};
+
+static void *take_some(void *context)
+{
+    struct taking *taking = context;
+    for (size_t i = atomic_fetch_add(&taking->next, 1); i < taking->count;
+         i = atomic_fetch_add(&taking->next, 1)) {
+        struct xb_copy *copy = taking->copies[i];
+        if (xb_freeze_take(copy->freeze, &copy->failed) == 0) {
+            note_facts(copy);
+        }
+    }
+    return NULL;
+}
+
+void xb_copies_take(struct xb_copy *const *copies, size_t count)
+{
+    struct taking taking = {.copies = copies, .count = count};
+    pthread_t threads[TAKERS_MAX];
+    size_t begun = 0;
+    while (begun + 1 < count && begun < TAKERS_MAX - 1 &&
+           pthread_create(&threads[begun], NULL, take_some, &taking) == 0) {
+        begun++;
+    }
+    (void)take_some(&taking); /* whatever the others do */
+    for (size_t i = 0; i < begun; i++) {
+        (void)pthread_join(threads[i], NULL);
+    }
+}
+
+/* ---- who has them ---- */
+
+void xb_agent_keep_copy(struct xb_agent *agent, struct xb_copy *copy)
+{
+    (void)pthread_mutex_lock(&agent->copies_lock);
+    copy->next = agent->copies;
+    agent->copies = copy;
+    (void)pthread_mutex_unlock(&agent->copies_lock);
+}
+
+static struct xb_copy *take_out(struct xb_agent *agent, const char *key)
+{
+    struct xb_copy *found = NULL;
+    (void)pthread_mutex_lock(&agent->copies_lock);
+    for (struct xb_copy **at = &agent->copies; *at && !found;) {
+        if (!key || strcmp((*at)->key, key) == 0) {
+            found = *at;
+            *at = found->next;
+        } else {
+            at = &(*at)->next;
+        }
+    }
+    (void)pthread_mutex_unlock(&agent->copies_lock);
+    return found;
+}
+
+struct xb_copy *xb_agent_take_copy(struct xb_agent *agent, const char *key, const char *uid)
+{
+    struct xb_copy *copy = NULL;
+    while ((copy = take_out(agent, key)) && strcmp(copy->point.uid, uid) != 0) {
+        xb_copy_free(copy);
+    }
+    return copy;
+}
+
+bool xb_agent_has_copy(struct xb_agent *agent, const char *key, const char *uid, bool other)
+{
+    bool found = false;
+    (void)pthread_mutex_lock(&agent->copies_lock);
+    for (const struct xb_copy *copy = agent->copies; copy && !found; copy = copy->next) {
+        found =
+            strcmp(copy->key, key) == 0 && (!uid || (strcmp(copy->point.uid, uid) == 0) != other);
+    }
+    (void)pthread_mutex_unlock(&agent->copies_lock);
+    return found;
+}
+
+void xb_agent_free_copies(struct xb_agent *agent)
+{
+    struct xb_copy *copy = NULL;
+    while ((copy = take_out(agent, NULL))) {
+        xb_copy_free(copy);
+    }
+}
+
+/* ---- steps beside an order's turn ---- */
+
+int xb_order_drop_copy(void *work, const atomic_bool *stop, struct xb_error *err)
+{
+    struct xb_order *order = work;
+    struct xb_copy *copy = NULL;
+    const char *uid = text(order, "metadata.uid");
+    bool over = !order->object || xb_velero_data_phase_final(text(order, "status.phase"));
+    (void)stop;
+    (void)err;
+    while ((copy = take_out(order->agent, order->key))) {
+        if (!over && strcmp(copy->point.uid, uid) == 0) {
+            xb_agent_keep_copy(order->agent, copy);
+            break;
+        }
+        xb_copy_free(copy);
+    }
+    return 0;
+}
+
+/* What keeps it from being made will be said when the order's turn has come. */
+static int give_up(struct xb_order *order, const struct xb_error *why, struct xb_error *err)
+{
+    XB_CLEANUP(xb_copy_freep) struct xb_copy *none = NULL;
+    if (why->kind == XB_ERR_RETRY || why->kind == XB_ERR_CANCELLED) {
+        *err = *why;
+        return why->code;
+    }
+    int r = make(order, &none, err);
+    if (r == 0) {
+        xb_agent_keep_copy(order->agent, XB_TAKE(none));
+    }
+    return r;
+}
+
+static int hold(struct xb_order *order, struct xb_error *err)
+{
+    XB_CLEANUP(xb_copy_freep) struct xb_copy *copy = NULL;
+    int r = xb_order_check_owner(order, "Backup", err);
+    if (r < 0 || (r = xb_copy_prepare(order, &copy, err)) < 0) {
+        return r;
+    }
+    xb_copies_take(&copy, 1);
+    if (copy->failed.code) {
+        *err = copy->failed;
+        return err->code;
+    }
+    if (xb_copy_is_fixed(copy)) {
+        const struct xb_kube_ref ref = {.resource = order->resource,
+                                        .namespace = text(order, "metadata.namespace"),
+                                        .name = text(order, "metadata.name")};
+        r = xb_order_tell_point(order->agent, &ref, &copy->point, err);
+    }
+    if (r == 0) {
+        xb_agent_keep_copy(order->agent, XB_TAKE(copy));
+    }
+    return r;
+}
+
+int xb_order_hold(void *work, const atomic_bool *stop, struct xb_error *err)
+{
+    struct xb_order *order = work;
+    (void)stop;
+    int r = xb_order_refresh(order, err);
+    if (r < 0) {
+        return err->kind == XB_ERR_NOT_FOUND ? 0 : r;
+    }
+    if (xb_velero_data_phase_final(text(order, "status.phase")) ||
+        xb_json_bool(order->object, "spec.cancel", false) ||
+        xb_point_in_time_fixed(order->object)) {
+        return 0;
+    }
+    struct xb_error why = XB_ERROR_INIT;
+    return hold(order, &why) < 0 ? give_up(order, &why, err) : 0;
+}
