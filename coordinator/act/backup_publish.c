@@ -315,17 +315,34 @@ static int end_with(struct xb_step_work *work, xb_json *status, struct xb_error 
     return r;
 }
 
+/* Where `velero backup describe` shows it: among the Backup's annotations. */
+static void put_points(const struct xb_run *run, xb_json *patch)
+{
+    char points[XB_VOLUME_POINTS_BYTES];
+    xb_volume_points(run->infos, points);
+    if (points[0]) {
+        xb_json *metadata = json_object_new_object();
+        xb_json *annotations = json_object_new_object();
+        xb_json_put_text(annotations, XB_POINT_IN_TIME_ANNOTATION, points);
+        json_object_object_add(metadata, "annotations", annotations);
+        json_object_object_add(patch, "metadata", metadata);
+    }
+}
+
 int xb_backup_finalize(struct xb_step_work *work, struct xb_error *err)
 {
     int r = merge(work, err);
     if (r < 0 || (r = xb_check_leading(work->coordinator, err)) < 0) {
         return r;
     }
+    xb_json *patch = json_object_new_object();
     xb_json *status = counted_status(work->run);
     xb_json_put_text(status, "phase",
                      xb_record_log_errors(work->run->log) ? "FinalizingPartiallyFailed"
                                                           : "Finalizing");
-    return xb_act_patch_status(work->coordinator, &xb_velero_backups, work->object, status, err);
+    json_object_object_add(patch, "status", status);
+    put_points(work->run, patch);
+    return xb_act_patch(work->coordinator, &xb_velero_backups, work->object, patch, err);
 }
 
 static int publish(struct xb_step_work *work, struct xb_store *store, struct xb_error *err)

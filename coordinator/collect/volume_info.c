@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/collect/volume_info.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -175,4 +176,79 @@ int xb_volume_infos(const struct xb_volume_infos *what, xb_json **ret, struct xb
     }
     *ret = XB_TAKE(infos);
     return 0;
+}
+
+/* ---- in a line ---- */
+
+struct points {
+    size_t known, unknown;
+    int64_t copy_us, held_us, changed; /* the longest ones; all */
+    xb_json *kinds;                    /* "crash (btrfs)": how many */
+};
+
+static void count_point(struct points *points, xb_json *info)
+{
+    char kind[2 * XB_POINT_IN_TIME_METHOD_BYTES];
+    xb_json *point = xb_json_get(info, "pointInTime");
+    if (!point) {
+        points->unknown += strcmp(xb_json_str(info, "result", ""), "succeeded") == 0;
+        return;
+    }
+    const char *method = xb_json_str(point, "method", "?");
+    int64_t copy_us = xb_json_int(point, "copyMicroseconds", 0);
+    int64_t held_us = xb_json_int(point, "heldMicroseconds", 0);
+    bool live = strcmp(method, XB_POINT_IN_TIME_LIVE) == 0;
+    points->known++;
+    points->copy_us = !live && copy_us > points->copy_us ? copy_us : points->copy_us;
+    points->held_us = held_us > points->held_us ? held_us : points->held_us;
+    points->changed += xb_json_int(point, "changedFiles", 0);
+    snprintf(kind, sizeof kind, "%.15s (%.31s)", xb_json_str(point, "consistency", "?"), method);
+    json_object_object_add(points->kinds, kind,
+                           json_object_new_int64(xb_json_int(points->kinds, kind, 0) + 1));
+}
+
+static void add(char out[XB_VOLUME_POINTS_BYTES], const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void add(char out[XB_VOLUME_POINTS_BYTES], const char *format, ...)
+{
+    size_t len = strlen(out);
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(out + len, XB_VOLUME_POINTS_BYTES - len, format, args);
+    va_end(args);
+}
+
+void xb_volume_points(xb_json *infos, char out[XB_VOLUME_POINTS_BYTES])
+{
+    XB_CLEANUP(xb_json_putp) xb_json *kinds = json_object_new_object();
+    struct points points = {.kinds = kinds};
+    const char *between = ": ";
+    size_t count = json_object_array_length(infos);
+    out[0] = '\0';
+    for (size_t i = 0; kinds && i < count; i++) {
+        count_point(&points, json_object_array_get_idx(infos, i));
+    }
+    if (points.known == 0) {
+        return;
+    }
+    count = points.known + points.unknown;
+    add(out, "%zu volume%s", count, count == 1 ? "" : "s");
+    json_object_object_foreach(kinds, kind, number)
+    {
+        add(out, "%s%lld %s", between, (long long)json_object_get_int64(number), kind);
+        between = ", ";
+    }
+    if (points.unknown) {
+        add(out, ", %zu unknown", points.unknown);
+    }
+    if (points.copy_us) {
+        add(out, "; longest copy %lld us", (long long)points.copy_us);
+    }
+    if (points.held_us) {
+        add(out, "; longest hold %lld us", (long long)points.held_us);
+    }
+    if (points.changed) {
+        add(out, "; %lld files changed while they were read", (long long)points.changed);
+    }
 }

@@ -131,13 +131,66 @@ static void skipped(void **state)
                                         "\"failed\",\"pvbInfo\":{" WHOSE("data") "]");
 }
 
+/* What the order says of its moment goes along; what another order said does not. */
+static void points(void **state)
+{
+    static const char order[] =
+        "[{\"metadata\":{\"uid\":\"%s\",\"annotations\":{\"xebec.io/point-in-time\":"
+        "\"{\\\"uid\\\":\\\"o-1\\\",\\\"method\\\":\\\"btrfs\\\",\\\"consistency\\\":"
+        "\\\"crash\\\",\\\"time\\\":\\\"2026-11-26T11:00:00.000001Z\\\","
+        "\\\"copyMicroseconds\\\":812}\"}},\"spec\":{\"pod\":{\"uid\":\"u-1\"},"
+        "\"volume\":\"data\"},\"status\":{\"phase\":\"Completed\"}}]";
+    struct xb_collected_volume volume = of_claim();
+    const struct xb_collected collected = {.volumes = &volume, .volume_count = 1};
+    (void)state;
+    for (int own = 0; own <= 1; own++) {
+        char text[sizeof order + 8];
+        snprintf(text, sizeof text, order, own ? "o-1" : "o-2");
+        XB_CLEANUP(xb_json_putp) xb_json *list = probe_json(text);
+        XB_CLEANUP(xb_json_putp) xb_json *infos = NULL;
+        const struct xb_volume_infos what = {.collected = &collected, .orders = list};
+        PROBE_OK(xb_volume_infos(&what, &infos, &err));
+        xb_json *point = xb_json_get(json_object_array_get_idx(infos, 0), "pointInTime");
+        assert_int_equal(point != NULL, own);
+        if (own) {
+            probe_json_is(point, "{\"method\":\"btrfs\",\"consistency\":\"crash\",\"time\":"
+                                 "\"2026-11-26T11:00:00.000001Z\",\"copyMicroseconds\":812}");
+        }
+    }
+}
+
+static void points_in_a_line(void **state)
+{
+    static const struct {
+        const char *infos, *line;
+    } cases[] = {
+        {"[]", ""},
+        {"[{\"result\":\"succeeded\"},{\"skipped\":true}]", ""},
+        {"[{\"result\":\"succeeded\",\"pointInTime\":{\"method\":\"live\",\"consistency\":"
+         "\"fuzzy\",\"copyMicroseconds\":7000000,\"changedFiles\":2}}]",
+         "1 volume: 1 fuzzy (live); 2 files changed while they were read"},
+        {"[{\"skipped\":true},{\"result\":\"succeeded\"},{\"pointInTime\":{\"method\":\"btrfs\","
+         "\"consistency\":\"crash\",\"copyMicroseconds\":812,\"heldMicroseconds\":1900}},"
+         "{\"pointInTime\":{\"method\":\"btrfs\",\"consistency\":\"crash\",\"copyMicroseconds\":"
+         "9}},{\"pointInTime\":{\"method\":\"live\",\"consistency\":\"fuzzy\"}}]",
+         "4 volumes: 2 crash (btrfs), 1 fuzzy (live), 1 unknown; longest copy 812 us; longest hold "
+         "1900 us"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        XB_CLEANUP(xb_json_putp) xb_json *infos = probe_json(cases[i].infos);
+        char line[XB_VOLUME_POINTS_BYTES];
+        xb_volume_points(infos, line);
+        assert_string_equal(line, cases[i].line);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(backed_up),
-        cmocka_unit_test(without_pod),
-        cmocka_unit_test(failed),
-        cmocka_unit_test(skipped),
+        cmocka_unit_test(backed_up), cmocka_unit_test(without_pod),
+        cmocka_unit_test(failed),    cmocka_unit_test(skipped),
+        cmocka_unit_test(points),    cmocka_unit_test(points_in_a_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
