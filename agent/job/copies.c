@@ -15,9 +15,6 @@
 
 enum { TAKERS_MAX = 8 };
 
-static const struct xb_kube_resource namespaces = {
-    .version = "v1", .plural = "namespaces", .kind = "Namespace"};
-
 static const char *text(const struct xb_order *order, const char *path)
 {
     return xb_json_str(order->object, path, "");
@@ -70,7 +67,7 @@ static int allowed(struct xb_order *order, xb_json *pod, struct xb_point_in_time
     char wrong[XB_POINT_IN_TIME_WHY_BYTES];
     unsigned methods = 0;
     const char *namespace = text(order, "spec.pod.namespace");
-    const struct xb_kube_ref space_ref = {.resource = &namespaces, .name = namespace};
+    const struct xb_kube_ref space_ref = {.resource = &xb_core_namespaces, .name = namespace};
     int r = xb_volume_source(pod, text(order, "spec.volume"), &source, err);
     if (r < 0 || (r = ask(order, &space_ref, &said, &space, err)) < 0) {
         return r;
