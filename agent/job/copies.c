@@ -124,7 +124,8 @@ static void note_facts(struct xb_copy *copy)
 static int make(struct xb_order *order, struct xb_copy **ret, struct xb_error *err)
 {
     XB_CLEANUP(xb_copy_freep) struct xb_copy *copy = calloc(1, sizeof *copy);
-    if (!copy || !(copy->key = strdup(order->key))) {
+    if (!copy || !(copy->key = strdup(order->key)) ||
+        json_object_deep_copy(order->object, &copy->object, NULL) < 0) {
         return xb_error_no_memory(err, "a copy");
     }
     copy->place.volume.fd = -1;
@@ -139,8 +140,15 @@ int xb_copy_prepare(struct xb_order *order, struct xb_copy **ret, struct xb_erro
     XB_CLEANUP(xb_copy_freep) struct xb_copy *copy = NULL;
     unsigned methods = 0;
     int r = make(order, &copy, err);
-    if (r < 0 || (r = xb_order_open_volume(order, &copy->place, err)) < 0 ||
-        (r = allowed(order, copy->place.pod, &copy->point, &methods, err)) < 0) {
+    if (r < 0) {
+        return r;
+    }
+    struct xb_order own = {.agent = order->agent,
+                           .resource = order->resource,
+                           .key = copy->key,
+                           .object = copy->object};
+    if ((r = xb_order_open_volume(&own, &copy->place, err)) < 0 ||
+        (r = allowed(&own, copy->place.pod, &copy->point, &methods, err)) < 0) {
         return r;
     }
     const struct xb_freeze_request request = {.root_fd = copy->place.volume.fd,
@@ -179,6 +187,7 @@ void xb_copy_free(struct xb_copy *copy)
     }
     xb_freeze_free(copy->freeze);
     xb_order_close(&copy->place);
+    json_object_put(copy->object);
     free(copy->key);
     free(copy);
 }

@@ -80,9 +80,6 @@ struct xb_order_place {
 
 /* Merge-patches status; `status` is taken over. */
 int xb_order_patch(struct xb_order *order, xb_json *status, struct xb_error *err) XB_MUST_CHECK;
-/* Sets an annotation. */
-int xb_order_annotate(struct xb_order *order, const char *key, const char *value,
-                      struct xb_error *err) XB_MUST_CHECK;
 /* Reads the order anew into order->object. */
 int xb_order_refresh(struct xb_order *order, struct xb_error *err) XB_MUST_CHECK;
 /* Ends it: "Failed" with the error's text, or "Canceled". */
@@ -171,7 +168,8 @@ void xb_order_release_bracket(struct xb_order *order, const atomic_bool *stop);
  * is read). While the order waits for its turn the agent keeps it. */
 struct xb_copy {
     struct xb_copy *next;
-    char *key; /* the order's */
+    char *key;       /* the order's */
+    xb_json *object; /* the order as it was: the place lends from it, and outlives the order */
     struct xb_order_place place;
     struct xb_freeze *freeze;      /* what was prepared or taken, or the volume itself; NULL: it was
                                       tried in vain */

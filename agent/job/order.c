@@ -33,19 +33,6 @@ int xb_order_patch(struct xb_order *order, xb_json *status, struct xb_error *err
     return xb_kube_merge_patch(order->agent->client, &ref, patch, NULL, err);
 }
 
-int xb_order_annotate(struct xb_order *order, const char *key, const char *value,
-                      struct xb_error *err)
-{
-    XB_CLEANUP(xb_json_putp) xb_json *patch = json_object_new_object();
-    xb_json *metadata = json_object_new_object();
-    xb_json *annotations = json_object_new_object();
-    const struct xb_kube_ref ref = own_ref(order);
-    json_object_object_add(annotations, key, json_object_new_string(value));
-    json_object_object_add(metadata, "annotations", annotations);
-    json_object_object_add(patch, "metadata", metadata);
-    return xb_kube_merge_patch(order->agent->client, &ref, patch, NULL, err);
-}
-
 int xb_order_refresh(struct xb_order *order, struct xb_error *err)
 {
     const struct xb_kube_ref ref = own_ref(order);
