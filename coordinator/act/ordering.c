@@ -26,7 +26,8 @@ bool xb_ordering_node_runs_hooks(const struct xb_ordering *orders, const char *n
     return lease &&
            json_object_object_get_ex(xb_json_get(lease, "metadata.annotations"),
                                      XB_BRACKET_NODE_ANNOTATION, &value) &&
-           strcmp(json_object_get_string(value), "true") == 0;
+           strcmp(json_object_get_string(value), "true") == 0 &&
+           !xb_ordering_agent_silent(orders, node); /* Velero's may be there now */
 }
 
 bool xb_ordering_agent_silent(const struct xb_ordering *orders, const char *node)

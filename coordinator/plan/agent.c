@@ -7,7 +7,9 @@ enum xb_agent_verdict xb_plan_agent(const struct xb_agent_facts *facts)
 {
     const int64_t grace_ns = XB_AGENT_GRACE_S * XB_NS_PER_S;
     bool fresh = facts->reported && facts->report_age_ns < XB_AGENT_REPORT_S * XB_NS_PER_S;
-    if (facts->renewed || (facts->pod && facts->ready && fresh)) {
+    bool mute = facts->pod_age_ns >= grace_ns &&
+                (!facts->reported || facts->report_age_ns > facts->pod_age_ns);
+    if (facts->renewed || (facts->pod && facts->ready && (fresh || mute))) {
         return XB_AGENT_USE;
     }
     bool lately = (facts->reported && facts->report_age_ns < grace_ns) ||

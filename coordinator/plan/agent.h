@@ -6,7 +6,9 @@
  *            told by its pod; that it works, by what it reports; one that is only being started
  *            again, or replaced, is given some time.
  * Ownership: facts lend.    Threads: any.    Blocking: never (pure).
- * Rules:     a report that came while one was looking is proof enough, wherever it came from: an
+ * Rules:     a pod that is ready and has never reported anything since it was made is an agent of
+ *            Velero's, which reports nothing; one that has and does not any more, hangs.
+ *            A report that came while one was looking is proof enough, wherever it came from: an
  *            agent may be run by other means than the DaemonSet whose pods are known.
  */
 #pragma once
