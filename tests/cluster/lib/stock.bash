@@ -53,11 +53,10 @@ stock_image() {
         bed import "$work/stock.tar"
 }
 
-# Xebec's daemons go, Velero's come; the objects and the Secrets stay. As `velero install` would have it, but for images, which
-# are never pulled here, and for the plugin, which is in the image.
-stock_start() {
-    kubectl -n velero delete deploy/xebec-coordinator ds/node-agent --wait --timeout=60s >/dev/null &&
-        kubectl -n velero apply -f - >/dev/null <<Y || return 1
+# What both of Velero's daemons need, the server and the node agents. As `velero install` would have it, but for images, which are
+# never pulled here, and for the plugin, which is in the image.
+stock_account() {
+    kubectl -n velero apply -f - >/dev/null <<Y
 apiVersion: v1
 kind: ServiceAccount
 metadata: {name: velero}
@@ -72,7 +71,10 @@ apiVersion: v1
 kind: ConfigMap
 metadata: {name: restore-helper, labels: {velero.io/plugin-config: "", velero.io/pod-volume-restore: RestoreItemAction}}
 data: {image: "$STOCK_IMAGE"}
----
+Y
+}
+stock_server() {
+    kubectl -n velero apply -f - >/dev/null <<Y && kubectl -n velero rollout status deploy/velero --timeout=90s >/dev/null
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: velero, labels: {component: velero}}
@@ -95,7 +97,10 @@ spec:
             - {name: AWS_SHARED_CREDENTIALS_FILE, value: /credentials/cloud}
           volumeMounts: [{name: scratch, mountPath: /scratch}, {name: credentials, mountPath: /credentials}]
       volumes: [{name: scratch, emptyDir: {}}, {name: credentials, secret: {secretName: cloud-credentials}}]
----
+Y
+}
+stock_agents() {
+    kubectl -n velero apply -f - >/dev/null <<Y && kubectl -n velero rollout status ds/node-agent --timeout=90s >/dev/null
 apiVersion: apps/v1
 kind: DaemonSet
 metadata: {name: node-agent, labels: {component: velero}}
@@ -128,8 +133,12 @@ spec:
         - {name: scratch, emptyDir: {}}
         - {name: cloud-credentials, secret: {secretName: cloud-credentials}}
 Y
-    kubectl -n velero rollout status deploy/velero --timeout=90s >/dev/null &&
-        kubectl -n velero rollout status ds/node-agent --timeout=90s >/dev/null
+}
+
+# Xebec's daemons go, Velero's come; the objects and the Secrets stay.
+stock_start() {
+    kubectl -n velero delete deploy/xebec-coordinator ds/node-agent --wait --timeout=60s >/dev/null &&
+        stock_account && stock_server && stock_agents
 }
 
 # And back.
