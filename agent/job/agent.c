@@ -212,6 +212,7 @@ static int start(struct daemon *daemon, struct xb_error *err)
         (r = xb_timer_new(daemon->agent.loop, on_timer, daemon, &daemon->timer, err)) < 0) {
         return r;
     }
+    xb_control_dirty(daemon->holds, XB_DAEMON_SWEEP_KEY);
     xb_timer_start(daemon->timer, XB_DAEMON_STORES_EVERY_MS, XB_DAEMON_STORES_EVERY_MS);
     return xb_loop_signals(daemon->agent.loop, on_signal, daemon, err);
 }

@@ -16,6 +16,7 @@
 enum { XB_DAEMON_HOLDS = 4, XB_DAEMON_STORES_EVERY_MS = 10 * 1000 };
 
 #define XB_DAEMON_STORES_KEY "stores"
+#define XB_DAEMON_SWEEP_KEY "sweep" /* no order's: those have a namespace */
 
 struct daemon {
     struct xb_agent agent;
@@ -23,6 +24,7 @@ struct daemon {
     struct xb_kube_informer *pvbs, *pvrs, *pods, *locations;
     struct xb_control *backups, *restores, *holds, *stores;
     struct xb_timer *timer;
+    bool swept;
     int64_t stores_reported_ns; /* wall; 0: never */
     xb_json *queued;            /* keys of backups' orders that were counted */
     struct xb_order *running[2 * XB_AGENT_JOBS_MAX + XB_DAEMON_HOLDS];

@@ -202,6 +202,8 @@ struct xb_copy *xb_agent_take_copy(struct xb_agent *agent, const char *key, cons
  * another one. */
 bool xb_agent_has_copy(struct xb_agent *agent, const char *key, const char *uid, bool other);
 void xb_agent_free_copies(struct xb_agent *agent);
+/* An action at the start, on the agent: removes copies that one before has left over (sweep.c). */
+int xb_agent_sweep(void *agent, const atomic_bool *stop, struct xb_error *err);
 /* What methods this node's settings allow. */
 int xb_agent_choose_methods(struct xb_agent *agent, const char *settings,
                             struct xb_error *err) XB_MUST_CHECK;

@@ -164,10 +164,24 @@ static bool is_being_opened(const struct daemon *daemon, const char *key, xb_jso
     return xb_bracket_look(object) == XB_BRACKET_PRE_BEGUN && is_running(daemon, key);
 }
 
+/* Once, at the start. */
+static enum xb_plan plan_sweep(struct daemon *daemon, struct xb_action *ret)
+{
+    if (daemon->swept) {
+        return XB_PLAN_NONE;
+    }
+    daemon->swept = true;
+    *ret = (struct xb_action){.work = &daemon->agent, .run = xb_agent_sweep};
+    return XB_PLAN_ACT;
+}
+
 enum xb_plan xb_daemon_plan_hold(void *context, const char *key, int64_t now_ns,
                                  struct xb_action *ret)
 {
     struct daemon *daemon = context;
+    if (strcmp(key, XB_DAEMON_SWEEP_KEY) == 0) {
+        return plan_sweep(daemon, ret);
+    }
     xb_json *object = xb_kube_informer_get(daemon->pvbs, key);
     bool wanted = object && !is_final(object);
     const char *uid = wanted ? xb_json_str(object, "metadata.uid", "") : NULL;
