@@ -228,7 +228,7 @@ static int get_copy(struct xb_order *order, struct xb_copy **ret, struct xb_erro
     XB_CLEANUP(xb_copy_freep)
     struct xb_copy *copy =
         xb_agent_take_copy(order->agent, order->key, text(order, "metadata.uid"));
-    if (copy && copy->freeze) {
+    if (copy && !copy->in_vain) {
         *ret = XB_TAKE(copy);
         return 0;
     }

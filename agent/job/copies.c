@@ -63,22 +63,25 @@ static int allowed(struct xb_order *order, xb_json *pod, struct xb_point_in_time
     XB_CLEANUP(xb_json_putp) xb_json *space = NULL;
     XB_CLEANUP(xb_json_putp) xb_json *claim = NULL;
     struct said said = {.count = 0};
-    struct xb_volume_source source;
+    struct xb_volume_source source = {.claim = ""};
     char wrong[XB_POINT_IN_TIME_WHY_BYTES];
     unsigned methods = 0;
     const char *namespace = text(order, "spec.pod.namespace");
     const struct xb_kube_ref space_ref = {.resource = &xb_core_namespaces, .name = namespace};
-    int r = xb_volume_source(pod, text(order, "spec.volume"), &source, err);
+    const char *volume = text(order, "spec.volume");
+    int r = pod ? xb_volume_source(pod, volume, &source, err) : 0;
     if (r < 0 || (r = ask(order, &space_ref, &said, &space, err)) < 0) {
         return r;
     }
     const struct xb_kube_ref claim_ref = {
-        .resource = &xb_core_pvcs, .namespace = namespace, .name = source.claim};
-    if (source.claim[0] && (r = ask(order, &claim_ref, &said, &claim, err)) < 0) {
+        .resource = &xb_core_pvcs, .namespace = namespace, .name = pod ? source.claim : volume};
+    if (claim_ref.name[0] && (r = ask(order, &claim_ref, &said, &claim, err)) < 0) {
         return r;
     }
-    put_who(&said, "Pod", text(order, "spec.pod.name"));
-    said.all[said.count - 1].text = xb_method_policy_of(pod);
+    if (pod) {
+        put_who(&said, "Pod", text(order, "spec.pod.name"));
+        said.all[said.count - 1].text = xb_method_policy_of(pod);
+    }
     if ((r = xb_method_policies(said.all, said.count, &methods, wrong, err)) < 0) {
         return r;
     }
@@ -135,6 +138,21 @@ static int make(struct xb_order *order, struct xb_copy **ret, struct xb_error *e
     return 0;
 }
 
+/* There is no method for devices. */
+static int allow_device(struct xb_copy *copy, unsigned methods, struct xb_error *err)
+{
+    struct xb_point_in_time *point = &copy->point;
+    if (!(methods & (1U << XB_FREEZE_LIVE))) {
+        return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP,
+                            "no copy of a raw block device can be had, and it must not be read "
+                            "without one");
+    }
+    snprintf(point->method, sizeof point->method, "%s", XB_POINT_IN_TIME_LIVE);
+    snprintf(point->reason, sizeof point->reason, "a raw block device is read as it is");
+    point->consistency = XB_CONSISTENCY_FUZZY;
+    return 0;
+}
+
 int xb_copy_prepare(struct xb_order *order, struct xb_copy **ret, struct xb_error *err)
 {
     XB_CLEANUP(xb_copy_freep) struct xb_copy *copy = NULL;
@@ -149,6 +167,12 @@ int xb_copy_prepare(struct xb_order *order, struct xb_copy **ret, struct xb_erro
                            .object = copy->object};
     if ((r = xb_order_open_volume(&own, &copy->place, err)) < 0 ||
         (r = allowed(&own, copy->place.pod, &copy->point, &methods, err)) < 0) {
+        return r;
+    }
+    if (copy->place.where.devices) {
+        if ((r = allow_device(copy, methods, err)) == 0) {
+            *ret = XB_TAKE(copy);
+        }
         return r;
     }
     const struct xb_freeze_request request = {.root_fd = copy->place.volume.fd,
@@ -214,7 +238,7 @@ static void *take_some(void *context)
     for (size_t i = atomic_fetch_add(&taking->next, 1); i < taking->count;
          i = atomic_fetch_add(&taking->next, 1)) {
         struct xb_copy *copy = taking->copies[i];
-        if (xb_freeze_take(copy->freeze, &copy->failed) == 0) {
+        if (copy->freeze && xb_freeze_take(copy->freeze, &copy->failed) == 0) {
             note_facts(copy);
         }
     }
@@ -321,6 +345,7 @@ static int give_up(struct xb_order *order, const struct xb_error *why, struct xb
     }
     int r = make(order, &none, err);
     if (r == 0) {
+        none->in_vain = true;
         xb_agent_keep_copy(order->agent, XB_TAKE(none));
     }
     return r;

@@ -171,8 +171,8 @@ struct xb_copy {
     char *key;       /* the order's */
     xb_json *object; /* the order as it was: the place lends from it, and outlives the order */
     struct xb_order_place place;
-    struct xb_freeze *freeze;      /* what was prepared or taken, or the volume itself; NULL: it was
-                                      tried in vain */
+    struct xb_freeze *freeze; /* what was prepared or taken, or the volume itself; NULL: a device */
+    bool in_vain;             /* it was tried, and there is nothing, not even a place */
     struct xb_point_in_time point; /* uid: the order's */
     struct xb_error failed;        /* code 0: it has not */
 };
