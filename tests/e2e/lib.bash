@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # A test bed for Velero's own end-to-end suite, with what its specs expect to find, and how one group of specs is run on it. Sourced
 # after cluster/lib/{xebec,faults,stock}.bash and harness/s3.bash; needs $work, $root, $XEBEC_BED and pids=().
-here=$root/tests/e2e
+e2e=$root/tests/e2e
 SUITE_BUSYBOX=docker.io/library/busybox:1.37.0
 PROVISIONER=docker.io/rancher/local-path-provisioner:v0.0.30
 PLUGIN=docker.io/xebec/velero-plugin-for-aws:1
@@ -30,26 +30,29 @@ image_of() { # name folder command...
 
 suite_images() {
     local tree=$work/images
-    mkdir -p "$tree"/{plugin/plugins,plugin/bin,provisioner/tmp} && cp -R "$XEBEC_BED/images/busybox" "$tree/busybox" &&
-        rm "$tree/busybox/bin/sleep" && cp "$here/sleep" "$tree/busybox/bin/" && cp -R "$tree/busybox" "$tree/kibishii" &&
-        cp -R "$here/kibishii/image/." "$tree/kibishii/" &&
-        cp "$(tool velero-aws)/velero-plugin-for-aws" "$tree/plugin/plugins/" && cp "$(command -v busybox)" "$tree/plugin/bin/" &&
-        cp "$(tool local-path)/local-path-provisioner" "$tree/provisioner/" || return 1
-    image_of $SUITE_BUSYBOX "$tree/busybox" sh && image_of $KIBISHII "$tree/kibishii" sh &&
-        image_of $PROVISIONER "$tree/provisioner" /local-path-provisioner &&
+    mkdir -p "$tree"/{plugin/plugins,plugin/bin} && cp -R "$XEBEC_BED/images/busybox" "$tree/busybox" &&
+        rm "$tree/busybox/bin/sleep" && cp "$e2e/sleep" "$tree/busybox/bin/" && cp -R "$tree/busybox" "$tree/kibishii" &&
+        cp -R "$e2e/kibishii/image/." "$tree/kibishii/" &&
+        cp "$(tool velero-aws)/velero-plugin-for-aws" "$tree/plugin/plugins/" && cp "$(command -v busybox)" "$tree/plugin/bin/" || return 1
+    image_of $SUITE_BUSYBOX "$tree/busybox" sh && image_of $KIBISHII "$tree/kibishii" sh && provisioner_image &&
         "$root/tests/cluster/mkimage" --entrypoint $PLUGIN "$tree/plugin" "$work/image-plugin.tar" \
             /bin/busybox cp /plugins/velero-plugin-for-aws /target/ && bed import "$work/image-plugin.tar"
 }
 
+provisioner_image() {
+    mkdir -p "$work/provisioner/tmp" && cp "$(tool local-path)/local-path-provisioner" "$work/provisioner/" &&
+        image_of $PROVISIONER "$work/provisioner" /local-path-provisioner
+}
+
 provisioner() {
-    kubectl apply -f "$here/local-path.yaml" >/dev/null &&
+    kubectl apply -f "$e2e/local-path.yaml" >/dev/null &&
         kubectl -n local-path-storage rollout status deploy/local-path-provisioner --timeout=60s
 }
 
 # The suite reads files beside its program, and writes some into its folders: it works on a copy. It leaves temporary files.
 suite_folder() {
-    mkdir "$work/tmp" && cp -R "$(tool velero-e2e)/test" "$work/" && cp -R "$here/kibishii" "$work/" &&
-        cp "$here/storage-class.yaml" "$work/test/testdata/storage-class/$PLATFORM.yaml"
+    mkdir "$work/tmp" && cp -R "$(tool velero-e2e)/test" "$work/" && cp -R "$e2e/kibishii" "$work/" &&
+        cp "$e2e/storage-class.yaml" "$work/test/testdata/storage-class/$PLATFORM.yaml"
 }
 
 # The bed, with its parts. The suite's own code speaks to an S3 server that is not AWS only where the region is "minio".

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares two folders completely: names, kinds, bytes, modes, owners, times, links, holes, attributes, devices.
 
-usage: compare_trees.py WANT GOT [--kopia] [--no-devices] [--no-privileged] [--subset] [--no-holes]
+usage: compare_trees.py WANT GOT [--kopia] [--no-devices] [--no-privileged] [--subset] [--no-holes] [--no-folder-times]
   --kopia          WANT as kopia gives it back: no attributes, hard links, holes or special files; names that are no UTF-8
                    under their stand-ins; times of links in microseconds
   --no-devices     devices of WANT are missing in GOT
   --no-privileged  trusted.* and security.* are missing in GOT
   --subset         something of WANT may be missing, but what is there is whole (folders' own attributes are not looked at)
   --no-holes       where holes are does not matter
+  --no-folder-times  nor when folders were changed: kopia's restore gives them the newest time below them
 Prints what differs (at most 40 lines) and a line that counts. Exit status 1 if anything does.
 """
 import argparse
@@ -32,7 +33,8 @@ class Node:
         if not (args.subset and self.kind == stat.S_IFDIR):
             facts["mode"] = oct(stat.S_IMODE(st.st_mode))
             facts["owner"] = (st.st_uid, st.st_gid)
-            facts["mtime"] = st.st_mtime_ns
+            if not (args.no_folder_times and self.kind == stat.S_IFDIR):
+                facts["mtime"] = st.st_mtime_ns
         if kopia and self.kind == stat.S_IFLNK:
             facts["mtime"] = (st.st_mtime_ns + 999) // 1000  # Go rounds up
         if self.kind == stat.S_IFREG:
@@ -161,7 +163,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("want")
     parser.add_argument("got")
-    for flag in ("kopia", "no-devices", "no-privileged", "subset", "no-holes"):
+    for flag in ("kopia", "no-devices", "no-privileged", "subset", "no-holes", "no-folder-times"):
         parser.add_argument("--" + flag, action="store_true")
     args = parser.parse_args()
     run = Comparison(args)
