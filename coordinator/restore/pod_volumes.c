@@ -84,7 +84,8 @@ static bool all_refuse_root(xb_json *containers, bool *says_no)
 static bool pod_refuses_root(xb_json *spec)
 {
     bool says_no = false;
-    bool all = all_refuse_root(field(spec, "containers"), &says_no);
+    xb_json *containers = field(spec, "containers"); /* none yet: one that is made for a claim */
+    bool all = all_refuse_root(containers, &says_no) && list_length(containers) > 0;
     all = all_refuse_root(field(spec, "initContainers"), &says_no) && all;
     return all || (!says_no && xb_json_bool(spec, "securityContext.runAsNonRoot", false));
 }

@@ -195,6 +195,7 @@ static void takes_what_is_configured(void **state)
 static void runs_as_root_as_a_rule(void **state)
 {
     (void)state;
+    assert_security("'containers':[],'securityContext':{}", ROOT);
     assert_security("'containers':[{'name':'a'}]", ROOT);
     assert_security("'securityContext':{'runAsUser':999},'containers':[{'name':'a'}]", ROOT);
     assert_security("'containers':[{'securityContext':{'runAsNonRoot':true}},{'name':'b'}]", ROOT);
