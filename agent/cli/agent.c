@@ -81,10 +81,12 @@ int xb_cli_agent(int argc, char **argv)
                                        .pods_root = "/host_pods",
                                        .host_root = "/host_paths",
                                        .dev_root = "/host_dev",
-                                       .host_paths = ""};
+                                       .host_paths = "",
+                                       .guard_socket = getenv("XEBEC_GUARD_SOCKET")};
     const struct xb_flag flags[] = {{"node", &options.node},
                                     {"namespace", &options.namespace},
                                     {"kubeconfig", &options.kubeconfig},
+                                    {"guard-socket", &options.guard_socket},
                                     {"host-pods", &options.pods_root},
                                     {"host-paths", &options.host_root},
                                     {"host-dev", &options.dev_root},

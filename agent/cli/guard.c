@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -48,6 +49,7 @@ int xb_cli_guard(int argc, char **argv)
     }
     xb_log_setup("guard", XB_LOG_INFO, strcmp(format, "text") == 0 ? XB_LOG_TEXT : XB_LOG_JSON);
     never_wait_for_the_log();
+    (void)prctl(PR_SET_NAME, "xebec-guard"); /* for who looks at the node's processes */
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);

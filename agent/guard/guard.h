@@ -87,8 +87,18 @@ struct xb_guard_results {
  * of it. */
 int xb_guard_close(struct xb_guard *guard, const char *id, struct xb_guard_results *ret,
                    struct xb_error *err) XB_MUST_CHECK;
-/* What a guard has done for an agent before this one, or while this one was stopped: 1 and the
- * results, when there are any (hooks that are being run are waited for); 0: nothing. */
+/* Whether this process has armed it, and has neither closed nor forgotten it since. */
+bool xb_guard_armed_here(struct xb_guard *guard, const char *id);
+/* As xb_guard_close, without waiting: nothing that is read from now on needs it. xb_guard_close
+ * then finds the results. */
+void xb_guard_release(struct xb_guard *guard, const char *id);
+enum xb_guard_knows {
+    XB_GUARD_KNOWS_NOTHING, /* it was started again, or never heard of it */
+    XB_GUARD_HOLDS,         /* it watches over it */
+    XB_GUARD_HAS_RUN        /* *ret is filled */
+};
+/* What the guard knows of a bracket, also of an agent's before this one. Hooks that are being run
+ * are waited for. enum xb_guard_knows. */
 int xb_guard_ask(struct xb_guard *guard, const char *id, struct xb_guard_results *ret,
                  struct xb_error *err) XB_MUST_CHECK;
 void xb_guard_results_free(struct xb_guard_results *results);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/guard/guard.h"
 #include "agent/job/daemon.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
@@ -15,7 +16,7 @@
 #include "shared/runtime/loop.h"
 #include "shared/velero/velero.h"
 
-enum { STORES_WORKERS = 1 };
+enum { STORES_WORKERS = 1, PROGRESS_TIMEOUT_MS = 1000 };
 
 /* ---- changes ---- */
 
@@ -193,6 +194,17 @@ static int make_informers(struct daemon *daemon, struct xb_error *err)
     return xb_kube_informer_new(&options, &daemon->pods, err);
 }
 
+static int find_guard(struct xb_agent *agent, struct xb_error *err)
+{
+    int r = xb_guard_new(agent->options->guard_socket, &agent->guard, err);
+    if (r == 0 && !agent->guard) {
+        xb_log_info("there is no bracket guard: if the agent ends between a pod's hooks, the post "
+                    "hooks are run when it is started again, and no file system is ever frozen",
+                    "hint", "--guard-socket, and a container that runs xebec guard");
+    }
+    return r;
+}
+
 static int start(struct daemon *daemon, struct xb_error *err)
 {
     struct xb_kube_config *config = NULL;
@@ -201,7 +213,11 @@ static int start(struct daemon *daemon, struct xb_error *err)
         return r;
     }
     r = xb_kube_client_new(config, NULL, &daemon->agent.client, err);
+    const struct xb_kube_client_options hasty = {.timeout_ms = PROGRESS_TIMEOUT_MS,
+                                                 .turns_of = daemon->agent.client};
+    r = r ? r : xb_kube_client_new(config, &hasty, &daemon->agent.hasty, err);
     xb_kube_config_free(config);
+    r = r ? r : find_guard(&daemon->agent, err);
     daemon->queued = json_object_new_object();
     if (r < 0 || (r = xb_agent_settle(&daemon->agent, err)) < 0 ||
         (r = xb_agent_metrics_prepare(&daemon->agent, err)) < 0 ||
@@ -230,18 +246,22 @@ static void stop(struct daemon *daemon)
     xb_kube_informer_free(daemon->locations);
     xb_timer_free(daemon->timer);
     xb_workers_free(daemon->workers);
+    xb_guard_free(daemon->agent.guard); /* upon which it thaws what is left */
     xb_loop_free(daemon->agent.loop);
+    xb_kube_client_free(daemon->agent.hasty);
     xb_kube_client_free(daemon->agent.client);
     xb_meters_free(daemon->agent.meters);
     json_object_put(daemon->queued);
     xb_agent_free_copies(&daemon->agent);
     (void)pthread_mutex_destroy(&daemon->agent.copies_lock);
+    (void)pthread_mutex_destroy(&daemon->agent.guarded.lock);
 }
 
 int xb_agent_run(const struct xb_agent_options *options, struct xb_error *err)
 {
-    struct daemon daemon = {
-        .agent = {.options = options, .copies_lock = PTHREAD_MUTEX_INITIALIZER}};
+    struct daemon daemon = {.agent = {.options = options,
+                                      .copies_lock = PTHREAD_MUTEX_INITIALIZER,
+                                      .guarded = {.lock = PTHREAD_MUTEX_INITIALIZER}}};
     if (options->jobs_max > XB_AGENT_JOBS_MAX) {
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "at most %d volumes at once",
                             XB_AGENT_JOBS_MAX);

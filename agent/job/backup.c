@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agent/freeze/freeze.h"
+#include "agent/job/guarded.h"
 #include "agent/job/internal.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
@@ -318,8 +319,12 @@ static int upload(struct xb_order *order, struct xb_copy *copy, struct xb_snapsh
 {
     struct xb_backup_result result = {.files = 0};
     int r = fill_source(order, &copy->place, snapshot, err);
-    if (r == 0 && (r = read_volume(order, copy, snapshot, &result, err)) == 0 &&
-        (r = check_still_there(order, copy, err)) == 0) {
+    r = r ? r : read_volume(order, copy, snapshot, &result, err);
+    if (r == 0) {
+        xb_order_read_over(order, false);
+        r = check_still_there(order, copy, err);
+    }
+    if (r == 0) {
         if (!copy->place.where.devices) {
             xb_backup_fill_snapshot(&result, snapshot);
         }
@@ -362,6 +367,9 @@ int xb_order_backup(void *work, const atomic_bool *stop, struct xb_error *err)
                                               .tells_node = false,
                                               .carry_out = carry_out};
     int r = xb_order_run(work, &task, stop, err);
+    if (r < 0) { /* to be taken up again */
+        xb_order_read_over(work, true);
+    }
     xb_order_release_bracket(work, stop);
     return r;
 }

@@ -8,65 +8,12 @@
 #include <string.h>
 
 #include "agent/hooks/cri.h"
+#include "agent/job/guarded.h"
 #include "agent/job/internal.h"
 #include "shared/base/fnv.h"
 #include "shared/base/log.h"
-#include "shared/kube/informer.h"
-#include "shared/runtime/control.h"
 #include "shared/velero/bracket.h"
 #include "shared/velero/velero.h"
-
-/* ---- planning ---- */
-
-struct find {
-    struct xb_kube_informer *orders;
-    const char *namespace;
-};
-
-static void key_of(const char *namespace, const char *name, char key[2 * XB_VELERO_NAME_BYTES])
-{
-    snprintf(key, 2 * XB_VELERO_NAME_BYTES, "%s/%s", namespace, name);
-}
-
-static xb_json *find_order(void *context, const char *name)
-{
-    const struct find *find = context;
-    char key[2 * XB_VELERO_NAME_BYTES];
-    key_of(find->namespace, name, key);
-    return xb_kube_informer_get(find->orders, key);
-}
-
-bool xb_order_bracket_due(struct xb_kube_informer *orders, xb_json *object)
-{
-    struct find find = {orders, xb_json_str(object, "metadata.namespace", "")};
-    return xb_bracket_due(object, find_order, &find);
-}
-
-enum xb_bracket_step xb_order_bracket_step(struct xb_kube_informer *orders, xb_json *object)
-{
-    struct find find = {orders, xb_json_str(object, "metadata.namespace", "")};
-    enum xb_bracket_step step = xb_bracket_next(object, find_order, &find);
-    if (step != XB_BRACKET_NONE) {
-        return step;
-    }
-    return xb_velero_data_phase_final(xb_json_str(object, "status.phase", "")) ? XB_BRACKET_OVER
-                                                                               : XB_BRACKET_GO;
-}
-
-void xb_order_bracket_mark(struct xb_control *control, xb_json *object)
-{
-    struct xb_bracket bracket;
-    struct xb_error ignored = XB_ERROR_INIT;
-    if (!object || xb_bracket_parse(object, &bracket, &ignored) <= 0) {
-        return;
-    }
-    for (size_t i = 0; i < xb_bracket_count(&bracket); i++) {
-        char key[2 * XB_VELERO_NAME_BYTES];
-        key_of(xb_json_str(object, "metadata.namespace", ""), xb_bracket_member(&bracket, i), key);
-        xb_control_dirty(control, key);
-    }
-    xb_bracket_free(&bracket);
-}
 
 /* ---- an order's opening ---- */
 
@@ -76,6 +23,7 @@ struct opening {
     struct xb_bracket bracket;
     struct xb_bracket_record record;
     struct xb_hooks hooks;
+    struct xb_guarded guarded;
     /* Of the bracket's orders, of the leader only. */
     struct xb_copy **copies;
     size_t copy_count;
@@ -93,6 +41,7 @@ static void free_opening(struct opening *opening)
         xb_copy_free(opening->copies[i]);
     }
     free(opening->copies);
+    xb_guarded_free(&opening->guarded);
     json_object_put(opening->backup);
     json_object_put(opening->pod);
     xb_bracket_free(&opening->bracket);
@@ -155,6 +104,8 @@ static int read_opening(struct xb_order *order, struct opening *opening, struct 
         (r = xb_hooks_of(opening->backup, opening->pod, &opening->hooks, err)) < 0) {
         return r;
     }
+    xb_guarded_init(&opening->guarded, order, opening->backup, opening->pod,
+                    &opening->hooks.phases[XB_HOOK_POST]);
     return 1;
 }
 
@@ -162,21 +113,32 @@ static int read_opening(struct xb_order *order, struct opening *opening, struct 
 
 static int tell(void *context, const struct xb_bracket_record *record, struct xb_error *err)
 {
-    const struct xb_order *order = ((const struct opening *)context)->order;
+    struct opening *opening = context;
+    const struct xb_order *order = opening->order;
     const struct xb_kube_ref ref = {.resource = order->resource,
                                     .namespace = text(order, "metadata.namespace"),
                                     .name = text(order, "metadata.name")};
-    return xb_bracket_tell(order->agent->client, &ref, record, err);
+    int r = xb_bracket_tell(order->agent->client, &ref, record, err);
+    if (r == 0 && record->state == XB_BRACKET_PRE_BEGUN) {
+        xb_guarded_arm(&opening->guarded);
+    } else if (r == 0 && record->state == XB_BRACKET_DONE) {
+        xb_guarded_over(&opening->guarded);
+    }
+    return r;
 }
 
 static int exec(void *context, const char *container, const struct xb_exec_command *command,
                 struct xb_exec_result *ret, struct xb_error *err)
 {
-    const struct opening *opening = context;
+    struct opening *opening = context;
+    int r = 0;
+    if (xb_guarded_replay(&opening->guarded, &r, ret, err)) {
+        return r;
+    }
     struct xb_cri_target target = {.container = container,
                                    .pod_namespace = text(opening->order, "spec.pod.namespace"),
                                    .pod_name = text(opening->order, "spec.pod.name")};
-    int r = xb_order_pod_uid(opening->order, opening->pod, &target.pod_uid, err);
+    r = xb_order_pod_uid(opening->order, opening->pod, &target.pod_uid, err);
     if (r < 0) {
         return r;
     }
@@ -185,10 +147,19 @@ static int exec(void *context, const char *container, const struct xb_exec_comma
     return xb_cri_exec(NULL, &target, command, ret, err);
 }
 
+static void thaw_by_guard(void *context, struct xb_bracket_record *record)
+{
+    xb_guarded_thaw(&((struct opening *)context)->guarded, record);
+}
+
 static struct xb_bracket_run how(struct opening *opening, const atomic_bool *cancel)
 {
-    return (struct xb_bracket_run){
-        .exec = exec, .tell = tell, .context = opening, .cancel = cancel, .who = "the agent"};
+    return (struct xb_bracket_run){.exec = exec,
+                                   .tell = tell,
+                                   .thaw = thaw_by_guard,
+                                   .context = opening,
+                                   .cancel = cancel,
+                                   .who = "the agent"};
 }
 
 /* ---- before ---- */
@@ -257,7 +228,7 @@ static int prepare_member(struct opening *opening, const char *name, struct xb_e
         xb_json_bool(object, "spec.cancel", false)) {
         return 0;
     }
-    key_of(ref.namespace, name, key);
+    snprintf(key, sizeof key, "%s/%s", ref.namespace, name);
     member.object = object;
     member.key = key;
     opening->wanted++;
@@ -283,9 +254,13 @@ static bool take_copies(void *context)
 {
     struct opening *opening = context;
     size_t fixed = 0;
+    xb_guarded_held(&opening->guarded);
     xb_copies_take(opening->copies, opening->copy_count);
     for (size_t i = 0; i < opening->copy_count; i++) {
         fixed += xb_copy_is_fixed(opening->copies[i]);
+    }
+    if (fixed == opening->wanted) {
+        xb_guarded_copied(&opening->guarded);
     }
     return fixed == opening->wanted;
 }
@@ -323,7 +298,11 @@ static int lead(struct opening *opening, struct xb_error *err)
         ((r = check_digest(opening, err)) < 0 || (r = prepare_copies(opening, err)) < 0)) {
         return r;
     }
-    r = xb_bracket_pass(&run, &opening->hooks, &opening->record, err);
+    if (opening->record.state == XB_BRACKET_PRE_DONE && xb_guarded_lapsed(&opening->guarded)) {
+        r = xb_bracket_close(&run, &opening->hooks, &opening->record, err);
+    } else {
+        r = xb_bracket_pass(&run, &opening->hooks, &opening->record, err);
+    }
     if (r == 0 && opening->record.refused) {
         r = refuse(opening, err);
     }
@@ -362,6 +341,9 @@ static int follow(struct opening *opening, struct xb_error *err)
                             text(order, "spec.pod.name"), ref.name,
                             xb_json_str(leader, "status.message", "no reason was given"));
     }
+    if (opening->record.state == XB_BRACKET_PRE_DONE && xb_guarded_lapsed(&opening->guarded)) {
+        opening->record.state = XB_BRACKET_DONE; /* as the leader will say */
+    }
     return opening->record.refused ? refuse(opening, err) : 0;
 }
 
@@ -392,8 +374,14 @@ static void thaw(struct opening *opening)
     opening->record.state = XB_BRACKET_PRE_DONE;
     opening->record.results = json_object_new_array();
     if (xb_order_get_pod(opening->order, &opening->pod, &err) < 0 ||
-        xb_hooks_of(opening->backup, opening->pod, &opening->hooks, &err) < 0 ||
-        xb_bracket_close(&run, &opening->hooks, &opening->record, &err) < 0) {
+        xb_hooks_of(opening->backup, opening->pod, &opening->hooks, &err) < 0) {
+        xb_log_error(&err, "post hooks of an order that was deleted cannot be run", "order",
+                     opening->order->key);
+        return;
+    }
+    xb_guarded_init(&opening->guarded, opening->order, opening->backup, opening->pod,
+                    &opening->hooks.phases[XB_HOOK_POST]);
+    if (xb_bracket_close(&run, &opening->hooks, &opening->record, &err) < 0) {
         xb_log_error(&err, "post hooks of an order that was deleted cannot be run", "order",
                      opening->order->key);
         return;
@@ -405,6 +393,7 @@ static void thaw(struct opening *opening)
         xb_log_info("a post hook of an order that was deleted has been run", "order",
                     opening->order->key, "result", why);
     }
+    xb_guarded_over(&opening->guarded);
 }
 
 /* All orders of a bracket are deleted at once: the first of them that is over thaws the pod, if
@@ -459,7 +448,11 @@ int xb_order_close_bracket(void *work, const atomic_bool *stop, struct xb_error 
     r = read_opening(order, &opening, &why);
     if (r > 0) {
         const struct xb_bracket_run run = how(&opening, stop);
-        r = opening.record.taken ? 0 : xb_bracket_close(&run, &opening.hooks, &opening.record, err);
+        if (!opening.record.taken && opening.record.state != XB_BRACKET_DONE) {
+            /* First of all; a server that is away is waited for afterwards. */
+            xb_guarded_thaw(&opening.guarded, &opening.record);
+            r = xb_bracket_close(&run, &opening.hooks, &opening.record, err);
+        }
         (void)is_first(order, opening.backup);
     } else if (r < 0 && why.kind == XB_ERR_INVALID && opening.record.results) {
         xb_log_error(&why, "post hooks cannot be run", "order", order->key);

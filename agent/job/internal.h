@@ -28,13 +28,24 @@
 enum { XB_ORDER_MESSAGE_BYTES = 1000, XB_AGENT_INFORMERS = 4 };
 
 struct xb_control;
+struct xb_guard;
 struct xb_kube_informer;
 
 enum { XB_AGENT_THAWED = 64 };
 
+/* What guarded.c remembers of the last brackets, by hash. */
+struct xb_guarded_notes {
+    pthread_mutex_t lock;
+    uint64_t unguarded[XB_AGENT_THAWED]; /* the guard did not take them */
+    uint64_t reading[XB_AGENT_THAWED];
+    unsigned read[XB_AGENT_THAWED]; /* so many of the volumes of `reading` are */
+    unsigned unguarded_next, reading_next;
+};
+
 struct xb_agent {
     const struct xb_agent_options *options;
     struct xb_kube_client *client;
+    struct xb_kube_client *hasty; /* for what may be lost, and for which nobody waits */
     struct xb_loop *loop;
     struct xb_meters *meters;
     struct xb_metrics_server *metrics; /* NULL: its port was taken */
@@ -44,6 +55,8 @@ struct xb_agent {
      * ones. */
     _Atomic uint64_t thawed[XB_AGENT_THAWED];
     atomic_uint thawed_next;
+    struct xb_guard *guard; /* NULL: there is none */
+    struct xb_guarded_notes guarded;
     unsigned methods; /* of copying, that this node allows: bits of enum xb_freeze_method */
     pthread_mutex_t copies_lock;
     struct xb_copy *copies; /* of orders whose turn comes; by copies_lock */

@@ -41,6 +41,7 @@ struct xb_agent_options {
     const char *settings;      /* a ConfigMap that may say otherwise; NULL: none */
     const char *point_in_time; /* methods of copying that are allowed (policy.h); NULL: any */
     uint16_t metrics_port;
+    const char *guard_socket;      /* of the bracket guard beside it; NULL or "": there is none */
     bool devices;                  /* restores make device nodes, too */
     struct xb_http_limits *limits; /* bandwidth of this node; NULL: none */
     bool privileged;               /* restores set trusted.* and security.* attributes, too */

@@ -73,14 +73,19 @@ void xb_order_progress(struct xb_order *order, uint64_t done, uint64_t total)
         return;
     }
     order->patched_ns = now;
+    XB_CLEANUP(xb_json_putp) xb_json *patch = json_object_new_object();
     xb_json *status = json_object_new_object();
     xb_json *progress = json_object_new_object();
     json_object_object_add(progress, "bytesDone", json_object_new_int64((int64_t)done));
     json_object_object_add(progress, "totalBytes",
                            json_object_new_int64((int64_t)(total > done ? total : done)));
     json_object_object_add(status, "progress", progress);
-    if (xb_order_patch(order, status, &err) < 0) {
+    json_object_object_add(patch, "status", status);
+    /* The end of the reading waits for this, and with it an application that is held. */
+    const struct xb_kube_ref ref = own_ref(order);
+    if (xb_kube_merge_patch(order->agent->hasty, &ref, patch, NULL, &err) < 0) {
         xb_log_warning("progress could not be told", "order", order->key, "error", err.text);
+        order->patched_ns = xb_clock_mono_ns();
     }
 }
 

@@ -109,6 +109,8 @@ struct xb_bracket_run {
     /* xb_bracket_pass: makes the copies, while the application is held. True: there are all, and it
      * may go on at once. NULL: there are none. */
     bool (*copy)(void *context);
+    /* Right before post hooks are run, and may add to the results; NULL: nothing. */
+    void (*thaw)(void *context, struct xb_bracket_record *record);
     void *context;
     const atomic_bool *cancel; /* may be NULL */
     const char *who;           /* "the agent" */

@@ -144,6 +144,9 @@ int xb_bracket_run(const struct xb_bracket_run *run, const struct xb_hooks *hook
     const struct xb_hook_list *list = &hooks->phases[phase];
     char ignored[8];
     int r = 0;
+    if (phase == XB_HOOK_POST && run->thaw) {
+        run->thaw(run->context, record);
+    }
     for (size_t i = 0; r == 0 && i < list->count; i++) {
         const struct xb_hook *hook = &list->hooks[i];
         xb_json *result = json_object_new_object();

@@ -16,6 +16,8 @@ static int in_good_order(struct xb_guard *guard, int reached_fd)
     struct xb_error err = XB_ERROR_INIT;
     reach(reached_fd);
     if (arm(guard, "a", "append") < 0 || xb_guard_held(guard, "a", &err) < 0 ||
+        !xb_guard_armed_here(guard, "a") ||
+        xb_guard_ask(guard, "a", &results, &err) != XB_GUARD_HOLDS ||
         xb_guard_close(guard, "a", &results, &err) < 0) {
         return 1;
     }
@@ -26,7 +28,8 @@ static int in_good_order(struct xb_guard *guard, int reached_fd)
                 memcmp(said->out.bytes.data, "said\0so", 7) == 0 && said->err.bytes.len == 0;
     xb_guard_results_free(&results);
     xb_guard_forget(guard, "a");
-    return !fine || xb_guard_ask(guard, "a", &results, &err) != 0;
+    fine = fine && !xb_guard_armed_here(guard, "a");
+    return !fine || xb_guard_ask(guard, "a", &results, &err) != XB_GUARD_KNOWS_NOTHING;
 }
 
 static void test_in_good_order(void **state)
@@ -61,13 +64,13 @@ static int comes_next(struct xb_guard *guard, int reached_fd)
     struct xb_guard_results results;
     struct xb_error err = XB_ERROR_INIT;
     reach(reached_fd);
-    if (xb_guard_ask(guard, "b", &results, &err) != 1) {
+    if (xb_guard_ask(guard, "b", &results, &err) != XB_GUARD_HAS_RUN) {
         return 1;
     }
     bool fine = !results.asked && results.settled && results.count == 2 &&
                 results.outcomes[0].said.exit_code == 3;
     xb_guard_results_free(&results);
-    return !fine || xb_guard_ask(guard, "never heard of", &results, &err) != 0;
+    return !fine || xb_guard_ask(guard, "never heard of", &results, &err) != XB_GUARD_KNOWS_NOTHING;
 }
 
 static void test_killed(void **state)
