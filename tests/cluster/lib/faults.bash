@@ -54,6 +54,13 @@ Y
     xebec_image "$work" && xebec_install "$work/overlay"
 }
 
+# Agents without a bracket guard, as from the manifests of `velero install`: one that is stopped or killed by a test stays what holds
+# the application. With a guard: guard_test.
+without_guard() {
+    kubectl -n velero set env ds/node-agent -c node-agent XEBEC_GUARD_SOCKET- >/dev/null &&
+        kubectl -n velero rollout status ds/node-agent --timeout=60s
+}
+
 # ---- pods and their volumes ----
 
 make_pod() { # namespace name node: a pod with one emptyDir, `data`
