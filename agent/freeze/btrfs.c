@@ -55,6 +55,19 @@ static int find_tree(int fd, uint64_t *ret, struct xb_error *err)
     return 0;
 }
 
+/* A snapshot is made by whoever owns the folder, but only with that right removed again, and only
+ * with it the kernel says where an inode lies: about one that is no subvolume's top, it asks. */
+static int check_right(int fd, uint64_t tree, struct xb_error *err)
+{
+    struct btrfs_ioctl_ino_lookup_args args = {.treeid = tree,
+                                               .objectid = BTRFS_FIRST_FREE_OBJECTID + 1};
+    if (ioctl(fd, BTRFS_IOC_INO_LOOKUP, &args) < 0 && errno == EPERM) {
+        return xb_error_set(err, XB_ERR_DENIED, -EPERM,
+                            "a snapshot could not be removed again: that needs CAP_SYS_ADMIN");
+    }
+    return 0;
+}
+
 /* ---- subvolumes in the volume ---- */
 
 /* Where in its subvolume a folder lies: "" or "a/b/". */
@@ -136,7 +149,7 @@ static int prepare(struct xb_freeze *freeze, struct xb_error *err)
     }
     state->inode = st.st_ino;
     int r = find_tree(root_fd, &state->tree, err);
-    if (r < 0) {
+    if (r < 0 || (r = check_right(root_fd, state->tree, err)) < 0) {
         return r;
     }
     state->source_fd = open_inode(root_fd, state->tree, BTRFS_FIRST_FREE_OBJECTID, err);
