@@ -81,7 +81,9 @@ static void altered(void **state)
             size_t at = property_below(&source, len);
             bool cut = property_once_in(&source, 4);
             char before = bytes[at];
-            bytes[at] = cut ? '\0' : (char)(bytes[at] ^ (1 << property_below(&source, 7)));
+            unsigned char flipped = (unsigned char)before;
+            flipped ^= (unsigned char)(1U << property_below(&source, 7));
+            bytes[at] = (char)(cut ? 0 : flipped);
             json_object_object_add(annotations, XB_POINT_IN_TIME_ANNOTATION,
                                    json_object_new_string(bytes));
             int r = xb_point_in_time_parse(order, &again, &err);
