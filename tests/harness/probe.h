@@ -101,6 +101,21 @@ static inline const char *probe_path(void **state, const char *name)
     return path;
 }
 
+/* Makes a folder and those above it, below the test's own. */
+static inline void probe_make_folder(void **state, const char *path)
+{
+    char part[PATH_MAX];
+    snprintf(part, sizeof part, "%s", probe_path(state, path));
+    for (char *at = part + strlen(*state) + 1; *at; at++) {
+        if (*at == '/') {
+            *at = '\0';
+            assert_true(mkdir(part, 0755) == 0 || errno == EEXIST);
+            *at = '/';
+        }
+    }
+    assert_true(mkdir(part, 0755) == 0 || errno == EEXIST);
+}
+
 static inline void probe_write(const char *path, const void *data, size_t len)
 {
     FILE *file = fopen(path, "we");

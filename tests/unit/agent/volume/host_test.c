@@ -9,21 +9,6 @@
 
 #define POD "0b6fd1b2-6d2a-4d0e-9d55-0a8b7d7c1e10"
 
-/* Makes a folder and those above it, below the root. */
-static void make_folder(void **state, const char *path)
-{
-    char part[PATH_MAX];
-    snprintf(part, sizeof part, "%s", probe_path(state, path));
-    for (char *at = part + strlen(*state) + 1; *at; at++) {
-        if (*at == '/') {
-            *at = '\0';
-            assert_true(mkdir(part, 0755) == 0 || errno == EEXIST);
-            *at = '/';
-        }
-    }
-    assert_true(mkdir(part, 0755) == 0 || errno == EEXIST);
-}
-
 static void check_refused(const struct xb_volume_place *place, enum xb_error_kind kind)
 {
     struct xb_volume volume = {.fd = -1};
@@ -66,8 +51,8 @@ static void check_opens_host(void **state, const char *path, size_t allowed, con
 
 static void host_folders(void **state)
 {
-    make_folder(state, "pods/" POD);
-    make_folder(state, "host/data/a/b");
+    probe_make_folder(state, "pods/" POD);
+    probe_make_folder(state, "host/data/a/b");
     check_opens_host(state, "/data/a/b", 5, "host/data/a/b");
     check_opens_host(state, "/data/a/", 5, "host/data/a");
     check_opens_host(state, "/data", 5, "host/data");
@@ -97,9 +82,9 @@ static void host_folders(void **state)
 static void host_links(void **state)
 {
     struct xb_error err = XB_ERROR_INIT;
-    make_folder(state, "pods/" POD);
-    make_folder(state, "host/real/a/b");
-    make_folder(state, "secret/b");
+    probe_make_folder(state, "pods/" POD);
+    probe_make_folder(state, "host/real/a/b");
+    probe_make_folder(state, "secret/b");
     assert_int_equal(symlink("real", probe_path(state, "host/data")), 0);
     check_opens_host(state, "/data/a/b", 5, "host/real/a/b");
     static const char *const links[][2] = {{"host/real/out", "../../secret"},
@@ -140,8 +125,8 @@ static void check_device(void **state, const char *target, enum xb_error_kind ki
 /* Only what the kubelet's link names in the node's /dev, and only if it is a block device. */
 static void devices(void **state)
 {
-    make_folder(state, PLUGIN);
-    make_folder(state, "host/mapper");
+    probe_make_folder(state, PLUGIN);
+    probe_make_folder(state, "host/mapper");
     probe_write(probe_path(state, "host/file"), "x", 1);
     probe_write(probe_path(state, "outside"), "x", 1);
     assert_int_equal(symlink("../file", probe_path(state, "host/mapper/link")), 0);
@@ -164,7 +149,7 @@ static void devices(void **state)
         place.folder = "pv";
         assert_int_equal(xb_volume_open(&place, &volume, &err), -EXDEV); /* not even opened */
     }
-    make_folder(state, "pods/" POD "/volumeDevices/kubernetes.io~csi");
+    probe_make_folder(state, "pods/" POD "/volumeDevices/kubernetes.io~csi");
     assert_int_equal(
         symlink("/dev/file", probe_path(state, "pods/" POD "/volumeDevices/kubernetes.io~csi/pv")),
         0);

@@ -14,21 +14,6 @@
 #define EMPTY_DIRS "kubernetes.io~empty-dir"
 #define CSI "kubernetes.io~csi"
 
-/* Makes a folder and those above it, below the root. */
-static void make_folder(void **state, const char *path)
-{
-    char part[PATH_MAX];
-    snprintf(part, sizeof part, "%s", probe_path(state, path));
-    for (char *at = part + strlen(*state) + 1; *at; at++) {
-        if (*at == '/') {
-            *at = '\0';
-            assert_true(mkdir(part, 0755) == 0 || errno == EEXIST);
-            *at = '/';
-        }
-    }
-    assert_true(mkdir(part, 0755) == 0 || errno == EEXIST);
-}
-
 static struct xb_volume_place place_of(void **state, const char *folder, bool csi)
 {
     return (struct xb_volume_place){
@@ -64,10 +49,10 @@ static void check_refused(const struct xb_volume_place *place, enum xb_error_kin
 
 static void opening(void **state)
 {
-    make_folder(state, POD "/volumes/" EMPTY_DIRS "/cache");
-    make_folder(state, POD "/volumes/kubernetes.io~configmap/conf");
-    make_folder(state, POD "/volumes/" CSI "/pvc-1/mount");
-    make_folder(state, POD "/volumes/kubernetes.io~nfs/pv.with.dots");
+    probe_make_folder(state, POD "/volumes/" EMPTY_DIRS "/cache");
+    probe_make_folder(state, POD "/volumes/kubernetes.io~configmap/conf");
+    probe_make_folder(state, POD "/volumes/" CSI "/pvc-1/mount");
+    probe_make_folder(state, POD "/volumes/kubernetes.io~nfs/pv.with.dots");
     struct xb_volume_place place = place_of(state, "cache", false);
     check_opens(&place, probe_path(state, POD "/volumes/" EMPTY_DIRS "/cache"));
     place = place_of(state, "pv.with.dots", false);
@@ -83,7 +68,7 @@ static void opening(void **state)
 
 static void missing(void **state)
 {
-    make_folder(state, POD "/volumes/" EMPTY_DIRS "/there");
+    probe_make_folder(state, POD "/volumes/" EMPTY_DIRS "/there");
     struct xb_volume_place place = place_of(state, "absent", false);
     check_refused(&place, XB_ERR_NOT_FOUND);
     place = place_of(state, "there", false);
@@ -101,12 +86,12 @@ static void missing(void **state)
 /* Two folders that fit: neither is guessed. */
 static void ambiguous(void **state)
 {
-    make_folder(state, POD "/volumes/" EMPTY_DIRS "/twice");
-    make_folder(state, POD "/volumes/" CSI "/twice/mount");
+    probe_make_folder(state, POD "/volumes/" EMPTY_DIRS "/twice");
+    probe_make_folder(state, POD "/volumes/" CSI "/twice/mount");
     struct xb_volume_place place = place_of(state, "twice", false);
     check_refused(&place, XB_ERR_CONFLICT);
-    make_folder(state, POD "/volumes/.hidden/once");
-    make_folder(state, POD "/volumes/" CSI "/once");
+    probe_make_folder(state, POD "/volumes/.hidden/once");
+    probe_make_folder(state, POD "/volumes/" CSI "/once");
     place = place_of(state, "once", false);
     check_opens(&place, probe_path(state, POD "/volumes/" CSI "/once"));
 }
@@ -122,7 +107,7 @@ static void hostile_names(void **state)
                                        "0b6fd1b2-6d2a-4d0e-9d55-0a8b7d7c1e1",
                                        "0b6fd1b2-6d2a-4d0e-9d55-0a8b7d7c1e1/",
                                        "0B6FD1B2-6D2A-4D0E-9D55-0A8B7D7C1E10"};
-    make_folder(state, POD "/volumes/" EMPTY_DIRS "/x");
+    probe_make_folder(state, POD "/volumes/" EMPTY_DIRS "/x");
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         struct xb_volume_place place = place_of(state, folders[i], false);
         check_refused(&place, XB_ERR_INVALID);
@@ -144,9 +129,9 @@ static void hostile_names(void **state)
 /* A link anywhere on the way is not followed, wherever it leads. */
 static void links(void **state)
 {
-    make_folder(state, "outside/x");
-    make_folder(state, POD "/volumes/" EMPTY_DIRS "/real");
-    make_folder(state, POD "/volumes/" CSI "/linked");
+    probe_make_folder(state, "outside/x");
+    probe_make_folder(state, POD "/volumes/" EMPTY_DIRS "/real");
+    probe_make_folder(state, POD "/volumes/" CSI "/linked");
     assert_int_equal(symlink("real", probe_path(state, POD "/volumes/" EMPTY_DIRS "/soft")), 0);
     assert_int_equal(symlink("../../../outside", probe_path(state, POD "/volumes/plugin")), 0);
     assert_int_equal(symlink("/etc", probe_path(state, POD "/volumes/" CSI "/linked/mount")), 0);
@@ -170,7 +155,7 @@ static void still_there(void **state)
 {
     struct xb_volume volume = {.fd = -1};
     struct xb_volume_place place = place_of(state, "moving", false);
-    make_folder(state, POD "/volumes/" EMPTY_DIRS "/moving");
+    probe_make_folder(state, POD "/volumes/" EMPTY_DIRS "/moving");
     PROBE_OK(xb_volume_open(&place, &volume, &err));
     const char *path = probe_path(state, POD "/volumes/" EMPTY_DIRS "/moving");
     PROBE_OK(xb_volume_still_there(&place, &volume, &err));
@@ -362,8 +347,8 @@ static void static_pods(void **state)
 static void several_roots(void **state)
 {
     char roots[4 * PATH_MAX];
-    make_folder(state, "first/" OTHER_POD "/volumes/" EMPTY_DIRS "/data");
-    make_folder(state, "second/" POD "/volumes/" EMPTY_DIRS "/data");
+    probe_make_folder(state, "first/" OTHER_POD "/volumes/" EMPTY_DIRS "/data");
+    probe_make_folder(state, "second/" POD "/volumes/" EMPTY_DIRS "/data");
     struct xb_volume_place place = place_of(state, "data", false);
     place.pods_root = roots;
     snprintf(roots, sizeof roots, "%s:%s:%s", probe_path(state, "first"),
@@ -373,7 +358,7 @@ static void several_roots(void **state)
     place.folder = "other";
     check_refused(&place, XB_ERR_NOT_FOUND);
     place.folder = "data";
-    make_folder(state, "first/" POD "/volumes/" CSI "/data");
+    probe_make_folder(state, "first/" POD "/volumes/" CSI "/data");
     check_refused(&place, XB_ERR_CONFLICT);
     snprintf(roots, sizeof roots, ":%s:", probe_path(state, "second"));
     check_opens(&place, path);
