@@ -35,6 +35,7 @@ NOT_THE_SAME_TWICE = {
     "names of what a controller makes": "random letters; counted instead",
     "EndpointSlices and subsets of Endpoints with a selector": "addresses of pods, whose names are given anew",
     "labels of ServiceAccount default and ConfigMap kube-root-ca.crt": "a controller makes them, too: who is faster",
+    "annotation pv.kubernetes.io/bind-completed": "an update takes it away, and the volume controller puts it back when it comes by",
     "a pod's node": "the scheduler's choice",
     "volumes' names": "by uid of the claim where they are provisioned",
     # what the restore writes of itself
@@ -85,7 +86,8 @@ def strip_metadata(item):
         meta["managedFields"] = sorted(entries, key=json.dumps)
     if "velero.io/restore-name" in meta.get("labels", {}):
         meta["labels"]["velero.io/restore-name"] = "(the restore)"
-    meta.get("annotations", {}).pop("endpoints.kubernetes.io/last-change-trigger-time", None)
+    for name in ("endpoints.kubernetes.io/last-change-trigger-time", "pv.kubernetes.io/bind-completed"):
+        meta.get("annotations", {}).pop(name, None)
     if not meta.get("annotations", True):
         del meta["annotations"]
     if is_made_by_both(item["kind"], meta["name"]):
