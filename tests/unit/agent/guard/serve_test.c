@@ -271,10 +271,10 @@ static int speak(const void *packet, size_t len)
 
 static int second_agent(struct xb_guard *guard, int reached_fd)
 {
-    struct xb_guard *other = guard_of_agent();
     struct xb_error err = XB_ERROR_INIT;
     reach(reached_fd);
-    int failed = xb_guard_alive(guard, &err) < 0;
+    int failed = xb_guard_alive(guard, &err) < 0; /* the other one would else be the first */
+    struct xb_guard *other = guard_of_agent();
     failed = failed || !other || xb_guard_alive(other, &err) == 0 || err.kind != XB_ERR_CONFLICT;
     xb_guard_free(other);
     return failed;
