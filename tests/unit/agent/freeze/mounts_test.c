@@ -44,9 +44,9 @@ static void test_what_is_no_line_is_refused(void **state)
     /* A path that is too long is refused, not cut. */
     char *line = calloc(1, 2 * PATH_MAX);
     assert_non_null(line);
-    strcpy(line, "1 2 8:1 /");
-    memset(line + strlen(line), 'a', PATH_MAX);
-    strcat(line, " / rw\n");
+    size_t head = (size_t)snprintf(line, PATH_MAX, "1 2 8:1 /");
+    memset(line + head, 'a', PATH_MAX);
+    snprintf(line + head + PATH_MAX, PATH_MAX - head, " / rw\n");
     assert_false(xb_mount_parse(line, &mount));
     free(line);
 }

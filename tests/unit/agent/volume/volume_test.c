@@ -171,7 +171,7 @@ static void still_there(void **state)
 
 /* What the API says ---------------------------------------------------------------------------- */
 
-static void sources(void **state)
+static void sources(void **state) /* NOLINT(readability-function-size) */
 {
     (void)state;
     XB_CLEANUP(xb_json_putp)

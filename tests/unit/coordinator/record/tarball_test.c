@@ -104,11 +104,12 @@ static void written_as_velero_does(void **state)
 
 static void round_trip(void **state)
 {
-    static const char *const expected[] = {"pods|v1|web|api-0|{\"kind\":\"Pod\"}",
-                                           "roles.rbac.authorization.k8s.io|v1||a:b c|{}",
-                                           "widgets.example.com|v1beta1|web|gr\xc3\xb6\xc3\x9f"
-                                           "e|{\"x\":\"\xc3\xbc\"}",
-                                           "empty|v1|web|nothing|", NULL};
+    static const char *const expected[] = {
+        "pods|v1|web|api-0|{\"kind\":\"Pod\"}", "roles.rbac.authorization.k8s.io|v1||a:b c|{}",
+        "widgets.example.com|v1beta1|web|gr\xc3\xb6\xc3\x9f" /* NOLINT(bugprone-suspicious-missing-comma)
+                                                              */
+        "e|{\"x\":\"\xc3\xbc\"}",
+        "empty|v1|web|nothing|", NULL};
     const char *path = probe_path(state, "round.tar.gz");
     struct xb_tarball_writer *writer = NULL;
     PROBE_OK(xb_tarball_writer_new(path, &writer, &err));

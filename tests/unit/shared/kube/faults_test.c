@@ -200,7 +200,7 @@ static void list_huge(void **state)
 static void answers(void **state)
 {
     (void)state;
-    static const struct {
+    static const struct { /* NOLINT(clang-analyzer-optin.performance.Padding) */
         int status;
         const char *text;
         enum xb_error_kind kind;

@@ -404,7 +404,7 @@ static int pass(struct world *world, const struct xb_hooks *hooks, struct xb_bra
 
 static void passes(void **state)
 {
-    static const struct {
+    static const struct { /* NOLINT(clang-analyzer-optin.performance.Padding) */
         const char *on_error;
         int exit_codes[4];
         bool copies;

@@ -96,7 +96,7 @@ static void derived_names_of_long_prefixes(void **state)
     }
 }
 
-static void keys(void **state)
+static void keys(void **state) /* NOLINT(readability-function-size) */
 {
     (void)state;
     char key[XB_VELERO_KEY_BYTES];
