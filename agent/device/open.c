@@ -10,11 +10,12 @@
 #include <unistd.h>
 
 #include "agent/device/device.h"
+#include "shared/base/mounts.h"
 
 enum { FILE_MODE = 0600 };
 
 static const struct xb_device_places places = {
-    .mountinfo = "/proc/self/mountinfo", .swaps = "/proc/swaps", .sys_block = "/sys/dev/block"};
+    .mountinfo = XB_MOUNTS_PATH, .swaps = "/proc/swaps", .sys_block = "/sys/dev/block"};
 
 bool xb_device_is(const struct stat *st)
 {

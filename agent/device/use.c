@@ -7,22 +7,21 @@
 #include <sys/sysmacros.h>
 
 #include "agent/device/device.h"
+#include "shared/base/mounts.h"
 
 enum { LINE_BYTES = 4096, LINES_MAX = 100000, PATH_BYTES = 512 };
 
-/* "36 35 98:0 /root /mnt options...": the third word is the device, the fifth the place. */
 static bool find_mount(const char *path, dev_t number, char ret[XB_DEVICE_USER_BYTES])
 {
-    XB_CLEANUP(xb_fclosep) FILE *file = fopen(path, "re");
-    char line[LINE_BYTES];
-    char wanted[32];
-    snprintf(wanted, sizeof wanted, "%u:%u", major(number), minor(number));
-    for (int i = 0; file && i < LINES_MAX && fgets(line, sizeof line, file); i++) {
-        char device[32];
-        char place[161];
-        if (sscanf(line, "%*s %*s %31s %*s %160s", device, place) == 2 &&
-            strcmp(device, wanted) == 0) {
-            snprintf(ret, XB_DEVICE_USER_BYTES, "mounted at %s", place);
+    XB_CLEANUP(xb_mounts_free) struct xb_mounts mounts = {.count = 0};
+    struct xb_error unnamed = XB_ERROR_INIT;
+    if (xb_mounts_read(path, &mounts, &unnamed) < 0) {
+        return false;
+    }
+    for (size_t i = 0; i < mounts.count; i++) {
+        const struct xb_mount *mount = &mounts.items[i];
+        if (mount->major == major(number) && mount->minor == minor(number)) {
+            snprintf(ret, XB_DEVICE_USER_BYTES, "mounted at %.160s", mount->point);
             return true;
         }
     }

@@ -13,9 +13,7 @@
 
 #include "agent/guard/client.h"
 #include "agent/guard/mounts.h"
-#include "shared/base/buf.h"
 #include "shared/base/clock.h"
-#include "shared/base/file.h"
 #include "shared/base/log.h"
 
 enum { FREEZE_GRACE_MS = 1000, STOP_AGAIN_MS = 50 };
@@ -23,7 +21,7 @@ enum { FREEZE_GRACE_MS = 1000, STOP_AGAIN_MS = 50 };
 static int may_freeze(const struct xb_guard_volume *volume, struct xb_error *err)
 {
     struct statx st;
-    struct xb_buf text = XB_BUF_INIT(XB_GUARD_MOUNTS_BYTES_MAX);
+    XB_CLEANUP(xb_mounts_free) struct xb_mounts mounts = {.count = 0};
     if (statx(volume->fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &st) < 0) {
         return xb_error_errno(err, errno, "the volume's mount");
     }
@@ -33,10 +31,8 @@ static int may_freeze(const struct xb_guard_volume *volume, struct xb_error *err
     }
     const struct xb_guard_mount_question question = {
         .mount_id = st.stx_mnt_id, .pods_root = volume->pods_root, .pod_uid = volume->pod_uid};
-    int r = xb_file_read("/proc/self/mountinfo", &text, err);
-    r = r ? r : xb_guard_mounts_judge(text.data ? text.data : "", &question, err);
-    xb_buf_free(&text);
-    return r;
+    int r = xb_mounts_read(XB_MOUNTS_PATH, &mounts, err);
+    return r ? r : xb_guard_mounts_judge(&mounts, &question, err);
 }
 
 static int ask_for(int fd, int volume_fd, unsigned limit_ms, unsigned char *packet,

@@ -5,23 +5,20 @@
  * What for:  inside agent/guard only. A frozen file system stops whoever writes to it: it must be
  *            one pod's volume as a whole, and nothing else.
  * Ownership: nothing is kept.    Threads: any.    Blocking: never (pure).
- * Shapes:    `text` is /proc/self/mountinfo, as the agent sees it: its own root, what the kubelet
+ * Shapes:    `mounts` is the list of the agent's own namespace: its own root, what the kubelet
  *            and the runtime have mounted into its container (their state's file systems), and
  *            below `pods_root` every volume of the node that is a mount.
  * Rules:     the mount is of a kind that can be frozen; it begins at the file system's own root (a
  *            folder of a larger one is somebody else's, too); and every mount of that file system
  *            that is seen at all is below the pod's own folder. The node's root, the kubelet's and
  *            the runtime's state, the agent's scratch space and other pods' volumes all fall out.
- * Errors:    DENIED: it must not be frozen, and why; CORRUPT: a line that is none.
- * Source:    proc(5), "mountinfo".
+ * Errors:    DENIED: it must not be frozen, and why; INVALID: no pod has such a uid.
  */
 #pragma once
 
 #include <stdint.h>
 
-#include "shared/base/error.h"
-
-enum { XB_GUARD_MOUNTS_BYTES_MAX = 4 << 20 };
+#include "shared/base/mounts.h"
 
 struct xb_guard_mount_question {
     uint64_t mount_id; /* of what would be frozen */
@@ -29,5 +26,6 @@ struct xb_guard_mount_question {
 };
 
 /* 0: it may. */
-int xb_guard_mounts_judge(const char *text, const struct xb_guard_mount_question *question,
+int xb_guard_mounts_judge(const struct xb_mounts *mounts,
+                          const struct xb_guard_mount_question *question,
                           struct xb_error *err) XB_MUST_CHECK;

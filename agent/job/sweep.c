@@ -14,6 +14,7 @@
 #include "agent/freeze/freeze.h"
 #include "agent/job/internal.h"
 #include "shared/base/log.h"
+#include "shared/base/mounts.h"
 
 enum { DEPTH = 4, VOLUMES_MAX = 4096 }; /* uid/volumes/plugin/volume */
 
@@ -30,29 +31,16 @@ static bool has_copies(const char *type)
     return strcmp(type, "btrfs") == 0 || strcmp(type, "xfs") == 0;
 }
 
-/* "36 35 98:0 / /host_pods/... rw shared:1 - ext4 /dev/sda rw" */
-static void add_mount(struct sweep *sweep, char *line)
+/* Of two mounts at one place the later is the one that is seen. */
+static int read_mounts(struct sweep *sweep, struct xb_error *err)
 {
-    char *rest = NULL;
-    char *tail = strstr(line, " - ");
-    const char *point = strtok_r(line, " ", &rest);
-    for (int field = 1; point && field < 5; field++) {
-        point = strtok_r(NULL, " ", &rest);
+    XB_CLEANUP(xb_mounts_free) struct xb_mounts mounts = {.count = 0};
+    int r = xb_mounts_read(XB_MOUNTS_PATH, &mounts, err);
+    for (size_t i = 0; r == 0 && i < mounts.count; i++) {
+        json_object_object_add(sweep->mounts, mounts.items[i].point,
+                               json_object_new_string(mounts.items[i].type));
     }
-    const char *type = tail ? strtok_r(tail + 3, " ", &rest) : NULL;
-    if (point && type) {
-        json_object_object_add(sweep->mounts, point, json_object_new_string(type));
-    }
-}
-
-static void read_mounts(struct sweep *sweep)
-{
-    XB_CLEANUP(xb_fclosep) FILE *file = fopen("/proc/self/mountinfo", "re");
-    XB_CLEANUP(xb_freep) char *line = NULL;
-    size_t size = 0;
-    while (file && getline(&line, &size, file) > 0) {
-        add_mount(sweep, line);
-    }
+    return r;
 }
 
 static void sweep_volume(struct sweep *sweep, int fd, const char *path)
@@ -128,7 +116,10 @@ int xb_agent_sweep(void *work, const atomic_bool *stop, struct xb_error *err)
     if (!roots || !mounts) {
         return xb_error_no_memory(err, "looking for copies");
     }
-    read_mounts(&sweep);
+    int r = read_mounts(&sweep, err);
+    if (r < 0) {
+        return r; /* nothing is touched that may be a share */
+    }
     for (const char *root = strtok_r(roots, ":", &rest); root; root = strtok_r(NULL, ":", &rest)) {
         struct statfs found;
         XB_CLEANUP(xb_closep) int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
