@@ -129,20 +129,39 @@ int xb_guard_held(struct xb_guard *guard, const char *id, struct xb_error *err)
     return r;
 }
 
-void xb_guard_forget(struct xb_guard *guard, const char *id)
+/* Says it, if there is one to hear it: nobody waits for what comes of it. */
+static int tell(struct xb_guard *guard, enum xb_guard_type type, const char *id,
+                struct xb_error *err)
 {
-    const struct xb_guard_message message = {.type = XB_GUARD_FORGET, .id = id};
+    const struct xb_guard_message message = {.type = type, .id = id};
     struct xb_guard_message state;
-    struct xb_error err = XB_ERROR_INIT;
     if (!guard) {
-        return;
+        return 0;
     }
     pthread_mutex_lock(&guard->lock);
-    disremember(guard, id);
-    if (xb_guard_request(guard, &message, &state, &err) < 0) {
+    if (type == XB_GUARD_FORGET) {
+        disremember(guard, id);
+    }
+    int r = xb_guard_request(guard, &message, &state, err);
+    pthread_mutex_unlock(&guard->lock);
+    return r;
+}
+
+void xb_guard_forget(struct xb_guard *guard, const char *id)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    if (tell(guard, XB_GUARD_FORGET, id, &err) < 0) {
         xb_log_debug("the guard does not forget a bracket", "bracket", id, "error", err.text);
     }
-    pthread_mutex_unlock(&guard->lock);
+}
+
+void xb_guard_release(struct xb_guard *guard, const char *id)
+{
+    struct xb_error err = XB_ERROR_INIT;
+    if (tell(guard, XB_GUARD_CLOSE, id, &err) < 0) {
+        xb_log_warning("the guard does not answer: a pod between its hooks has to wait", "bracket",
+                       id, "error", err.text);
+    }
 }
 
 static int take_output(const struct xb_guard_bytes *bytes, struct xb_exec_output *ret,
@@ -250,22 +269,6 @@ bool xb_guard_armed_here(struct xb_guard *guard, const char *id)
     bool armed = find_armed(guard, id) != NULL;
     pthread_mutex_unlock(&guard->lock);
     return armed;
-}
-
-void xb_guard_release(struct xb_guard *guard, const char *id)
-{
-    const struct xb_guard_message message = {.type = XB_GUARD_CLOSE, .id = id};
-    struct xb_guard_message state;
-    struct xb_error err = XB_ERROR_INIT;
-    if (!guard) {
-        return;
-    }
-    pthread_mutex_lock(&guard->lock);
-    if (xb_guard_request(guard, &message, &state, &err) < 0) {
-        xb_log_warning("the guard does not answer: a pod between its hooks has to wait", "bracket",
-                       id, "error", err.text);
-    }
-    pthread_mutex_unlock(&guard->lock);
 }
 
 int xb_guard_ask(struct xb_guard *guard, const char *id, struct xb_guard_results *ret,

@@ -19,11 +19,6 @@
 
 enum { FILES_AT_ONCE_MAX = 1024 }; /* the engine has a lower limit of its own */
 
-static const char *text(const struct xb_order *order, const char *path)
-{
-    return xb_json_str(order->object, path, "");
-}
-
 static void show(void *context, const struct xb_backup_progress *progress)
 {
     xb_order_progress(context, progress->bytes_done, progress->bytes_total);
@@ -39,13 +34,14 @@ static int fill_path(const struct xb_order *order, const struct xb_order_place *
                      struct xb_snapshot *snapshot, struct xb_error *err)
 {
     struct xb_volume_source source = {.claim = ""};
-    const char *volume = text(order, "spec.volume");
+    const char *volume = xb_order_text(order, "spec.volume");
     int r = place->pod ? xb_volume_source(place->pod, volume, &source, err) : 0;
     if (r < 0) {
         return r;
     }
-    if (asprintf(&snapshot->path, REQUESTER "/kopia/%s%s%s/%s", text(order, "spec.pod.namespace"),
-                 place->pod ? "/" : "", text(order, "spec.pod.name"),
+    if (asprintf(&snapshot->path, REQUESTER "/kopia/%s%s%s/%s",
+                 xb_order_text(order, "spec.pod.namespace"), place->pod ? "/" : "",
+                 xb_order_text(order, "spec.pod.name"),
                  source.claim[0] ? source.claim : volume) < 0) {
         snapshot->path = NULL;
         return xb_error_no_memory(err, "a snapshot");
@@ -84,7 +80,7 @@ static int fill_source(const struct xb_order *order, const struct xb_order_place
 /* spec.uploaderSettings.ParallelFilesUpload: how many files are read at once; 0: nothing said. */
 static int parallel_files(const struct xb_order *order, unsigned *ret, struct xb_error *err)
 {
-    const char *said = text(order, "spec.uploaderSettings.ParallelFilesUpload");
+    const char *said = xb_order_text(order, "spec.uploaderSettings.ParallelFilesUpload");
     char *end = NULL;
     errno = 0;
     long files = strtol(said, &end, 10);
@@ -120,7 +116,7 @@ static int run_engine(struct xb_order *order, const struct xb_copy *copy,
     }
     const struct xb_backup_options options = {.root_fd = place->volume.fd,
                                               .copy = copy->freeze,
-                                              .root_name = text(order, "metadata.uid"),
+                                              .root_name = xb_order_text(order, "metadata.uid"),
                                               .threads = threads,
                                               .parents = &parents,
                                               .compression = compression,
@@ -199,9 +195,7 @@ static int complete(struct xb_order *order, const struct xb_order_place *place,
 {
     XB_CLEANUP(xb_json_putp) xb_json *patch = NULL;
     char said[XB_POINT_IN_TIME_TEXT_BYTES];
-    const struct xb_kube_ref ref = {.resource = order->resource,
-                                    .namespace = text(order, "metadata.namespace"),
-                                    .name = text(order, "metadata.name")};
+    const struct xb_kube_ref ref = xb_order_ref(order);
     xb_point_in_time_say(&order->point, said);
     xb_log_info("order ended", "order", order->key, "phase",
                 result->failed ? "Failed" : "Completed", "snapshot", snapshot->id, "data", said);
@@ -228,7 +222,7 @@ static int get_copy(struct xb_order *order, struct xb_copy **ret, struct xb_erro
 {
     XB_CLEANUP(xb_copy_freep)
     struct xb_copy *copy =
-        xb_agent_take_copy(order->agent, order->key, text(order, "metadata.uid"));
+        xb_agent_take_copy(order->agent, order->key, xb_order_text(order, "metadata.uid"));
     if (copy && !copy->in_vain) {
         *ret = XB_TAKE(copy);
         return 0;
@@ -249,9 +243,7 @@ static int get_copy(struct xb_order *order, struct xb_copy **ret, struct xb_erro
                  "the copy that was made while its application was held was lost with the agent's "
                  "end; this is a later one, of an application that works");
     }
-    const struct xb_kube_ref ref = {.resource = order->resource,
-                                    .namespace = text(order, "metadata.namespace"),
-                                    .name = text(order, "metadata.name")};
+    const struct xb_kube_ref ref = xb_order_ref(order);
     if (xb_copy_is_fixed(copy) &&
         (r = xb_order_tell_point(order->agent, &ref, &copy->point, err)) < 0) {
         return r;
@@ -348,8 +340,8 @@ static int carry_out(struct xb_order *order, struct xb_error *err)
     if (r < 0 || (r = get_copy(order, &copy, err)) < 0) {
         return r;
     }
-    r = xb_order_open_repository(order, text(order, "spec.pod.namespace"), false, &copy->place,
-                                 err);
+    r = xb_order_open_repository(order, xb_order_text(order, "spec.pod.namespace"), false,
+                                 &copy->place, err);
     if (r == 0) {
         r = upload(order, copy, snapshot, err);
     }

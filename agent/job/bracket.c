@@ -30,11 +30,6 @@ struct opening {
     size_t wanted; /* so many are to be backed up */
 };
 
-static const char *text(const struct xb_order *order, const char *path)
-{
-    return xb_json_str(order->object, path, "");
-}
-
 static void free_opening(struct opening *opening)
 {
     for (size_t i = 0; i < opening->copy_count; i++) {
@@ -63,25 +58,28 @@ static int check_name(const struct opening *opening, struct xb_error *err)
     const struct xb_order *order = opening->order;
     char name[XB_VELERO_NAME_BYTES];
     const char *parts[] = {xb_json_str(opening->backup, "metadata.uid", ""),
-                           text(order, "spec.pod.uid"), text(order, "spec.volume"), NULL};
+                           xb_order_text(order, "spec.pod.uid"),
+                           xb_order_text(order, "spec.volume"), NULL};
     int r =
         xb_velero_derived_name(xb_json_str(opening->backup, "metadata.name", ""), parts, name, err);
     if (r < 0) {
         return r;
     }
-    return strcmp(name, text(order, "metadata.name")) == 0 ? 0 : forged(err, "the order's name");
+    return strcmp(name, xb_order_text(order, "metadata.name")) == 0
+               ? 0
+               : forged(err, "the order's name");
 }
 
 static int check_claims(const struct opening *opening, struct xb_error *err)
 {
     const struct xb_bracket *bracket = &opening->bracket;
     bool member = false;
-    if (strcmp(bracket->id, text(opening->order, "spec.pod.uid")) != 0) {
+    if (strcmp(bracket->id, xb_order_text(opening->order, "spec.pod.uid")) != 0) {
         return forged(err, "another pod's");
     }
     for (size_t i = 0; i < xb_bracket_count(bracket); i++) {
-        member = member ||
-                 strcmp(xb_bracket_member(bracket, i), text(opening->order, "metadata.name")) == 0;
+        member = member || strcmp(xb_bracket_member(bracket, i),
+                                  xb_order_text(opening->order, "metadata.name")) == 0;
     }
     if (!member) {
         return forged(err, "the order is not among its members");
@@ -115,9 +113,7 @@ static int tell(void *context, const struct xb_bracket_record *record, struct xb
 {
     struct opening *opening = context;
     const struct xb_order *order = opening->order;
-    const struct xb_kube_ref ref = {.resource = order->resource,
-                                    .namespace = text(order, "metadata.namespace"),
-                                    .name = text(order, "metadata.name")};
+    const struct xb_kube_ref ref = xb_order_ref(order);
     int r = xb_bracket_tell(order->agent->client, &ref, record, err);
     if (r == 0 && record->state == XB_BRACKET_PRE_BEGUN) {
         xb_guarded_arm(&opening->guarded);
@@ -136,14 +132,15 @@ static int exec(void *context, const char *container, const struct xb_exec_comma
         return r;
     }
     struct xb_cri_target target = {.container = container,
-                                   .pod_namespace = text(opening->order, "spec.pod.namespace"),
-                                   .pod_name = text(opening->order, "spec.pod.name")};
+                                   .pod_namespace =
+                                       xb_order_text(opening->order, "spec.pod.namespace"),
+                                   .pod_name = xb_order_text(opening->order, "spec.pod.name")};
     r = xb_order_pod_uid(opening->order, opening->pod, &target.pod_uid, err);
     if (r < 0) {
         return r;
     }
     xb_log_info("running a hook", "order", opening->order->key, "pod",
-                text(opening->order, "spec.pod.name"), "container", container);
+                xb_order_text(opening->order, "spec.pod.name"), "container", container);
     return xb_cri_exec(NULL, &target, command, ret, err);
 }
 
@@ -172,7 +169,7 @@ static int check_digest(const struct opening *opening, struct xb_error *err)
     if (r == 0 && strcmp(digest, opening->bracket.hooks) != 0) {
         r = xb_error_set(err, XB_ERR_INVALID, -ESTALE,
                          "the hooks of pod %s are others than when the backup came to it",
-                         text(opening->order, "spec.pod.name"));
+                         xb_order_text(opening->order, "spec.pod.name"));
     }
     return r;
 }
@@ -181,7 +178,7 @@ static int refuse(const struct opening *opening, struct xb_error *err)
 {
     return xb_error_set(err, XB_ERR_INVALID, -ECANCELED,
                         "a pre hook of pod %s failed: its volumes are not backed up",
-                        text(opening->order, "spec.pod.name"));
+                        xb_order_text(opening->order, "spec.pod.name"));
 }
 
 /* ---- the copies in between ---- */
@@ -216,8 +213,9 @@ static int prepare_member(struct opening *opening, const char *name, struct xb_e
     struct xb_error why = XB_ERROR_INIT;
     char key[2 * XB_VELERO_NAME_BYTES];
     XB_CLEANUP(xb_json_putp) xb_json *object = NULL;
-    const struct xb_kube_ref ref = {
-        .resource = order->resource, .namespace = text(order, "metadata.namespace"), .name = name};
+    const struct xb_kube_ref ref = {.resource = order->resource,
+                                    .namespace = xb_order_text(order, "metadata.namespace"),
+                                    .name = name};
     if (xb_kube_get(order->agent->client, &ref, &object, &why) < 0) {
         if (why.kind != XB_ERR_NOT_FOUND) {
             *err = why;
@@ -278,7 +276,7 @@ static void hand_out(struct opening *opening)
         }
         copy->point.held_us = opening->record.held_us > 0 ? opening->record.held_us : -1;
         const struct xb_kube_ref ref = {.resource = order->resource,
-                                        .namespace = text(order, "metadata.namespace"),
+                                        .namespace = xb_order_text(order, "metadata.namespace"),
                                         .name = strchr(copy->key, '/') + 1};
         if (xb_order_tell_point(order->agent, &ref, &copy->point, &err) < 0) {
             xb_log_warning("an order could not be told of its copy", "order", copy->key, "error",
@@ -319,7 +317,7 @@ static int follow(struct opening *opening, struct xb_error *err)
     XB_CLEANUP(xb_json_putp) xb_json *leader = NULL;
     struct xb_bracket theirs = {.json = NULL};
     const struct xb_kube_ref ref = {.resource = order->resource,
-                                    .namespace = text(order, "metadata.namespace"),
+                                    .namespace = xb_order_text(order, "metadata.namespace"),
                                     .name = xb_bracket_leader(&opening->bracket)};
     int r = xb_kube_get(order->agent->client, &ref, &leader, err);
     if (r < 0 || (r = xb_bracket_parse(leader, &theirs, err)) < 0) {
@@ -338,7 +336,7 @@ static int follow(struct opening *opening, struct xb_error *err)
     if (opening->record.state < XB_BRACKET_PRE_DONE) {
         return xb_error_set(err, XB_ERR_INVALID, -ECANCELED,
                             "the pre hooks of pod %s have not been run (%s: %.200s)",
-                            text(order, "spec.pod.name"), ref.name,
+                            xb_order_text(order, "spec.pod.name"), ref.name,
                             xb_json_str(leader, "status.message", "no reason was given"));
     }
     if (opening->record.state == XB_BRACKET_PRE_DONE && xb_guarded_lapsed(&opening->guarded)) {
@@ -352,7 +350,8 @@ int xb_order_open_bracket(struct xb_order *order, struct xb_error *err)
     struct opening opening = {.order = order};
     int r = read_opening(order, &opening, err);
     if (r > 0) {
-        bool leads = strcmp(xb_bracket_leader(&opening.bracket), text(order, "metadata.name")) == 0;
+        bool leads =
+            strcmp(xb_bracket_leader(&opening.bracket), xb_order_text(order, "metadata.name")) == 0;
         r = leads ? lead(&opening, err) : follow(&opening, err);
         bool over = opening.record.state == XB_BRACKET_DONE;
         order->unheld = over && opening.hooks.phases[XB_HOOK_POST].count > 0;
@@ -403,7 +402,7 @@ static bool is_first(struct xb_order *order, xb_json *backup)
     struct xb_agent *agent = order->agent;
     char both[200];
     snprintf(both, sizeof both, "%.80s/%.80s", xb_json_str(backup, "metadata.uid", ""),
-             text(order, "spec.pod.uid"));
+             xb_order_text(order, "spec.pod.uid"));
     uint64_t hash = xb_fnv1a(both);
     for (size_t i = 0; i < XB_AGENT_THAWED; i++) {
         if (atomic_load(&agent->thawed[i]) == hash) {
@@ -418,15 +417,13 @@ void xb_order_release_bracket(struct xb_order *order, const atomic_bool *stop)
 {
     XB_CLEANUP(xb_json_putp) xb_json *found = NULL;
     struct xb_error err = XB_ERROR_INIT;
-    const struct xb_kube_ref ref = {.resource = order->resource,
-                                    .namespace = text(order, "metadata.namespace"),
-                                    .name = text(order, "metadata.name")};
+    const struct xb_kube_ref ref = xb_order_ref(order);
     if (!order->bracketed || atomic_load(stop)) {
         return;
     }
     int r = xb_kube_get(order->agent->client, &ref, &found, &err);
-    bool same =
-        r == 0 && strcmp(xb_json_str(found, "metadata.uid", ""), text(order, "metadata.uid")) == 0;
+    bool same = r == 0 && strcmp(xb_json_str(found, "metadata.uid", ""),
+                                 xb_order_text(order, "metadata.uid")) == 0;
     if (same || (r < 0 && err.kind != XB_ERR_NOT_FOUND) || !is_first(order, order->bracketed)) {
         return;
     }

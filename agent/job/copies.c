@@ -15,11 +15,6 @@
 
 enum { TAKERS_MAX = 8 };
 
-static const char *text(const struct xb_order *order, const char *path)
-{
-    return xb_json_str(order->object, path, "");
-}
-
 /* ---- what is allowed ---- */
 
 struct said {
@@ -66,9 +61,9 @@ static int allowed(struct xb_order *order, xb_json *pod, struct xb_point_in_time
     struct xb_volume_source source = {.claim = ""};
     char wrong[XB_POINT_IN_TIME_WHY_BYTES];
     unsigned methods = 0;
-    const char *namespace = text(order, "spec.pod.namespace");
+    const char *namespace = xb_order_text(order, "spec.pod.namespace");
     const struct xb_kube_ref space_ref = {.resource = &xb_core_namespaces, .name = namespace};
-    const char *volume = text(order, "spec.volume");
+    const char *volume = xb_order_text(order, "spec.volume");
     int r = pod ? xb_volume_source(pod, volume, &source, err) : 0;
     if (r < 0 || (r = ask(order, &space_ref, &said, &space, err)) < 0) {
         return r;
@@ -79,7 +74,7 @@ static int allowed(struct xb_order *order, xb_json *pod, struct xb_point_in_time
         return r;
     }
     if (pod) {
-        put_who(&said, "Pod", text(order, "spec.pod.name"));
+        put_who(&said, "Pod", xb_order_text(order, "spec.pod.name"));
         said.all[said.count - 1].text = xb_method_policy_of(pod);
     }
     if ((r = xb_method_policies(said.all, said.count, &methods, wrong, err)) < 0) {
@@ -133,7 +128,7 @@ static int make(struct xb_order *order, struct xb_copy **ret, struct xb_error *e
     }
     copy->place.volume.fd = -1;
     copy->point.held_us = -1;
-    snprintf(copy->point.uid, sizeof copy->point.uid, "%s", text(order, "metadata.uid"));
+    snprintf(copy->point.uid, sizeof copy->point.uid, "%s", xb_order_text(order, "metadata.uid"));
     *ret = XB_TAKE(copy);
     return 0;
 }
@@ -185,7 +180,7 @@ int xb_copy_prepare(struct xb_order *order, struct xb_copy **ret, struct xb_erro
                        copy->place.volume.path, "error", swept.text);
     }
     if ((r = xb_freeze_prepare(&request, &copy->freeze, err)) < 0) {
-        return xb_error_wrap(err, "volume %s", text(order, "spec.volume"));
+        return xb_error_wrap(err, "volume %s", xb_order_text(order, "spec.volume"));
     }
     note_facts(copy);
     *ret = XB_TAKE(copy);
@@ -321,8 +316,8 @@ int xb_order_drop_copy(void *work, const atomic_bool *stop, struct xb_error *err
 {
     struct xb_order *order = work;
     struct xb_copy *copy = NULL;
-    const char *uid = text(order, "metadata.uid");
-    bool over = !order->object || xb_velero_data_phase_final(text(order, "status.phase"));
+    const char *uid = xb_order_text(order, "metadata.uid");
+    bool over = !order->object || xb_velero_data_phase_final(xb_order_text(order, "status.phase"));
     (void)stop;
     (void)err;
     while ((copy = take_out(order->agent, order->key))) {
@@ -364,9 +359,7 @@ static int hold(struct xb_order *order, struct xb_error *err)
         return err->code;
     }
     if (xb_copy_is_fixed(copy)) {
-        const struct xb_kube_ref ref = {.resource = order->resource,
-                                        .namespace = text(order, "metadata.namespace"),
-                                        .name = text(order, "metadata.name")};
+        const struct xb_kube_ref ref = xb_order_ref(order);
         r = xb_order_tell_point(order->agent, &ref, &copy->point, err);
     }
     if (r == 0) {
@@ -383,7 +376,7 @@ int xb_order_hold(void *work, const atomic_bool *stop, struct xb_error *err)
     if (r < 0) {
         return err->kind == XB_ERR_NOT_FOUND ? 0 : r;
     }
-    if (xb_velero_data_phase_final(text(order, "status.phase")) ||
+    if (xb_velero_data_phase_final(xb_order_text(order, "status.phase")) ||
         xb_json_bool(order->object, "spec.cancel", false) ||
         xb_point_in_time_fixed(order->object)) {
         return 0;

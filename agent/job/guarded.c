@@ -9,11 +9,6 @@
 #include "shared/base/fnv.h"
 #include "shared/base/log.h"
 
-static const char *text(const struct xb_order *order, const char *path)
-{
-    return xb_json_str(order->object, path, "");
-}
-
 static size_t runnable(const struct xb_hook_list *list)
 {
     size_t count = 0;
@@ -67,7 +62,7 @@ static unsigned note_read(struct xb_agent *agent, const char *id)
 static void make_id(const struct xb_order *order, xb_json *backup, char out[XB_GUARDED_ID_BYTES])
 {
     snprintf(out, XB_GUARDED_ID_BYTES, "%.60s/%.60s", xb_json_str(backup, "metadata.uid", ""),
-             text(order, "spec.pod.uid"));
+             xb_order_text(order, "spec.pod.uid"));
 }
 
 void xb_guarded_init(struct xb_guarded *guarded, struct xb_order *order, xb_json *backup,
@@ -92,8 +87,8 @@ static int arm(struct xb_guarded *guarded, struct xb_error *err)
     size_t share = XB_BRACKET_OUTPUTS_BYTES / (2 * post->count);
     struct xb_guard_arming arming = {
         .id = guarded->id,
-        .pod_namespace = text(guarded->order, "spec.pod.namespace"),
-        .pod_name = text(guarded->order, "spec.pod.name"),
+        .pod_namespace = xb_order_text(guarded->order, "spec.pod.namespace"),
+        .pod_name = xb_order_text(guarded->order, "spec.pod.name"),
         .output_bytes_max = share < XB_BRACKET_OUTPUT_BYTES ? share : XB_BRACKET_OUTPUT_BYTES};
     XB_CLEANUP(xb_freep)
     struct xb_guard_command *commands = calloc(post->count, sizeof *commands);

@@ -82,6 +82,20 @@ struct xb_order {
     struct xb_point_in_time point; /* method "": not known */
 };
 
+/* A text of the order's object, lent by it; "": there is none. */
+static inline const char *xb_order_text(const struct xb_order *order, const char *path)
+{
+    return xb_json_str(order->object, path, "");
+}
+
+/* Lends the order's name. */
+static inline struct xb_kube_ref xb_order_ref(const struct xb_order *order)
+{
+    return (struct xb_kube_ref){.resource = order->resource,
+                                .namespace = xb_order_text(order, "metadata.namespace"),
+                                .name = xb_order_text(order, "metadata.name")};
+}
+
 /* Where the data is and goes, checked. */
 struct xb_order_place {
     xb_json *pod;               /* NULL: none has it (xb_order_has_pod) */

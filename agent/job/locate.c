@@ -8,11 +8,6 @@
 #include "shared/velero/host_paths.h"
 #include "shared/velero/velero.h"
 
-static const char *text(const struct xb_order *order, const char *path)
-{
-    return xb_json_str(order->object, path, "");
-}
-
 /* ---- static pods ---- */
 
 struct claimed {
@@ -84,8 +79,8 @@ static int get(struct xb_order *order, const struct xb_kube_ref *ref, xb_json **
 
 static int refuse(const struct xb_order *order, const char *why, struct xb_error *err)
 {
-    return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP, "volume %s: %s", text(order, "spec.volume"),
-                        why);
+    return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP, "volume %s: %s",
+                        xb_order_text(order, "spec.volume"), why);
 }
 
 /* The claim's PersistentVolume. A claim names what its author likes: both must say the same. */
@@ -94,7 +89,7 @@ static int find_persistent_volume(struct xb_order *order, const struct xb_volume
 {
     XB_CLEANUP(xb_json_putp) xb_json *claim = NULL;
     const struct xb_kube_ref claim_ref = {.resource = &xb_core_pvcs,
-                                          .namespace = text(order, "spec.pod.namespace"),
+                                          .namespace = xb_order_text(order, "spec.pod.namespace"),
                                           .name = source->claim};
     int r = get(order, &claim_ref, &claim, err);
     if (r < 0) {
@@ -143,7 +138,7 @@ static int allow_host_path(struct xb_order *order, const char *path, struct xb_o
         return xb_error_set(err, XB_ERR_INVALID, -EPERM,
                             "volume %s: the node's %.300s is not beneath a folder that this agent "
                             "may read and write (its flag --host-path-allow)",
-                            text(order, "spec.volume"), path);
+                            xb_order_text(order, "spec.volume"), path);
     }
     return check_affinity(order, place->persistent_volume, err);
 }
@@ -153,7 +148,7 @@ static int allow_host_path(struct xb_order *order, const char *path, struct xb_o
 static int find_host_path(struct xb_order *order, const char *path, struct xb_order_place *place,
                           struct xb_error *err)
 {
-    if (!xb_volume_mounted(place->pod, text(order, "spec.volume")) ||
+    if (!xb_volume_mounted(place->pod, xb_order_text(order, "spec.volume")) ||
         !xb_volume_pod_started(place->pod)) {
         return refuse(order, "no container of the pod has it", err);
     }
@@ -164,7 +159,7 @@ static int find_host_path(struct xb_order *order, const char *path, struct xb_or
 static int find_claimed(struct xb_order *order, struct xb_order_place *place, struct xb_error *err)
 {
     struct xb_volume_source source = {.claim = ""};
-    const char *claim = text(order, "spec.volume");
+    const char *claim = xb_order_text(order, "spec.volume");
     if (!xb_velero_name_valid(claim)) {
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "spec.pod and spec.volume are empty");
     }
@@ -193,7 +188,7 @@ static int find_device(struct xb_order *order, struct xb_order_place *place, str
                       err);
     }
     place->where.devices = order->agent->options->dev_root;
-    return xb_volume_mounted(place->pod, text(order, "spec.volume")) &&
+    return xb_volume_mounted(place->pod, xb_order_text(order, "spec.volume")) &&
                    xb_volume_pod_started(place->pod)
                ? 0
                : refuse(order, "no container of the pod has it", err);
@@ -202,7 +197,7 @@ static int find_device(struct xb_order *order, struct xb_order_place *place, str
 static int find_volume(struct xb_order *order, struct xb_order_place *place, struct xb_error *err)
 {
     struct xb_volume_source source;
-    const char *volume = text(order, "spec.volume");
+    const char *volume = xb_order_text(order, "spec.volume");
     int r = xb_volume_source(place->pod, volume, &source, err);
     if (r < 0 || source.refused) {
         return r < 0 ? r : refuse(order, source.refused, err);
@@ -225,7 +220,7 @@ static int find_volume(struct xb_order *order, struct xb_order_place *place, str
 
 bool xb_order_has_pod(const struct xb_order *order)
 {
-    return text(order, "spec.pod.name")[0] || text(order, "spec.pod.uid")[0] ||
+    return xb_order_text(order, "spec.pod.name")[0] || xb_order_text(order, "spec.pod.uid")[0] ||
            order->resource != &xb_velero_pvbs;
 }
 
@@ -248,7 +243,7 @@ static int open_volume(struct xb_order *order, struct xb_order_place *place, str
     }
     place->where.pods_root = order->agent->options->pods_root;
     r = xb_volume_open(&place->where, &place->volume, err);
-    return r < 0 ? xb_error_wrap(err, "volume %s", text(order, "spec.volume")) : 0;
+    return r < 0 ? xb_error_wrap(err, "volume %s", xb_order_text(order, "spec.volume")) : 0;
 }
 
 int xb_order_open_volume(struct xb_order *order, struct xb_order_place *ret, struct xb_error *err)

@@ -13,35 +13,23 @@
 #include "shared/velero/location.h"
 #include "shared/velero/velero.h"
 
-static const char *text(const struct xb_order *order, const char *path)
-{
-    return xb_json_str(order->object, path, "");
-}
-
-static struct xb_kube_ref own_ref(const struct xb_order *order)
-{
-    return (struct xb_kube_ref){.resource = order->resource,
-                                .namespace = text(order, "metadata.namespace"),
-                                .name = text(order, "metadata.name")};
-}
-
 int xb_order_patch(struct xb_order *order, xb_json *status, struct xb_error *err)
 {
     XB_CLEANUP(xb_json_putp) xb_json *patch = json_object_new_object();
-    const struct xb_kube_ref ref = own_ref(order);
+    const struct xb_kube_ref ref = xb_order_ref(order);
     json_object_object_add(patch, "status", status);
     return xb_kube_merge_patch(order->agent->client, &ref, patch, NULL, err);
 }
 
 int xb_order_refresh(struct xb_order *order, struct xb_error *err)
 {
-    const struct xb_kube_ref ref = own_ref(order);
+    const struct xb_kube_ref ref = xb_order_ref(order);
     xb_json *fresh = NULL;
     int r = xb_kube_get(order->agent->client, &ref, &fresh, err);
     if (r < 0) {
         return r;
     }
-    if (strcmp(xb_json_str(fresh, "metadata.uid", ""), text(order, "metadata.uid")) != 0) {
+    if (strcmp(xb_json_str(fresh, "metadata.uid", ""), xb_order_text(order, "metadata.uid")) != 0) {
         json_object_put(fresh);
         return xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT, "it was replaced by another one");
     }
@@ -82,7 +70,7 @@ void xb_order_progress(struct xb_order *order, uint64_t done, uint64_t total)
     json_object_object_add(status, "progress", progress);
     json_object_object_add(patch, "status", status);
     /* The end of the reading waits for this, and with it an application that is held. */
-    const struct xb_kube_ref ref = own_ref(order);
+    const struct xb_kube_ref ref = xb_order_ref(order);
     if (xb_kube_merge_patch(order->agent->hasty, &ref, patch, NULL, &err) < 0) {
         xb_log_warning("progress could not be told", "order", order->key, "error", err.text);
         order->patched_ns = xb_clock_mono_ns();
@@ -92,7 +80,7 @@ void xb_order_progress(struct xb_order *order, uint64_t done, uint64_t total)
 static int check_location(const struct xb_order *order, xb_json *backup, struct xb_error *err)
 {
     const char *location = xb_json_str(backup, "spec.storageLocation", "");
-    return !location[0] || strcmp(location, text(order, "spec.backupStorageLocation")) == 0
+    return !location[0] || strcmp(location, xb_order_text(order, "spec.backupStorageLocation")) == 0
                ? 0
                : xb_error_set(err, XB_ERR_INVALID, -EPERM,
                               "its storage location is not the backup's: %s is at %s",
@@ -106,10 +94,10 @@ static int check_backup(const struct xb_order *order, xb_json *backup, struct xb
     const char *name = xb_json_str(backup, "metadata.name", "");
     if (!xb_hooks_lists_take(xb_json_get(backup, "spec.includedNamespaces"),
                              xb_json_get(backup, "spec.excludedNamespaces"),
-                             text(order, "spec.pod.namespace"))) {
+                             xb_order_text(order, "spec.pod.namespace"))) {
         return xb_error_set(err, XB_ERR_INVALID, -EPERM,
                             "the pod's namespace is not in the backup: %s does not take %.63s",
-                            name, text(order, "spec.pod.namespace"));
+                            name, xb_order_text(order, "spec.pod.namespace"));
     }
     return check_location(order, backup, err);
 }
@@ -129,7 +117,7 @@ static int check_restore(struct xb_order *order, xb_json *restore, struct xb_err
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "its restore is of no backup");
     }
     const struct xb_kube_ref ref = {.resource = &xb_velero_backups,
-                                    .namespace = text(order, "metadata.namespace"),
+                                    .namespace = xb_order_text(order, "metadata.namespace"),
                                     .name = name};
     r = xb_kube_get(order->agent->client, &ref, &backup, err);
     if (r < 0) {
@@ -152,8 +140,9 @@ int xb_order_get_owner(struct xb_order *order, const char *kind, xb_json **ret,
     if (!owner || !xb_velero_name_valid(name)) {
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "it has no owner of kind %s", kind);
     }
-    const struct xb_kube_ref ref = {
-        .resource = resource, .namespace = text(order, "metadata.namespace"), .name = name};
+    const struct xb_kube_ref ref = {.resource = resource,
+                                    .namespace = xb_order_text(order, "metadata.namespace"),
+                                    .name = name};
     int r = xb_kube_get(order->agent->client, &ref, &found, err);
     if (r < 0) {
         return err->kind == XB_ERR_NOT_FOUND
@@ -187,9 +176,9 @@ int xb_order_check_owner(struct xb_order *order, const char *kind, struct xb_err
 
 int xb_order_get_pod(struct xb_order *order, xb_json **ret, struct xb_error *err)
 {
-    const char *namespace = text(order, "spec.pod.namespace");
-    const char *name = text(order, "spec.pod.name");
-    const char *uid = text(order, "spec.pod.uid");
+    const char *namespace = xb_order_text(order, "spec.pod.namespace");
+    const char *name = xb_order_text(order, "spec.pod.name");
+    const char *uid = xb_order_text(order, "spec.pod.uid");
     XB_CLEANUP(xb_json_putp) xb_json *pod = NULL;
     if (!xb_velero_name_valid(namespace) || !xb_velero_name_valid(name)) {
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "spec.pod names no pod");
@@ -222,7 +211,7 @@ static int get_password(struct xb_order *order, struct xb_secret **ret, struct x
 {
     XB_CLEANUP(xb_json_putp) xb_json *secret = NULL;
     const struct xb_kube_ref ref = {.resource = &xb_core_secrets,
-                                    .namespace = text(order, "metadata.namespace"),
+                                    .namespace = xb_order_text(order, "metadata.namespace"),
                                     .name = "velero-repo-credentials"};
     int r = xb_kube_get(order->agent->client, &ref, &secret, err);
     if (r < 0) {
@@ -256,12 +245,13 @@ static int open_store(struct xb_order *order, bool read_only, struct xb_store **
     XB_CLEANUP(xb_json_putp) xb_json *location = NULL;
     XB_CLEANUP(xb_store_freep) struct xb_store *store = NULL;
     const struct xb_location_access access = {.client = order->agent->client,
-                                              .namespace = text(order, "metadata.namespace"),
+                                              .namespace =
+                                                  xb_order_text(order, "metadata.namespace"),
                                               .read_only = read_only,
                                               .limits = order->agent->options->limits};
-    const char *name = text(order, "spec.backupStorageLocation");
+    const char *name = xb_order_text(order, "spec.backupStorageLocation");
     const struct xb_kube_ref ref = {.resource = &xb_velero_locations,
-                                    .namespace = text(order, "metadata.namespace"),
+                                    .namespace = xb_order_text(order, "metadata.namespace"),
                                     .name = name};
     if (!xb_velero_name_valid(name)) {
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "spec.backupStorageLocation is empty");
@@ -321,7 +311,7 @@ static int begin(struct xb_order *order, const struct xb_order_task *task, struc
     if (task->tells_node) {
         json_object_object_add(status, "node", json_object_new_string(order->agent->options->node));
     }
-    if (!text(order, "status.startTimestamp")[0]) {
+    if (!xb_order_text(order, "status.startTimestamp")[0]) {
         json_object_object_add(status, "acceptedTimestamp", xb_velero_now());
         json_object_object_add(status, "startTimestamp", xb_velero_now());
     }
@@ -335,14 +325,14 @@ int xb_order_run(struct xb_order *order, const struct xb_order_task *task, const
     if (r < 0) {
         return err->kind == XB_ERR_NOT_FOUND ? 0 : r;
     }
-    if (xb_velero_data_phase_final(text(order, "status.phase"))) {
+    if (xb_velero_data_phase_final(xb_order_text(order, "status.phase"))) {
         return 0;
     }
     if (xb_json_bool(order->object, "spec.cancel", false)) {
         return xb_order_end(order, "Canceled", "cancelled before it began", err);
     }
-    xb_log_info(task->doing, "order", order->key, "pod", text(order, "spec.pod.name"), "volume",
-                text(order, "spec.volume"));
+    xb_log_info(task->doing, "order", order->key, "pod", xb_order_text(order, "spec.pod.name"),
+                "volume", xb_order_text(order, "spec.volume"));
     r = xb_order_check_owner(order, task->owner, err);
     if (r == 0 && (r = begin(order, task, err)) == 0) {
         r = task->carry_out(order, err);

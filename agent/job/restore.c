@@ -21,11 +21,6 @@
 
 enum { THREADS_MAX = 16, EXTRA_NAMES_MAX = 5 };
 
-static const char *text(const struct xb_order *order, const char *path)
-{
-    return xb_json_str(order->object, path, "");
-}
-
 static void show(void *context, const struct xb_restore_progress *progress)
 {
     xb_order_progress(context, progress->bytes_done, progress->bytes_total);
@@ -110,7 +105,7 @@ static int sign(const struct xb_order *order, const struct xb_order_place *place
     const struct xb_volume_place where = {
         .pods_root = place->where.pods_root,
         .pod_uid = place->where.pod_uid,
-        .folder = xb_volume_sign(place->pod, text(order, "spec.volume"))};
+        .folder = xb_volume_sign(place->pod, xb_order_text(order, "spec.volume"))};
     if (!where.folder) {
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
                             "the pod's container restore-wait looks for no sign of this volume");
@@ -125,14 +120,14 @@ static int sign(const struct xb_order *order, const struct xb_order_place *place
 
 static bool wants_sparse(const struct xb_order *order)
 {
-    return strcmp(text(order, "spec.uploaderSettings.WriteSparseFiles"), "true") == 0;
+    return strcmp(xb_order_text(order, "spec.uploaderSettings.WriteSparseFiles"), "true") == 0;
 }
 
 /* How many files at once; 0: the engine's own number. What nobody can mean is cut, not refused: the
  * data matters more. */
 static unsigned wanted_threads(const struct xb_order *order)
 {
-    const char *number = text(order, "spec.uploaderSettings.ParallelFilesDownload");
+    const char *number = xb_order_text(order, "spec.uploaderSettings.ParallelFilesDownload");
     char *end = NULL;
     long wanted = strtol(number, &end, 10);
     if (!number[0] || *end || wanted <= 0) {
@@ -167,7 +162,8 @@ static int run_engine(struct xb_order *order, struct xb_order_place *place,
                                          .cancel = &order->cancel,
                                          .progress = show,
                                          .progress_context = order};
-    int r = xb_snapshot_load(place->repository, text(order, "spec.snapshotID"), &snapshot, err);
+    int r = xb_snapshot_load(place->repository, xb_order_text(order, "spec.snapshotID"), &snapshot,
+                             err);
     if (r == 0 && place->where.devices) {
         return xb_order_write_device(order, place, snapshot, result, err);
     }
@@ -258,9 +254,10 @@ static int carry_out(struct xb_order *order, struct xb_error *err)
 {
     struct xb_order_place place;
     struct xb_restore_result result = {.files = 0};
-    const char *namespace = text(order, "spec.sourceNamespace");
-    int r = xb_order_open(order, namespace[0] ? namespace : text(order, "spec.pod.namespace"), true,
-                          &place, err);
+    const char *namespace = xb_order_text(order, "spec.sourceNamespace");
+    int r =
+        xb_order_open(order, namespace[0] ? namespace : xb_order_text(order, "spec.pod.namespace"),
+                      true, &place, err);
     if (r < 0) {
         return r;
     }
