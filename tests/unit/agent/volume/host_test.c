@@ -3,19 +3,9 @@
  * Folders of the node itself, beneath one that an administrator named and nowhere else; and what
  * claims, volumes and pods say of one another.
  */
-#include "tests/harness/probe.h"
-
-#include "agent/volume/volume.h"
+#include "tests/harness/volume_probe.h"
 
 #define POD "0b6fd1b2-6d2a-4d0e-9d55-0a8b7d7c1e10"
-
-static void check_refused(const struct xb_volume_place *place, enum xb_error_kind kind)
-{
-    struct xb_volume volume = {.fd = -1};
-    PROBE_REFUSED(xb_volume_open(place, &volume, &err), kind);
-    assert_int_equal(volume.fd, -1);
-    assert_null(volume.path);
-}
 
 /* Of one place at a time. */
 static char pods_root[PATH_MAX], host_root[PATH_MAX];
@@ -33,7 +23,7 @@ static struct xb_volume_place host_place(void **state, const char *path, size_t 
 static void check_host(void **state, const char *path, size_t allowed, enum xb_error_kind kind)
 {
     struct xb_volume_place place = host_place(state, path, allowed);
-    check_refused(&place, kind);
+    volume_is_refused(&place, kind);
 }
 
 static void check_opens_host(void **state, const char *path, size_t allowed, const char *there)
@@ -68,9 +58,9 @@ static void host_folders(void **state)
     PROBE_OK(xb_volume_open(&place, &volume, &err));
     xb_volume_close(&volume);
     place.host.path = NULL;
-    check_refused(&place, XB_ERR_INVALID);
+    volume_is_refused(&place, XB_ERR_INVALID);
     place.folder = "a";
-    check_refused(&place, XB_ERR_INVALID);
+    volume_is_refused(&place, XB_ERR_INVALID);
     /* Nor of a pod that is not here, whatever the API says. */
     assert_int_equal(rmdir(probe_path(state, "pods/" POD)), 0);
     check_host(state, "/data/a/b", 5, XB_ERR_NOT_FOUND);
@@ -81,7 +71,6 @@ static void host_folders(void **state)
 /* Only the way to the administrator's folder may have links. */
 static void host_links(void **state)
 {
-    struct xb_error err = XB_ERROR_INIT;
     probe_make_folder(state, "pods/" POD);
     probe_make_folder(state, "host/real/a/b");
     probe_make_folder(state, "secret/b");
@@ -103,8 +92,7 @@ static void host_links(void **state)
     static const char *const paths[] = {"/data/..", "/data/../../secret/b", "/data/a/../../../x"};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         struct xb_volume_place place = host_place(state, paths[i], 5);
-        struct xb_volume volume = {.fd = -1};
-        assert_true(xb_volume_open(&place, &volume, &err) < 0);
+        volume_is_not_opened(&place);
     }
 }
 
@@ -119,7 +107,7 @@ static void check_device(void **state, const char *target, enum xb_error_kind ki
     place.devices = host_root;
     assert_true(unlink(probe_path(state, PLUGIN "/pv")) == 0 || errno == ENOENT);
     assert_int_equal(symlink(target, probe_path(state, PLUGIN "/pv")), 0);
-    check_refused(&place, kind);
+    volume_is_refused(&place, kind);
 }
 
 /* Only what the kubelet's link names in the node's /dev, and only if it is a block device. */
@@ -141,7 +129,7 @@ static void devices(void **state)
     struct xb_error err = XB_ERROR_INIT;
     place.devices = host_root;
     place.folder = "other";
-    check_refused(&place, XB_ERR_NOT_FOUND);
+    volume_is_refused(&place, XB_ERR_NOT_FOUND);
     static const char *const outside[] = {"/dev/mapper/out", "/dev/../outside", "/dev//etc/passwd"};
     for (size_t i = 0; i < sizeof outside / sizeof *outside; i++) {
         assert_int_equal(unlink(probe_path(state, PLUGIN "/pv")), 0);
@@ -153,7 +141,7 @@ static void devices(void **state)
     assert_int_equal(
         symlink("/dev/file", probe_path(state, "pods/" POD "/volumeDevices/kubernetes.io~csi/pv")),
         0);
-    check_refused(&place, XB_ERR_CONFLICT);
+    volume_is_refused(&place, XB_ERR_CONFLICT);
 }
 
 /* Where the waiting container of a restored pod looks for the sign. */

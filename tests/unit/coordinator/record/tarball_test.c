@@ -106,19 +106,15 @@ static void round_trip(void **state)
 {
     static const char *const expected[] = {
         "pods|v1|web|api-0|{\"kind\":\"Pod\"}", "roles.rbac.authorization.k8s.io|v1||a:b c|{}",
-        "widgets.example.com|v1beta1|web|gr\xc3\xb6\xc3\x9f" /* NOLINT(bugprone-suspicious-missing-comma)
-                                                              */
-        "e|{\"x\":\"\xc3\xbc\"}",
+        "widgets.example.com|v1beta1|web|gr\303\266\303\237e|{\"x\":\"\303\274\"}",
         "empty|v1|web|nothing|", NULL};
     const char *path = probe_path(state, "round.tar.gz");
     struct xb_tarball_writer *writer = NULL;
     PROBE_OK(xb_tarball_writer_new(path, &writer, &err));
     add(writer, "pods", "v1", "web", "api-0", "{\"kind\":\"Pod\"}");
     add(writer, "roles.rbac.authorization.k8s.io", "v1", "", "a:b c", "{}");
-    add(writer, "widgets.example.com", "v1beta1", "web",
-        "gr\xc3\xb6\xc3\x9f"
-        "e",
-        "{\"x\":\"\xc3\xbc\"}");
+    add(writer, "widgets.example.com", "v1beta1", "web", "gr\303\266\303\237e",
+        "{\"x\":\"\303\274\"}");
     add(writer, "empty", "v1", "web", "nothing", "");
     PROBE_OK(xb_tarball_writer_finish(writer, &err));
     xb_tarball_writer_free(writer);

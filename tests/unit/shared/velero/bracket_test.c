@@ -404,22 +404,20 @@ static int pass(struct world *world, const struct xb_hooks *hooks, struct xb_bra
 
 static void passes(void **state)
 {
-    static const struct { /* NOLINT(clang-analyzer-optin.performance.Padding) */
-        const char *on_error;
+    static const struct {
+        const char *on_error, *log;
         int exit_codes[4];
-        bool copies;
-        const char *log;
         enum xb_bracket_state ends;
-        bool refused;
+        bool copies, refused;
     } cases[] = {
-        {"Fail", {0}, true, " a@c b@c copy y@c z@c", XB_BRACKET_DONE, false},
-        {"Fail", {0, 0, 7, 7}, true, " a@c b@c copy y@c z@c", XB_BRACKET_DONE, false},
+        {"Fail", " a@c b@c copy y@c z@c", {0}, XB_BRACKET_DONE, true, false},
+        {"Fail", " a@c b@c copy y@c z@c", {0, 0, 7, 7}, XB_BRACKET_DONE, true, false},
         /* Without copies the application is held until the volumes have been read. */
-        {"Fail", {0}, false, " a@c b@c copy", XB_BRACKET_PRE_DONE, false},
+        {"Fail", " a@c b@c copy", {0}, XB_BRACKET_PRE_DONE, false, false},
         /* A pod that is not backed up is not copied either. */
-        {"Fail", {3}, true, " a@c y@c z@c", XB_BRACKET_DONE, true},
-        {"Fail", {3}, false, " a@c y@c z@c", XB_BRACKET_DONE, true},
-        {"Continue", {3}, true, " a@c b@c copy y@c z@c", XB_BRACKET_DONE, false},
+        {"Fail", " a@c y@c z@c", {3}, XB_BRACKET_DONE, true, true},
+        {"Fail", " a@c y@c z@c", {3}, XB_BRACKET_DONE, false, true},
+        {"Continue", " a@c b@c copy y@c z@c", {3}, XB_BRACKET_DONE, true, false},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
