@@ -18,6 +18,7 @@ struct xb_http_frames {
     size_t in_len;
     struct xb_buf *replies;
     bool control, begins;
+    size_t pongs;
     struct xb_error err; /* the first failure of a callback */
 };
 
@@ -73,6 +74,7 @@ static void begin_frame(wslay_event_context_ptr wslay,
     (void)wslay;
     struct xb_http_frames *frames = context;
     frames->control = wslay_is_ctrl_frame(frame->opcode);
+    frames->pongs += frame->opcode == WSLAY_PONG;
     if (!frames->control && frame->opcode != WSLAY_CONTINUATION_FRAME) {
         frames->begins = true;
     }
@@ -151,6 +153,36 @@ int xb_http_frames_feed(struct xb_http_frames *frames, const void *data, size_t 
         r = verdict(frames, code, err);
     }
     return r;
+}
+
+static int put(struct xb_http_frames *frames, const struct wslay_event_msg *message,
+               struct xb_buf *out, struct xb_error *err)
+{
+    int code = wslay_event_queue_msg(frames->wslay, message);
+    if (code == WSLAY_ERR_NO_MORE_MSG) {
+        return xb_error_set(err, XB_ERR_IO, -ECONNRESET, "the server has closed the WebSocket");
+    }
+    frames->replies = out;
+    return verdict(frames, code ? code : wslay_event_send(frames->wslay), err);
+}
+
+int xb_http_frames_message(struct xb_http_frames *frames, const void *data, size_t len,
+                           struct xb_buf *out, struct xb_error *err)
+{
+    const struct wslay_event_msg message = {
+        .opcode = WSLAY_BINARY_FRAME, .msg = data, .msg_length = len};
+    return put(frames, &message, out, err);
+}
+
+int xb_http_frames_ping(struct xb_http_frames *frames, struct xb_buf *out, struct xb_error *err)
+{
+    const struct wslay_event_msg message = {.opcode = WSLAY_PING};
+    return put(frames, &message, out, err);
+}
+
+size_t xb_http_frames_pongs(const struct xb_http_frames *frames)
+{
+    return frames->pongs;
 }
 
 bool xb_http_frames_closed(const struct xb_http_frames *frames)

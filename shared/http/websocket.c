@@ -2,6 +2,7 @@
 #include "shared/http/websocket.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "shared/http/connection.h"
 #include "shared/http/frames.h"
@@ -15,6 +16,7 @@ struct xb_http_websocket {
     struct xb_buf replies;
     struct xb_buf early; /* what came together with the handshake's answer */
     size_t early_at;
+    char protocol[XB_HTTP_HANDSHAKE_WORD_BYTES];
     unsigned char in[XB_HTTP_FRAMES_FEED_BYTES_MAX];
 };
 
@@ -99,6 +101,7 @@ static int shake_hands(struct xb_http_websocket *socket,
         return 0;
     }
     socket->early = rest;
+    snprintf(socket->protocol, sizeof socket->protocol, "%s", answer.protocol);
     return r;
 }
 
@@ -155,6 +158,44 @@ int xb_http_websocket_read(struct xb_http_websocket *socket, const struct xb_htt
     int n =
         xb_http_connection_receive(socket->connection, socket->in, sizeof socket->in, until, err);
     return n > 0 ? feed(socket, socket->in, (size_t)n, until, err) : while_open(n, err);
+}
+
+/* What the frames have put into the replies. */
+static int send_out(struct xb_http_websocket *socket, int r, const struct xb_http_until *until,
+                    struct xb_error *err)
+{
+    r = r ? r
+          : xb_http_connection_send(socket->connection, socket->replies.data, socket->replies.len,
+                                    until, err);
+    xb_buf_clear(&socket->replies);
+    return after_sending(r, err);
+}
+
+int xb_http_websocket_send(struct xb_http_websocket *socket, const void *data, size_t len,
+                           const struct xb_http_until *until, struct xb_error *err)
+{
+    if (len > XB_HTTP_WEBSOCKET_SEND_BYTES_MAX) {
+        return xb_error_set(err, XB_ERR_BUG, -EINVAL, "a message of %zu bytes", len);
+    }
+    return send_out(socket,
+                    xb_http_frames_message(socket->frames, data, len, &socket->replies, err), until,
+                    err);
+}
+
+int xb_http_websocket_ping(struct xb_http_websocket *socket, const struct xb_http_until *until,
+                           struct xb_error *err)
+{
+    return send_out(socket, xb_http_frames_ping(socket->frames, &socket->replies, err), until, err);
+}
+
+size_t xb_http_websocket_pongs(const struct xb_http_websocket *socket)
+{
+    return xb_http_frames_pongs(socket->frames);
+}
+
+const char *xb_http_websocket_protocol(const struct xb_http_websocket *socket)
+{
+    return socket->protocol;
 }
 
 void xb_http_websocket_free(struct xb_http_websocket *socket)

@@ -3,7 +3,7 @@
  * exec.h - runs a command in a container, through the API server.
  *
  * What for:  hooks where no agent can run them by the node's runtime (agent/hooks/cri.h), and after
- *            a restore.
+ *            a restore. One that is held open and told to end: session.h.
  * Ownership: as shared/base/exec.h.
  * Threads:   any number at once; each call has a connection of its own, with the client's server,
  *            TLS and token.

@@ -11,6 +11,25 @@ enum { BAD_REQUEST = 400, FORBIDDEN = 403, NOT_FOUND = 404 };
 
 #define INTERNAL_ERROR "Internal error occurred: "
 
+void xb_exec_line_feed(struct xb_exec_line *line, const unsigned char *bytes, size_t len)
+{
+    const unsigned char *text = (const unsigned char *)line->text;
+    for (size_t i = 0; text && i < len && !line->seen; i++) {
+        bool whole = !line->other && text[line->matched] == '\0';
+        if (bytes[i] == '\n') {
+            line->seen = whole;
+            line->matched = 0;
+            line->other = line->returned = false;
+        } else if (bytes[i] == '\r' && whole && !line->returned) {
+            line->returned = true;
+        } else if (line->other || line->returned || text[line->matched] != bytes[i] || whole) {
+            line->other = true;
+        } else {
+            line->matched++;
+        }
+    }
+}
+
 int xb_exec_channels_feed(void *context, bool begins, const void *data, size_t len,
                           struct xb_error *err)
 {
@@ -25,6 +44,7 @@ int xb_exec_channels_feed(void *context, bool begins, const void *data, size_t l
     }
     switch (channels->channel) {
     case CHANNEL_STDOUT:
+        xb_exec_line_feed(&channels->line, bytes, len);
         return xb_exec_output_add(&channels->result->out, bytes, len, err);
     case CHANNEL_STDERR:
         return xb_exec_output_add(&channels->result->err, bytes, len, err);

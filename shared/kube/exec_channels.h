@@ -3,7 +3,7 @@
  * exec_channels.h - the messages of an exec's WebSocket, and how the command ended.
  *
  * What for:  inside shared/kube only.
- * Ownership: the result is the caller's.
+ * Ownership: the result is the caller's; so is the line that is waited for.
  * Threads:   one.    Blocking: never (pure).
  * Shapes:    the first byte of a message is its channel; channels that nobody asked for are
  *            skipped.
@@ -17,8 +17,18 @@
 #include "shared/codec/json.h"
 #include "shared/kube/exec.h"
 
+/* A line of standard output that is waited for; its end is \n, and a \r before that is let pass. */
+struct xb_exec_line {
+    const char *text; /* NULL: none */
+    size_t matched;   /* of the line that is under way */
+    bool other, returned;
+    bool seen;
+};
+void xb_exec_line_feed(struct xb_exec_line *line, const unsigned char *bytes, size_t len);
+
 struct xb_exec_channels {
     struct xb_exec_result *result;
+    struct xb_exec_line line;
     unsigned char channel;
     struct xb_buf status_text;
     xb_json *status; /* once it is whole */
