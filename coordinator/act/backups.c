@@ -12,6 +12,9 @@
 
 /* ---- the queue ---- */
 
+/* So long is an older backup waited for that should be in the queue first, and is not. */
+enum { QUEUE_PATIENCE_S = 10 };
+
 static struct xb_queue_entry entry_of(const char *key, xb_json *backup)
 {
     return (struct xb_queue_entry){.key = key,
@@ -24,20 +27,26 @@ static struct xb_queue_entry entry_of(const char *key, xb_json *backup)
 static bool look_at_queue(void *context, const char *key, xb_json *backup)
 {
     struct xb_queue *queue = context;
-    if (strcmp(key, queue->own.key) != 0) {
+    const char *phase = xb_json_str(backup, "status.phase", "");
+    bool leaves = xb_plan_backup_comes(phase) && xb_json_get(backup, "metadata.deletionTimestamp");
+    if (strcmp(key, queue->own.key) != 0 && !leaves) {
         const struct xb_queue_entry entry = entry_of(key, backup);
-        xb_queue_add(queue, xb_json_str(backup, "status.phase", ""), &entry);
+        xb_queue_add(queue, phase, &entry);
     }
     return true;
 }
 
-static void add_queue(const struct xb_coordinator *coordinator, const char *key, xb_json *backup,
-                      struct xb_step_facts *facts)
+static void add_queue(const struct xb_coordinator *coordinator, const struct xb_run *run,
+                      xb_json *backup, struct xb_step_facts *facts)
 {
-    struct xb_queue queue = {.own = entry_of(key, backup)};
+    struct xb_queue queue = {.own = entry_of(run->key, backup)};
     facts->running_max = coordinator->options->backups_max;
     xb_kube_informer_each(coordinator->watched[XB_WATCH_BACKUPS], look_at_queue, &queue);
     xb_queue_facts(&queue, facts);
+    facts->unqueued_until_ns = run->came_ns + QUEUE_PATIENCE_S * XB_NS_PER_S;
+    if (xb_clock_mono_ns() >= facts->unqueued_until_ns) {
+        facts->unqueued_ahead = 0;
+    }
 }
 
 /* ---- hooks ---- */
@@ -145,7 +154,7 @@ enum xb_plan xb_plan_backups(void *context, const char *key, int64_t now_ns, str
     struct hooks_view hooks = {coordinator, run, orders.open == 0, NULL};
     count_hooks(&hooks, &facts);
     if (!run->worked) {
-        add_queue(coordinator, key, backup, &facts);
+        add_queue(coordinator, run, backup, &facts);
     }
     const struct xb_step_result step = xb_plan_backup(&facts);
     if (step.step == XB_STEP_NONE) {

@@ -61,6 +61,7 @@ struct xb_run {
     struct xb_run *next;
     char key[2 * XB_VELERO_NAME_BYTES];
     char uid[64];
+    int64_t came_ns; /* monotonic: when this process met it */
     bool worked;
     bool stale;        /* another coordinator may have gone on meanwhile: begin again */
     char acted_on[64]; /* resourceVersion that a step was done on: the next one is on its way;

@@ -108,6 +108,7 @@ struct xb_run *xb_run_of(struct xb_run **list, const char *key, xb_json *object)
             xb_run_reset(run);
             run->stale = false;
             run->acted_on[0] = '\0';
+            run->came_ns = xb_clock_mono_ns();
             snprintf(run->uid, sizeof run->uid, "%.63s", uid);
         }
         return run;
@@ -117,6 +118,7 @@ struct xb_run *xb_run_of(struct xb_run **list, const char *key, xb_json *object)
         say_no_run(key, object, count);
         return NULL;
     }
+    run->came_ns = xb_clock_mono_ns();
     snprintf(run->key, sizeof run->key, "%s", key);
     snprintf(run->uid, sizeof run->uid, "%.63s", uid);
     run->next = *list;

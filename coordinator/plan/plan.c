@@ -13,6 +13,11 @@ bool xb_plan_finalizes(const char *phase)
     return is(phase, "Finalizing") || is(phase, "FinalizingPartiallyFailed");
 }
 
+bool xb_plan_backup_comes(const char *phase)
+{
+    return is(phase, "") || is(phase, "New");
+}
+
 bool xb_plan_backup_runs(const char *phase)
 {
     return is(phase, "ReadyToStart") || is(phase, "InProgress") ||
@@ -66,7 +71,11 @@ struct xb_step_result xb_plan_backup(const struct xb_step_facts *facts)
 {
     const char *phase = facts->phase;
     struct xb_step_result result = {.step = XB_STEP_NONE};
-    if (is(phase, "") || is(phase, "New")) {
+    if (xb_plan_backup_comes(phase) && facts->unqueued_ahead > 0) {
+        /* Several that are met at once go into the queue in the order in which they came. */
+        result.step = XB_STEP_WAIT;
+        result.at_ns = facts->unqueued_until_ns;
+    } else if (xb_plan_backup_comes(phase)) {
         result.step = XB_STEP_QUEUE;
         /* Positions stand in objects that others may write. */
         result.position = facts->last_position + (facts->last_position < INT64_MAX);

@@ -40,12 +40,14 @@ struct xb_step_facts {
     /* The queue; positions are of backups only. */
     size_t running; /* those at work, in any phase between Ready and the end */
     size_t running_max;
-    bool conflict;         /* with a running one, or one queued before this one */
-    size_t ready_ahead;    /* queued before this one and in conflict with none */
-    int64_t position;      /* in the queue, as the object says */
-    int64_t rank;          /* what it should say */
-    bool rank_taken;       /* nobody may have that yet */
-    int64_t last_position; /* the highest position in the queue */
+    bool conflict;             /* with a running one, or one queued before this one */
+    size_t ready_ahead;        /* queued before this one and in conflict with none */
+    int64_t position;          /* in the queue, as the object says */
+    int64_t rank;              /* what it should say */
+    bool rank_taken;           /* nobody may have that yet */
+    int64_t last_position;     /* the highest position in the queue */
+    size_t unqueued_ahead;     /* older ones that are not in the queue yet, and are waited for */
+    int64_t unqueued_until_ns; /* ... so long */
 };
 
 struct xb_step_result {
@@ -60,6 +62,9 @@ struct xb_step_result xb_plan_restore(const struct xb_step_facts *facts);
 /* How a restore in this phase stands in the queue, in the words of backups: it waits, it runs;
  * NULL: it is over. */
 const char *xb_plan_restore_queued(const char *phase);
+
+/* Whether a backup in this phase is not in the queue yet. */
+bool xb_plan_backup_comes(const char *phase);
 
 /* Whether a backup in this phase keeps a place among the running ones. */
 bool xb_plan_backup_runs(const char *phase);

@@ -194,13 +194,15 @@ xb_json *xb_queue_restore_spec(xb_json *restore, xb_json *backup)
 
 /* ---- the queue ---- */
 
-static bool is_before(const struct xb_queue_entry *a, const struct xb_queue_entry *b)
+static bool is_older(const struct xb_queue_entry *a, const struct xb_queue_entry *b)
 {
-    if (a->position != b->position) {
-        return a->position < b->position;
-    }
     int by_age = strcmp(a->created, b->created);
     return by_age ? by_age < 0 : strcmp(a->key, b->key) < 0;
+}
+
+static bool is_before(const struct xb_queue_entry *a, const struct xb_queue_entry *b)
+{
+    return a->position != b->position ? a->position < b->position : is_older(a, b);
 }
 
 /* Keeps the first ones, in their order. */
@@ -238,6 +240,8 @@ void xb_queue_add(struct xb_queue *queue, const char *phase, const struct xb_que
             queue->running[queue->running_count] = *entry;
         }
         queue->running_count++;
+    } else if (xb_plan_backup_comes(phase)) {
+        queue->unqueued_ahead += is_older(entry, &queue->own);
     }
 }
 
@@ -262,6 +266,7 @@ void xb_queue_facts(const struct xb_queue *queue, struct xb_step_facts *facts)
     facts->running = queue->running_count;
     facts->position = queue->own.position;
     facts->last_position = queue->last_position;
+    facts->unqueued_ahead = queue->unqueued_ahead;
     facts->rank = (int64_t)queue->ahead_count + 1;
     /* Only into a gap, so that nobody changes places, whatever of the others' moves is seen yet. */
     facts->rank_taken = queue->before_position >= facts->rank ||

@@ -39,8 +39,8 @@ struct xb_queue_entry {
     const char *key;
     xb_json *spec;
     int64_t position;
-    const char *created; /* metadata.creationTimestamp: of two with one position the older is first
-                          */
+    const char *created; /* metadata.creationTimestamp: of two with one position the older is first,
+                            of two of one second that whose key is less */
 };
 
 /* The queue as one backup sees it. */
@@ -52,9 +52,10 @@ struct xb_queue {
     int64_t before_position;           /* the highest one ahead of this backup */
     int64_t after_position;            /* the lowest one behind it, if there is any */
     bool behind;
+    size_t unqueued_ahead; /* older ones that are in no queue yet */
 };
 
-/* Adds another backup by its phase; one that neither runs nor waits counts nothing. */
+/* Adds another backup by its phase; one that has ended counts nothing. */
 void xb_queue_add(struct xb_queue *queue, const char *phase, const struct xb_queue_entry *entry);
 
 /* What the plan must know of it. */

@@ -2,7 +2,8 @@
  *
  * Whole lives of backups and restores driven by nothing but the plan, in a world of random facts:
  * they end, nothing is published while a volume is open, no final phase is left again, no more run
- * than may, nobody in the queue overtakes, and the process may die at any step.
+ * than may, the queue is in the order in which they came, nobody in it overtakes, and the process
+ * may die at any step.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,13 +17,16 @@
 #include "coordinator/plan/queue.h"
 #include "tests/harness/property.h"
 
-enum { WORLDS = 3000, RUNS_MAX = 6, STEPS_MAX = 5000, LOOK_NS = 1000 };
+enum { WORLDS = 3000, RUNS_MAX = 6, STEPS_MAX = 5000, LOOK_NS = 1000, PATIENCE_NS = 700 };
 
 struct run {
-    const char *phase;
+    const char *phase, *created;
+    bool there; /* made already */
+    bool odd;   /* queued without a look at the older ones */
     bool worked, ended, published;
     size_t volumes_open, volumes_late, hooks_open, hooks_due;
     int64_t position;
+    int came, queued; /* at which step */
 };
 
 struct world {
@@ -31,6 +35,7 @@ struct world {
     size_t count, running_max;
     int64_t now_ns;
     bool restores, apart;
+    int step;
 };
 
 static const char *const keys[RUNS_MAX] = {"v/c", "v/a", "v/f", "v/b", "v/e", "v/d"};
@@ -53,10 +58,10 @@ static struct xb_queue_entry entry_of(const struct world *world, const struct ru
     return (struct xb_queue_entry){.key = keys[i],
                                    .spec = world->apart ? specs[i] : NULL,
                                    .position = run->position,
-                                   .created = "2026-11-26T00:00:00Z"};
+                                   .created = run->created};
 }
 
-static struct xb_step_facts facts_of(struct world *world, const struct run *run)
+static struct xb_step_facts facts_of(struct world *world, struct run *run)
 {
     struct xb_step_facts facts = {.phase = run->phase,
                                   .worked = run->worked,
@@ -69,14 +74,37 @@ static struct xb_step_facts facts_of(struct world *world, const struct run *run)
     struct xb_queue queue = {.own = entry_of(world, run)};
     for (size_t i = 0; i < world->count; i++) {
         const struct xb_queue_entry entry = entry_of(world, &world->runs[i]);
-        if (&world->runs[i] != run) {
-            const char *phase = world->runs[i].phase;
-            phase = world->restores ? xb_plan_restore_queued(phase) : phase;
-            xb_queue_add(&queue, phase ? phase : "", &entry);
+        const char *phase = world->runs[i].phase;
+        phase = world->restores ? xb_plan_restore_queued(phase) : phase;
+        if (&world->runs[i] != run && world->runs[i].there && phase) {
+            xb_queue_add(&queue, phase, &entry);
         }
     }
     xb_queue_facts(&queue, &facts);
+    facts.unqueued_until_ns = world->now_ns + PATIENCE_NS;
+    /* An older one that gets nowhere is not waited for for ever. */
+    run->odd = run->odd || (xb_plan_backup_comes(run->phase) && facts.unqueued_ahead > 0 &&
+                            property_once_in(&world->source, 20));
+    facts.unqueued_ahead = run->odd ? 0 : facts.unqueued_ahead;
     return facts;
+}
+
+static bool is_older(const struct world *world, const struct run *a, const struct run *b)
+{
+    int by_age = strcmp(a->created, b->created);
+    return by_age < 0 || (by_age == 0 && strcmp(keys[a - world->runs], keys[b - world->runs]) < 0);
+}
+
+/* There, older, and not in the queue. */
+static bool anyone_comes_before(const struct world *world, const struct run *run)
+{
+    bool any = false;
+    for (size_t i = 0; i < world->count; i++) {
+        const struct run *other = &world->runs[i];
+        any = any ||
+              (other->there && xb_plan_backup_comes(other->phase) && is_older(world, other, run));
+    }
+    return any;
 }
 
 /* Who is before whom in the queue: a bit for each pair. */
@@ -86,13 +114,28 @@ static uint64_t order_of(const struct world *world)
     for (size_t i = 0; i < world->count; i++) {
         for (size_t j = 0; j < world->count; j++) {
             const struct run *a = &world->runs[i], *b = &world->runs[j];
-            bool before = a->position < b->position ||
-                          (a->position == b->position && strcmp(keys[i], keys[j]) < 0);
+            bool before =
+                a->position < b->position || (a->position == b->position && is_older(world, a, b));
             order |= (uint64_t)(is(a->phase, "Queued") && is(b->phase, "Queued") && before)
                      << (i * RUNS_MAX + j);
         }
     }
     return order;
+}
+
+/* What was there when a younger one went into the queue is before it there, whatever of it was
+ * planned first; one that comes later, with a time that is earlier, is not. */
+static void check_ages(const struct world *world)
+{
+    for (size_t i = 0; i < world->count; i++) {
+        for (size_t j = 0; j < world->count; j++) {
+            const struct run *a = &world->runs[i], *b = &world->runs[j];
+            if (is(a->phase, "Queued") && is(b->phase, "Queued") && !a->odd && !b->odd &&
+                is_older(world, a, b)) {
+                assert_int_equal(a->position < b->position, a->came <= b->queued);
+            }
+        }
+    }
 }
 
 static void check_places(const struct world *world)
@@ -137,25 +180,45 @@ static void finalize(struct world *world, struct run *run)
     run->phase = pick(&world->source, phases, 2);
 }
 
+/* At the end of it. Two coordinators, of which one is going, may see the same queue, and give the
+ * same place. */
+static void enqueue(struct world *world, struct run *run, int64_t position)
+{
+    assert_false(world->restores);
+    for (size_t i = 0; i < world->count; i++) {
+        assert_true(!is(world->runs[i].phase, "Queued") || world->runs[i].position < position);
+    }
+    assert_true(run->odd || !anyone_comes_before(world, run));
+    bool seen_late = property_once_in(&world->source, 8);
+    run->odd = run->odd || seen_late;
+    run->position = position - seen_late;
+    run->queued = world->step;
+    run->phase = "Queued";
+    check_ages(world);
+}
+
+static void check_wait(const struct world *world, const struct run *run,
+                       const struct xb_step_result *result)
+{
+    bool comes = xb_plan_backup_comes(run->phase);
+    assert_true(comes ? anyone_comes_before(world, run) : run->volumes_open + run->hooks_open > 0);
+    assert_true(run->volumes_late == 0 && run->hooks_due == 0);
+    assert_int_equal(result->at_ns, world->now_ns + (comes ? PATIENCE_NS : LOOK_NS));
+}
+
 /* Does what the plan says. */
 static void act(struct world *world, struct run *run, const struct xb_step_result *result)
 {
     switch (result->step) {
     case XB_STEP_QUEUE:
-        assert_false(world->restores);
-        for (size_t i = 0; i < world->count; i++) {
-            assert_true(!is(world->runs[i].phase, "Queued") ||
-                        world->runs[i].position < result->position);
-        }
-        /* Several that come at once see the same queue, and get the same place. */
-        run->position = result->position - (int64_t)property_below(&world->source, 2);
-        run->phase = "Queued";
+        enqueue(world, run, result->position);
         break;
     case XB_STEP_MOVE: {
         uint64_t order = order_of(world);
         assert_true(result->position != run->position);
         run->position = result->position;
         assert_true(order_of(world) == order);
+        check_ages(world);
         break;
     }
     case XB_STEP_READY:
@@ -179,9 +242,7 @@ static void act(struct world *world, struct run *run, const struct xb_step_resul
         run->hooks_due = 0;
         break;
     case XB_STEP_WAIT:
-        assert_true(run->volumes_open + run->hooks_open > 0);
-        assert_true(run->volumes_late == 0 && run->hooks_due == 0);
-        assert_int_equal(result->at_ns, world->now_ns + LOOK_NS);
+        check_wait(world, run, result);
         break;
     case XB_STEP_CANCEL:
         assert_true(run->volumes_late > 0 && run->volumes_late <= run->volumes_open);
@@ -209,6 +270,10 @@ static void go_on(struct world *world)
     world->now_ns += (int64_t)property_below(source, LOOK_NS / 4);
     for (size_t i = 0; i < world->count; i++) {
         struct run *run = &world->runs[i];
+        if (!run->there && property_once_in(source, 10)) {
+            run->there = true;
+            run->came = world->step + 1;
+        }
         if (run->volumes_open > run->volumes_late && property_once_in(source, 6)) {
             run->volumes_open--;
         }
@@ -242,20 +307,29 @@ static void live(struct world *world)
 {
     static const char *const first[] = {"",           "New",        "",
                                         "InProgress", "Finalizing", "WaitingForPluginOperations"};
+    static const char *const times[] = {"2026-11-26T00:00:00Z", "2026-11-26T00:00:01Z",
+                                        "2026-11-26T00:01:00Z"};
     world->count = 1 + property_below(&world->source, RUNS_MAX);
     world->apart = property_once_in(&world->source, 2);
     world->running_max = RUNS_MAX; /* of those that an earlier life left there */
     for (size_t i = 0; i < world->count; i++) {
-        world->runs[i].phase = pick(&world->source, first, 6);
+        struct run *run = &world->runs[i];
+        run->phase = pick(&world->source, first, 6);
+        run->created = pick(&world->source, times, 3);
+        run->there = xb_plan_backup_runs(run->phase) || property_once_in(&world->source, 2);
     }
     size_t found = 0;
     for (size_t i = 0; i < world->count; i++) {
         found += xb_plan_backup_runs(world->runs[i].phase);
     }
     world->running_max = found + 1 + property_below(&world->source, 2);
-    for (int step = 0; !all_ended(world); step++) {
-        assert_true(step < STEPS_MAX);
+    for (; !all_ended(world); world->step++) {
+        assert_true(world->step < STEPS_MAX);
         struct run *run = &world->runs[property_below(&world->source, world->count)];
+        if (!run->there) {
+            go_on(world);
+            continue;
+        }
         const struct xb_step_facts facts = facts_of(world, run);
         const struct xb_step_result result =
             world->restores ? xb_plan_restore(&facts) : xb_plan_backup(&facts);
@@ -307,6 +381,7 @@ static void any_facts(void **state)
                                       .position = (int64_t)property_below(source, 4),
                                       .rank = 1 + (int64_t)property_below(source, 3),
                                       .rank_taken = property_once_in(source, 2),
+                                      .unqueued_ahead = property_below(source, 2),
                                       .last_position = property_once_in(source, 9)
                                                            ? INT64_MAX
                                                            : (int64_t)property_below(source, 100)};
@@ -324,7 +399,8 @@ static void any_facts(void **state)
         assert_true(backup.step != XB_STEP_READY ||
                     (facts.running + facts.ready_ahead < facts.running_max && !facts.conflict));
         assert_true(backup.step != XB_STEP_MOVE || !facts.rank_taken);
-        assert_true(backup.step != XB_STEP_QUEUE || backup.position > 0);
+        assert_true(backup.step != XB_STEP_QUEUE ||
+                    (backup.position > 0 && facts.unqueued_ahead == 0));
         assert_true(!final || backup.step == XB_STEP_NONE);
         assert_true(!final || restore.step == (facts.deleting ? XB_STEP_REMOVE : XB_STEP_NONE));
         assert_int_not_equal(backup.step, XB_STEP_REMOVE);

@@ -41,6 +41,15 @@ static void backups_queue(void **state)
     facts.last_position = 0;
     assert_int_equal(backup_step(&facts), XB_STEP_QUEUE);
     assert_int_equal(xb_plan_backup(&facts).position, 1);
+    /* Not before an older one, which is waited for. */
+    facts.unqueued_ahead = 1;
+    facts.unqueued_until_ns = 5;
+    assert_int_equal(backup_step(&facts), XB_STEP_WAIT);
+    assert_int_equal(xb_plan_backup(&facts).at_ns, 5);
+    facts.phase = "Queued"; /* nobody who is in it waits for one that is not */
+    assert_int_equal(backup_step(&facts), XB_STEP_READY);
+    facts.phase = "New";
+    facts.unqueued_ahead = 0;
     /* A position out of somebody else's object is no reason to leave the numbers. */
     facts.last_position = INT64_MAX;
     assert_int_equal(backup_step(&facts), XB_STEP_QUEUE);

@@ -159,6 +159,30 @@ static void who_is_next(void **state)
     json_object_put(c);
 }
 
+/* Three that a coordinator meets at its start: by the time, and by the name within a second. */
+static void who_came_first(void **state)
+{
+    static const struct xb_queue_entry entries[] = {
+        {"v/b", NULL, 0, "2026-11-26T00:00:01Z"},
+        {"v/a", NULL, 0, "2026-11-26T00:00:02Z"},
+        {"v/c", NULL, 0, "2026-11-26T00:00:01Z"},
+    };
+    static const size_t ahead[] = {0, 2, 1};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct xb_queue queue = {.own = entries[i]};
+        for (size_t j = 0; j < 3; j++) {
+            if (j != i) {
+                xb_queue_add(&queue, j ? "New" : "", &entries[j]);
+            }
+        }
+        struct xb_step_facts facts = seen(&queue, 1);
+        assert_int_equal(facts.unqueued_ahead, ahead[i]);
+        facts.phase = "";
+        assert_int_equal(xb_plan_backup(&facts).step, ahead[i] ? XB_STEP_WAIT : XB_STEP_QUEUE);
+    }
+}
+
 /* Far behind, nobody is looked at; the place is right all the same. */
 static void a_long_queue(void **state)
 {
@@ -223,9 +247,10 @@ static void restores(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),    cmocka_unit_test(excludes),    cmocka_unit_test(globs),
-        cmocka_unit_test(limits),   cmocka_unit_test(who_is_next), cmocka_unit_test(a_long_queue),
-        cmocka_unit_test(restores),
+        cmocka_unit_test(names),       cmocka_unit_test(excludes),
+        cmocka_unit_test(globs),       cmocka_unit_test(limits),
+        cmocka_unit_test(who_is_next), cmocka_unit_test(a_long_queue),
+        cmocka_unit_test(restores),    cmocka_unit_test(who_came_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
