@@ -253,6 +253,7 @@ static void stop(struct daemon *daemon)
     xb_meters_free(daemon->agent.meters);
     json_object_put(daemon->queued);
     xb_agent_free_copies(&daemon->agent);
+    (void)pthread_cond_destroy(&daemon->agent.copies_told);
     (void)pthread_mutex_destroy(&daemon->agent.copies_lock);
     (void)pthread_mutex_destroy(&daemon->agent.guarded.lock);
 }
@@ -261,6 +262,7 @@ int xb_agent_run(const struct xb_agent_options *options, struct xb_error *err)
 {
     struct daemon daemon = {.agent = {.options = options,
                                       .copies_lock = PTHREAD_MUTEX_INITIALIZER,
+                                      .copies_told = PTHREAD_COND_INITIALIZER,
                                       .guarded = {.lock = PTHREAD_MUTEX_INITIALIZER}}};
     if (options->jobs_max > XB_AGENT_JOBS_MAX) {
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "at most %d volumes at once",

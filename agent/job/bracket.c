@@ -28,6 +28,7 @@ struct opening {
     struct xb_copy **copies;
     size_t copy_count;
     size_t wanted; /* so many are to be backed up */
+    bool kept;     /* the agent has those that are copies; they are to be handed out */
 };
 
 static void free_opening(struct opening *opening)
@@ -109,9 +110,25 @@ static int read_opening(struct xb_order *order, struct opening *opening, struct 
 
 /* ---- the hooks ---- */
 
+/* Before anybody hears that the pre hooks are over: then the orders' turns come. */
+static void keep_copies(struct opening *opening, const struct xb_bracket_record *record)
+{
+    for (size_t i = 0; i < opening->copy_count && !opening->kept; i++) {
+        struct xb_copy *copy = opening->copies[i];
+        if (xb_copy_is_fixed(copy)) {
+            copy->point.held_us = record->held_us > 0 ? record->held_us : -1;
+            xb_agent_keep_untold(opening->order->agent, copy);
+        }
+    }
+    opening->kept = true;
+}
+
 static int tell(void *context, const struct xb_bracket_record *record, struct xb_error *err)
 {
     struct opening *opening = context;
+    if (record->state == XB_BRACKET_PRE_DONE || record->state == XB_BRACKET_DONE) {
+        keep_copies(opening, record);
+    }
     const struct xb_order *order = opening->order;
     const struct xb_kube_ref ref = xb_order_ref(order);
     int r = xb_bracket_tell(order->agent->client, &ref, record, err);
@@ -263,28 +280,25 @@ static bool take_copies(void *context)
     return fixed == opening->wanted;
 }
 
-/* To the orders, whose turns come. One that is not told of its copy is waited for. */
-static void hand_out(struct opening *opening)
+/* To the orders. One that is not told of its copy (`tell`: a server is there) is waited for. */
+static void hand_out(struct opening *opening, bool tell)
 {
     struct xb_order *order = opening->order;
-    for (size_t i = 0; i < opening->copy_count; i++) {
-        struct xb_copy *copy = XB_TAKE(opening->copies[i]);
+    for (size_t i = 0; opening->kept && i < opening->copy_count; i++) {
         struct xb_error err = XB_ERROR_INIT;
-        if (!xb_copy_is_fixed(copy)) {
-            xb_copy_free(copy);
+        if (!opening->copies[i]->untold) {
             continue;
         }
-        copy->point.held_us = opening->record.held_us > 0 ? opening->record.held_us : -1;
+        struct xb_copy *copy = XB_TAKE(opening->copies[i]);
         const struct xb_kube_ref ref = {.resource = order->resource,
                                         .namespace = xb_order_text(order, "metadata.namespace"),
                                         .name = strchr(copy->key, '/') + 1};
-        if (xb_order_tell_point(order->agent, &ref, &copy->point, &err) < 0) {
+        if (tell && xb_order_tell_point(order->agent, &ref, &copy->point, &err) < 0) {
             xb_log_warning("an order could not be told of its copy", "order", copy->key, "error",
                            err.text);
         }
-        xb_agent_keep_copy(order->agent, copy);
+        xb_agent_copy_told(order->agent, copy);
     }
-    opening->copy_count = 0;
 }
 
 static int lead(struct opening *opening, struct xb_error *err)
@@ -301,13 +315,8 @@ static int lead(struct opening *opening, struct xb_error *err)
     } else {
         r = xb_bracket_pass(&run, &opening->hooks, &opening->record, err);
     }
-    if (r == 0 && opening->record.refused) {
-        r = refuse(opening, err);
-    }
-    if (r == 0) {
-        hand_out(opening);
-    }
-    return r;
+    hand_out(opening, r == 0);
+    return r == 0 && opening->record.refused ? refuse(opening, err) : r;
 }
 
 /* What the leader has written down. */

@@ -265,17 +265,41 @@ void xb_agent_keep_copy(struct xb_agent *agent, struct xb_copy *copy)
     (void)pthread_mutex_unlock(&agent->copies_lock);
 }
 
+void xb_agent_keep_untold(struct xb_agent *agent, struct xb_copy *copy)
+{
+    copy->untold = true;
+    xb_agent_keep_copy(agent, copy);
+}
+
+void xb_agent_copy_told(struct xb_agent *agent, struct xb_copy *copy)
+{
+    (void)pthread_mutex_lock(&agent->copies_lock);
+    copy->untold = false;
+    (void)pthread_cond_broadcast(&agent->copies_told);
+    (void)pthread_mutex_unlock(&agent->copies_lock);
+}
+
+/* With the lock: where the list names the first one of that key. */
+static struct xb_copy **find(struct xb_agent *agent, const char *key)
+{
+    struct xb_copy **at = &agent->copies;
+    while (*at && key && strcmp((*at)->key, key) != 0) {
+        at = &(*at)->next;
+    }
+    return at;
+}
+
 static struct xb_copy *take_out(struct xb_agent *agent, const char *key)
 {
-    struct xb_copy *found = NULL;
     (void)pthread_mutex_lock(&agent->copies_lock);
-    for (struct xb_copy **at = &agent->copies; *at && !found;) {
-        if (!key || strcmp((*at)->key, key) == 0) {
-            found = *at;
-            *at = found->next;
-        } else {
-            at = &(*at)->next;
-        }
+    struct xb_copy **at = find(agent, key);
+    while (*at && (*at)->untold) { /* for as long as a request takes */
+        (void)pthread_cond_wait(&agent->copies_told, &agent->copies_lock);
+        at = find(agent, key);
+    }
+    struct xb_copy *found = *at;
+    if (found) {
+        *at = found->next;
     }
     (void)pthread_mutex_unlock(&agent->copies_lock);
     return found;
@@ -358,12 +382,17 @@ static int hold(struct xb_order *order, struct xb_error *err)
         *err = copy->failed;
         return err->code;
     }
-    if (xb_copy_is_fixed(copy)) {
-        const struct xb_kube_ref ref = xb_order_ref(order);
-        r = xb_order_tell_point(order->agent, &ref, &copy->point, err);
-    }
-    if (r == 0) {
+    if (!xb_copy_is_fixed(copy)) {
         xb_agent_keep_copy(order->agent, XB_TAKE(copy));
+        return 0;
+    }
+    struct xb_copy *kept = XB_TAKE(copy);
+    const struct xb_kube_ref ref = xb_order_ref(order);
+    xb_agent_keep_untold(order->agent, kept);
+    r = xb_order_tell_point(order->agent, &ref, &kept->point, err);
+    xb_agent_copy_told(order->agent, kept);
+    if (r < 0) { /* the next attempt makes another one */
+        copy = xb_agent_take_copy(order->agent, order->key, xb_order_text(order, "metadata.uid"));
     }
     return r;
 }

@@ -59,6 +59,7 @@ struct xb_agent {
     struct xb_guarded_notes guarded;
     unsigned methods; /* of copying, that this node allows: bits of enum xb_freeze_method */
     pthread_mutex_t copies_lock;
+    pthread_cond_t copies_told;
     struct xb_copy *copies; /* of orders whose turn comes; by copies_lock */
 };
 
@@ -200,6 +201,7 @@ struct xb_copy {
     struct xb_order_place place;
     struct xb_freeze *freeze; /* what was prepared or taken, or the volume itself; NULL: a device */
     bool in_vain;             /* it was tried, and there is nothing, not even a place */
+    bool untold;              /* kept, and nobody has it before its order is told of it */
     struct xb_point_in_time point; /* uid: the order's */
     struct xb_error failed;        /* code 0: it has not */
 };
@@ -222,6 +224,11 @@ int xb_order_tell_point(struct xb_agent *agent, const struct xb_kube_ref *order,
                         const struct xb_point_in_time *point, struct xb_error *err) XB_MUST_CHECK;
 
 void xb_agent_keep_copy(struct xb_agent *agent, struct xb_copy *copy);
+/* The same for one whose order is not told of it yet. As soon as it is told its turn may come, so
+ * the copy has to be there before; who wants it waits for the other call, until which it is the
+ * caller's to look at. */
+void xb_agent_keep_untold(struct xb_agent *agent, struct xb_copy *copy);
+void xb_agent_copy_told(struct xb_agent *agent, struct xb_copy *copy);
 /* Of the order of that key and uid, taken out; NULL: there is none. A copy of another order of
  * that key is freed. */
 struct xb_copy *xb_agent_take_copy(struct xb_agent *agent, const char *key, const char *uid);
