@@ -53,6 +53,7 @@ static void become_live(struct xb_freeze *freeze)
     freeze->facts.method = XB_FREEZE_LIVE;
     freeze->facts.consistency = XB_FREEZE_FUZZY;
     freeze->facts.freeze_us = 0;
+    freeze->facts.frozen_us = 0;
     freeze->facts.taken_ns = 0;
 }
 

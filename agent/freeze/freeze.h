@@ -61,6 +61,17 @@ const char *xb_freeze_consistency_name(enum xb_freeze_consistency consistency);
  * wrong word. */
 int xb_freeze_methods_parse(const char *text, unsigned *ret, struct xb_error *err) XB_MUST_CHECK;
 
+/* Who stops the writers of a whole file system for a moment (FIFREEZE), and lets them go on
+ * whatever becomes of this process: agent/guard. */
+struct xb_freeze_holder {
+    /* `fd`: of a folder in it. An error: it is not held, and why. */
+    int (*hold)(void *context, int fd, struct xb_error *err);
+    /* After each hold that succeeded. *ret_us: for how long. An error: the writers went on before,
+     * so what was copied meanwhile was copied as if nobody had held them. */
+    int (*release)(void *context, uint64_t *ret_us, struct xb_error *err);
+    void *context;
+};
+
 struct xb_freeze_request {
     int root_fd;      /* the volume's folder, open for reading */
     const char *path; /* for messages */
@@ -69,10 +80,11 @@ struct xb_freeze_request {
     /* Folders of the node in which copies may lie; taken if they are on the volume's file system.
      * Without one a copy lies beside the volume's folder, or else in it. NULL ends the list. */
     const char *const *places;
-    uint64_t files_max;        /* XB_FREEZE_TREE; 0: XB_FREEZE_FILES_MAX */
-    uint64_t free_bytes_min;   /* 0: a tenth of the file system, but at most 4 GiB */
-    unsigned threads;          /* 0: as many as there are CPUs for us */
-    const atomic_bool *cancel; /* may be NULL */
+    const struct xb_freeze_holder *holder; /* for XB_FREEZE_IMAGE; NULL: no file system is frozen */
+    uint64_t files_max;                    /* XB_FREEZE_TREE; 0: XB_FREEZE_FILES_MAX */
+    uint64_t free_bytes_min;               /* 0: a tenth of the file system, but at most 4 GiB */
+    unsigned threads;                      /* 0: as many as there are CPUs for us */
+    const atomic_bool *cancel;             /* may be NULL */
 };
 enum { XB_FREEZE_FILES_MAX = 250000 };
 
@@ -98,6 +110,7 @@ struct xb_freeze_facts {
     enum xb_freeze_consistency consistency;
     uint64_t prepare_us;
     uint64_t freeze_us; /* that taking it took; LIVE: 0 */
+    uint64_t frozen_us; /* how long its file system's writers were held; 0: they were not */
     int64_t taken_ns;   /* wall time of the moment; LIVE: 0 */
     /* Why not a better one: "btrfs: ...; reflink-file: ..."; empty: it is the best. */
     char reasons[XB_FREEZE_REASONS_BYTES];

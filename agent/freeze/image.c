@@ -3,7 +3,9 @@
  * the file's lock: the clone is what the device would be after a power failure, and its journal
  * brings it into order when it is mounted, which is after the application works on. Nothing has a
  * name: the clone is a file without one, the loop device clears itself, and the mount hangs on a
- * descriptor. So whoever is killed leaves nothing behind. The file system is not frozen for it. */
+ * descriptor. So whoever is killed leaves nothing behind. Where somebody can be asked to hold the
+ * file system still for it (request.holder), the clone is in order already, and no journal is
+ * needed; where not, a file system without one has no moment at which it is whole. */
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -18,6 +20,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "agent/freeze/ext.h"
 #include "agent/freeze/internal.h"
 
 /* Of a file in more pieces the lock would be held for longer than a moment: some three microseconds
@@ -29,7 +32,8 @@ struct xb_freeze_state {
     struct loop_info64 info;
     uint32_t block_bytes;
     const char *kind; /* for mounting */
-    char *path;       /* of the file behind the device */
+    bool journaled;
+    char *path; /* of the file behind the device */
     _Alignas(struct file_handle) char handle[sizeof(struct file_handle) + HANDLE_BYTES_MAX];
 };
 
@@ -52,6 +56,31 @@ static int read_backing_path(unsigned minor, char **ret, struct xb_error *err)
     return 0;
 }
 
+/* An ext2 and an ext4 look the same from outside, and one with a journal has none in use when it is
+ * mounted as an ext2. */
+static int find_journal(struct xb_freeze_state *state, int device_fd, unsigned minor,
+                        struct xb_error *err)
+{
+    unsigned char block[XB_EXT_SUPER_BYTES];
+    enum xb_ext_journal journal = XB_EXT_JOURNAL_NONE;
+    char used[40];
+    if (strcmp(state->kind, "ext4") != 0) {
+        state->journaled = true;
+        return 0;
+    }
+    if (pread(device_fd, block, sizeof block, XB_EXT_SUPER_OFFSET) != sizeof block) {
+        return xb_error_errno(err, errno ? errno : EIO, "reading its superblock");
+    }
+    int r = xb_ext_journal_parse(block, &journal, err);
+    if (r == 0 && journal == XB_EXT_JOURNAL_ELSEWHERE) {
+        r = xb_error_set(err, XB_ERR_INVALID, -ENOTSUP,
+                         "its journal is on another device, of which there would be no copy");
+    }
+    snprintf(used, sizeof used, "/sys/fs/ext4/loop%u", minor);
+    state->journaled = journal == XB_EXT_JOURNAL_WITHIN && access(used, F_OK) == 0;
+    return r;
+}
+
 static int open_backing(struct xb_freeze_state *state, unsigned minor, struct xb_error *err)
 {
     char device[32];
@@ -66,6 +95,9 @@ static int open_backing(struct xb_freeze_state *state, unsigned minor, struct xb
     if (fd < 0 || ioctl(fd, LOOP_GET_STATUS64, &state->info) < 0 ||
         ioctl(fd, BLKSSZGET, &block_bytes) < 0) {
         return xb_error_errno(err, errno, "%s", device);
+    }
+    if ((r = find_journal(state, fd, minor, err)) < 0) {
+        return r;
     }
     state->block_bytes = (uint32_t)block_bytes;
     state->backing_fd = open(state->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -127,6 +159,14 @@ static int name_folder(struct xb_freeze_state *state, int root_fd, struct xb_err
                : 0;
 }
 
+static int need_journal(const struct xb_freeze *freeze, const char *why, struct xb_error *err)
+{
+    return freeze->state->journaled
+               ? 0
+               : xb_error_set(err, XB_ERR_INVALID, -ENOTSUP,
+                              "its file system has no journal, and was not held still: %s", why);
+}
+
 static int prepare(struct xb_freeze *freeze, struct xb_error *err)
 {
     int root_fd = freeze->request.root_fd;
@@ -149,7 +189,10 @@ static int prepare(struct xb_freeze *freeze, struct xb_error *err)
         return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP, "its file system is %s", kind);
     }
     int r = open_backing(state, minor(st.st_dev), err);
-    if (r < 0 || (r = check_extents(state, err)) < 0 || (r = make_clone(state, err)) < 0 ||
+    if (r < 0 ||
+        (r = freeze->request.holder ? 0 : need_journal(freeze, "there is no bracket guard", err)) <
+            0 ||
+        (r = check_extents(state, err)) < 0 || (r = make_clone(state, err)) < 0 ||
         (r = xb_freeze_refuse_mounts(freeze, err)) < 0 ||
         (r = name_folder(state, root_fd, err)) < 0 ||
         (r = xb_freeze_space_begin(freeze, state->backing_fd, err)) < 0) {
@@ -163,14 +206,41 @@ static int prepare(struct xb_freeze *freeze, struct xb_error *err)
                : 0;
 }
 
+static int clone_backing(const struct xb_freeze_state *state, struct xb_error *err)
+{
+    return ioctl(state->clone_fd, FICLONE, state->backing_fd) < 0
+               ? xb_error_errno(err, errno, "cloning %.200s", state->path)
+               : 0;
+}
+
+/* Writers that went on too early have made of it what it would be without having been held. */
+static int clone_held(struct xb_freeze *freeze, struct xb_error *err)
+{
+    const struct xb_freeze_holder *holder = freeze->request.holder;
+    struct xb_error why = XB_ERROR_INIT;
+    uint64_t us = 0;
+    int r = clone_backing(freeze->state, err);
+    if (holder->release(holder->context, &us, &why) < 0) {
+        return r ? r : need_journal(freeze, why.text, err);
+    }
+    freeze->facts.frozen_us = us;
+    return r;
+}
+
 static int take(struct xb_freeze *freeze, struct xb_error *err)
 {
-    if (syncfs(freeze->request.root_fd) < 0) {
+    const struct xb_freeze_holder *holder = freeze->request.holder;
+    struct xb_freeze_state *state = freeze->state;
+    struct xb_error why = XB_ERROR_INIT;
+    /* Down to the file, so that little is left to be written while it is held. */
+    if (syncfs(freeze->request.root_fd) < 0 || (holder && fdatasync(state->backing_fd) < 0)) {
         return xb_error_errno(err, errno, "writing its changes to the disk");
     }
-    return ioctl(freeze->state->clone_fd, FICLONE, freeze->state->backing_fd) < 0
-               ? xb_error_errno(err, errno, "cloning %.200s", freeze->state->path)
-               : 0;
+    if (holder && holder->hold(holder->context, freeze->request.root_fd, &why) == 0) {
+        return clone_held(freeze, err);
+    }
+    int r = need_journal(freeze, why.text, err);
+    return r ? r : clone_backing(state, err);
 }
 
 /* ---- mounting the clone ---- */

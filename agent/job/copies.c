@@ -9,6 +9,7 @@
 #include "agent/freeze/freeze.h"
 #include "agent/job/internal.h"
 #include "agent/job/policy.h"
+#include "agent/job/standstill.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/velero/velero.h"
@@ -117,6 +118,7 @@ static void note_facts(struct xb_copy *copy)
     point->consistency = worth[facts.consistency];
     point->time_ns = facts.taken_ns;
     point->copy_us = (int64_t)facts.freeze_us;
+    point->frozen_us = (int64_t)facts.frozen_us;
 }
 
 static int make(struct xb_order *order, struct xb_copy **ret, struct xb_error *err)
@@ -148,6 +150,23 @@ static int allow_device(struct xb_copy *copy, unsigned methods, struct xb_error 
     return 0;
 }
 
+/* Only of a pod's own volume it is known who writes it. */
+static int find_holder(struct xb_agent *agent, struct xb_copy *copy, struct xb_error *err)
+{
+    const struct xb_standstill_volume volume = {.pods_roots = copy->place.where.pods_root,
+                                                .pod_uid = copy->place.where.pod_uid,
+                                                .path = copy->place.volume.path};
+    if (!agent->guard || !volume.pod_uid) {
+        return 0;
+    }
+    copy->still = calloc(1, sizeof *copy->still);
+    if (!copy->still) {
+        return xb_error_no_memory(err, "a copy");
+    }
+    xb_standstill_init(copy->still, agent->guard, &volume);
+    return 0;
+}
+
 int xb_copy_prepare(struct xb_order *order, struct xb_copy **ret, struct xb_error *err)
 {
     XB_CLEANUP(xb_copy_freep) struct xb_copy *copy = NULL;
@@ -170,7 +189,11 @@ int xb_copy_prepare(struct xb_order *order, struct xb_copy **ret, struct xb_erro
         }
         return r;
     }
-    const struct xb_freeze_request request = {.root_fd = copy->place.volume.fd,
+    if ((r = find_holder(order->agent, copy, err)) < 0) {
+        return r;
+    }
+    const struct xb_freeze_request request = {.holder = copy->still ? &copy->still->holder : NULL,
+                                              .root_fd = copy->place.volume.fd,
                                               .path = copy->place.volume.path,
                                               .name = copy->point.uid,
                                               .methods = methods};
@@ -205,6 +228,7 @@ void xb_copy_free(struct xb_copy *copy)
         return;
     }
     xb_freeze_free(copy->freeze);
+    free(copy->still);
     xb_order_close(&copy->place);
     json_object_put(copy->object);
     free(copy->key);

@@ -29,6 +29,7 @@ enum { XB_ORDER_MESSAGE_BYTES = 1000, XB_AGENT_INFORMERS = 4 };
 
 struct xb_control;
 struct xb_guard;
+struct xb_standstill;
 struct xb_kube_informer;
 
 enum { XB_AGENT_THAWED = 64 };
@@ -199,6 +200,7 @@ struct xb_copy {
     char *key;       /* the order's */
     xb_json *object; /* the order as it was: the place lends from it, and outlives the order */
     struct xb_order_place place;
+    struct xb_standstill *still; /* NULL: nobody can hold its file system */
     struct xb_freeze *freeze; /* what was prepared or taken, or the volume itself; NULL: a device */
     bool in_vain;             /* it was tried, and there is nothing, not even a place */
     bool untold;              /* kept, and nobody has it before its order is told of it */

@@ -95,11 +95,13 @@ static int read_numbers(xb_json *json, struct xb_point_in_time *point, struct xb
         return invalid(err, "time is none");
     }
     if (xb_json_need_int(json, "copyMicroseconds", true, &point->copy_us, &why) < 0 ||
+        xb_json_need_int(json, "frozenMicroseconds", false, &point->frozen_us, &why) < 0 ||
         xb_json_need_int(json, "heldMicroseconds", false, &point->held_us, &why) < 0 ||
         xb_json_need_int(json, "changedFiles", false, &point->changed_files, &why) < 0) {
         return invalid(err, why.text);
     }
-    if (point->copy_us < 0 || point->held_us < -1 || point->changed_files < 0) {
+    if (point->copy_us < 0 || point->frozen_us < 0 || point->held_us < -1 ||
+        point->changed_files < 0) {
         return invalid(err, "a number is negative");
     }
     return 0;
@@ -175,6 +177,9 @@ xb_json *xb_point_in_time_json(const struct xb_point_in_time *point)
     put_text(json, "consistency", xb_consistency_name(point->consistency));
     put_text(json, "time", time);
     put_number(json, "copyMicroseconds", point->copy_us);
+    if (point->frozen_us > 0) {
+        put_number(json, "frozenMicroseconds", point->frozen_us);
+    }
     if (point->held_us >= 0) {
         put_number(json, "heldMicroseconds", point->held_us);
     }
@@ -223,9 +228,14 @@ static const char *words(enum xb_consistency consistency)
 void xb_point_in_time_say(const struct xb_point_in_time *point,
                           char out[XB_POINT_IN_TIME_TEXT_BYTES])
 {
+    char frozen[80] = "";
     char held[80] = "";
     char changed[80] = "";
     bool live = strcmp(point->method, XB_POINT_IN_TIME_LIVE) == 0;
+    if (point->frozen_us > 0) {
+        snprintf(frozen, sizeof frozen, "; its file system was frozen for %" PRId64 " us",
+                 point->frozen_us);
+    }
     if (point->held_us >= 0) {
         snprintf(held, sizeof held, "; the application was held for %" PRId64 " us",
                  point->held_us);
@@ -234,7 +244,7 @@ void xb_point_in_time_say(const struct xb_point_in_time *point,
         snprintf(changed, sizeof changed,
                  "; %" PRId64 " files changed each time that they were read", point->changed_files);
     }
-    snprintf(out, XB_POINT_IN_TIME_TEXT_BYTES, "%s %s in %" PRId64 " us (%s)%s%s%s%s",
+    snprintf(out, XB_POINT_IN_TIME_TEXT_BYTES, "%s %s in %" PRId64 " us (%s)%s%s%s%s%s",
              live ? "read" : "copied by", point->method, point->copy_us, words(point->consistency),
-             held, changed, point->reason[0] ? "; no better method: " : "", point->reason);
+             frozen, held, changed, point->reason[0] ? "; no better method: " : "", point->reason);
 }

@@ -12,10 +12,10 @@
  * Threads:   any.    Blocking: never (pure).
  * Shapes:    annotation XB_POINT_IN_TIME_ANNOTATION: {"uid": the order's, "method",
  *            "consistency": "crash", "per-file" or "fuzzy", "time", "copyMicroseconds",
- *            "heldMicroseconds", "changedFiles", "reason", "problem"}, of which the last four may
- *            be missing. Annotation XB_HELD_ANNOTATION "true", by the coordinator: it holds the
- *            application until the order says of which moment it is; a copy is made before all
- *            else.
+ *            "frozenMicroseconds", "heldMicroseconds", "changedFiles", "reason", "problem"}, of
+ *            which the last five may be missing. Annotation XB_HELD_ANNOTATION "true", by the
+ *            coordinator: it holds the application until the order says of which moment it is; a
+ *            copy is made before all else.
  * Rules:     an annotation with another uid than its order's was copied along with something, and
  *            says nothing.
  * Errors:    INVALID: an annotation that is none of ours.
@@ -50,10 +50,11 @@ struct xb_point_in_time {
     char uid[XB_POINT_IN_TIME_UID_BYTES];
     char method[XB_POINT_IN_TIME_METHOD_BYTES];
     enum xb_consistency consistency;
-    int64_t time_ns; /* wall: when the copy was made; of a live read, when it had ended */
-    int64_t copy_us; /* how long the copy took to be made; of a live read, the reading */
+    int64_t time_ns;   /* wall: when the copy was made; of a live read, when it had ended */
+    int64_t copy_us;   /* how long the copy took to be made; of a live read, the reading */
+    int64_t frozen_us; /* how long the file system was frozen for it; 0: it was not */
     int64_t held_us; /* from the end of the last pre hook to the begin of the first post hook, where
-                        one agent has run both; negative: not known */
+                      one agent has run both; negative: not known */
     int64_t changed_files;                    /* changed again and again while they were read */
     char reason[XB_POINT_IN_TIME_WHY_BYTES];  /* why there is no better method; "": there is none */
     char problem[XB_POINT_IN_TIME_WHY_BYTES]; /* an error for an administrator; "": none */

@@ -44,7 +44,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     }
     need(strcmp(point.uid, "u") == 0);
     need(point.consistency < XB_CONSISTENCIES);
-    need(point.copy_us >= 0 && point.held_us >= -1 && point.changed_files >= 0);
+    need(point.copy_us >= 0 && point.frozen_us >= 0 && point.held_us >= -1 &&
+         point.changed_files >= 0);
     need_clean(point.method, sizeof point.method);
     need_clean(point.reason, sizeof point.reason);
     need_clean(point.problem, sizeof point.problem);
@@ -56,8 +57,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     need(xb_point_in_time_parse(patch, &again, &err) == 1);
     need(strcmp(again.method, point.method) == 0 && strcmp(again.reason, point.reason) == 0 &&
          strcmp(again.problem, point.problem) == 0 && again.consistency == point.consistency &&
-         again.copy_us == point.copy_us && again.held_us == point.held_us &&
-         again.changed_files == point.changed_files);
+         again.copy_us == point.copy_us && again.frozen_us == point.frozen_us &&
+         again.held_us == point.held_us && again.changed_files == point.changed_files);
     need(llabs(again.time_ns - point.time_ns) < 1000); /* it is written in microseconds */
     return 0;
 }

@@ -11,6 +11,7 @@ static const struct xb_point_in_time copied = {.uid = "order-uid",
                                                .consistency = XB_CONSISTENCY_CRASH,
                                                .time_ns = 1764154800123456000,
                                                .copy_us = 812,
+                                               .frozen_us = 640,
                                                .held_us = 1900};
 
 static xb_json *order_with(const char *uid, const char *text)
@@ -49,6 +50,7 @@ static void written_and_read(void **state)
     assert_int_equal(again.consistency, copied.consistency);
     assert_int_equal(again.time_ns, copied.time_ns);
     assert_int_equal(again.copy_us, copied.copy_us);
+    assert_int_equal(again.frozen_us, copied.frozen_us);
     assert_int_equal(again.held_us, copied.held_us);
     assert_int_equal(again.changed_files, 0);
     assert_string_equal(again.reason, "");
@@ -85,6 +87,7 @@ static void hostile(void **state)
         HEAD TIME ",\"copyMicroseconds\":-1}",
         HEAD TIME ",\"copyMicroseconds\":\"1\"}",
         HEAD TIME ",\"copyMicroseconds\":1,\"heldMicroseconds\":-7}",
+        HEAD TIME ",\"copyMicroseconds\":1,\"frozenMicroseconds\":-1}",
         HEAD TIME ",\"copyMicroseconds\":1,\"changedFiles\":true}",
         "{\"uid\":\"u\",\"method\":\"live\",\"consistency\":\"app\"," TIME
         ",\"copyMicroseconds\":1}",
@@ -157,7 +160,8 @@ static void in_words(void **state)
     (void)state;
     xb_point_in_time_say(&copied, said);
     assert_string_equal(said, "copied by btrfs-snapshot in 812 us (crash-consistent: all of one "
-                              "moment); the application was held for 1900 us");
+                              "moment); its file system was frozen for 640 us; the application "
+                              "was held for 1900 us");
     xb_point_in_time_say(&live, said);
     assert_string_equal(said, "read live in 70 us (fuzzy: files are of different moments); 3 files "
                               "changed each time that they were read; no better method: ext4 has "
