@@ -37,14 +37,15 @@ static bool look_at_queue(void *context, const char *key, xb_json *backup)
 }
 
 static void add_queue(const struct xb_coordinator *coordinator, const struct xb_run *run,
-                      xb_json *backup, struct xb_step_facts *facts)
+                      xb_json *backup, int64_t now_ns, struct xb_step_facts *facts)
 {
+    const int64_t left_ns = run->came_ns + QUEUE_PATIENCE_S * XB_NS_PER_S - xb_clock_mono_ns();
     struct xb_queue queue = {.own = entry_of(run->key, backup)};
     facts->running_max = coordinator->options->backups_max;
     xb_kube_informer_each(coordinator->watched[XB_WATCH_BACKUPS], look_at_queue, &queue);
     xb_queue_facts(&queue, facts);
-    facts->unqueued_until_ns = run->came_ns + QUEUE_PATIENCE_S * XB_NS_PER_S;
-    if (xb_clock_mono_ns() >= facts->unqueued_until_ns) {
+    facts->unqueued_until_ns = now_ns + left_ns;
+    if (left_ns <= 0) {
         facts->unqueued_ahead = 0;
     }
 }
@@ -154,7 +155,7 @@ enum xb_plan xb_plan_backups(void *context, const char *key, int64_t now_ns, str
     struct hooks_view hooks = {coordinator, run, orders.open == 0, NULL};
     count_hooks(&hooks, &facts);
     if (!run->worked) {
-        add_queue(coordinator, run, backup, &facts);
+        add_queue(coordinator, run, backup, now_ns, &facts);
     }
     const struct xb_step_result step = xb_plan_backup(&facts);
     if (step.step == XB_STEP_NONE) {
