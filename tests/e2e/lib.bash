@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # A test bed for Velero's own end-to-end suite, with what its specs expect to find, and how one group of specs is run on it. Sourced
-# after cluster/lib/{xebec,faults,stock}.bash and harness/s3.bash; needs $work, $root, $XEBEC_BED and pids=().
+# after cluster/lib/{xebec,faults,stock,provisioner}.bash and harness/s3.bash; needs $work, $root, $XEBEC_BED and pids=().
 e2e=$root/tests/e2e
 SUITE_BUSYBOX=docker.io/library/busybox:1.37.0
-PROVISIONER=docker.io/rancher/local-path-provisioner:v0.0.30
 PLUGIN=docker.io/xebec/velero-plugin-for-aws:1
 KIBISHII=docker.io/xebec/kibishii:1
 XEBEC_IMAGE=docker.io/xebec/xebec:dev
@@ -39,16 +38,6 @@ suite_images() {
             /bin/busybox cp /plugins/velero-plugin-for-aws /target/ && bed import "$work/image-plugin.tar"
 }
 
-provisioner_image() {
-    mkdir -p "$work/provisioner/tmp" && cp "$(tool local-path)/local-path-provisioner" "$work/provisioner/" &&
-        image_of $PROVISIONER "$work/provisioner" /local-path-provisioner
-}
-
-provisioner() {
-    kubectl apply -f "$e2e/local-path.yaml" >/dev/null &&
-        kubectl -n local-path-storage rollout status deploy/local-path-provisioner --timeout=60s
-}
-
 # The suite reads files beside its program, and writes some into its folders: it works on a copy. It leaves temporary files.
 suite_folder() {
     mkdir "$work/tmp" && cp -R "$(tool velero-e2e)/test" "$work/" && cp -R "$e2e/kibishii" "$work/" &&
@@ -59,7 +48,7 @@ suite_folder() {
 suite_bed() {
     s3_region=minio
     bed up && bed_s3 "$XEBEC_BED/s3" 7070 && mkdir "$XEBEC_BED/s3/first" "$XEBEC_BED/s3/second" &&
-        s3_credentials "$work/credentials" && suite_images && suite_folder && provisioner
+        s3_credentials "$work/credentials" && suite_images && suite_folder && provisioner local
 }
 
 subject_image() { # velero|xebec: sets $image
@@ -77,7 +66,7 @@ standby_bed() {
     (
         first=$XEBEC_BED
         XEBEC_BED=$XEBEC_BED-standby
-        bed up && ln -s "$first/s3" "$XEBEC_BED/s3" && bed_s3 "$XEBEC_BED/s3" 7070 && bed import "$work"/*.tar && provisioner
+        bed up && ln -s "$first/s3" "$XEBEC_BED/s3" && bed_s3 "$XEBEC_BED/s3" 7070 && bed import "$work"/*.tar && provisioner local
     ) || return 1
     first=$(bed_network "$XEBEC_BED") && second=$(bed_network "$XEBEC_BED-standby") &&
         ip link add cable netns "$first" type veth peer name cable netns "$second" &&
