@@ -54,6 +54,13 @@ Y
     xebec_image "$work" && xebec_install "$work/overlay"
 }
 
+# So many coordinators, or none at all; comes back when that is so.
+scale() { kubectl -n velero scale deploy/xebec-coordinator --replicas="$1" && until_true 60 replicas_are "$1"; } # replicas
+replicas_are() {
+    [ "$(kubectl -n velero get deploy xebec-coordinator -o 'jsonpath={.status.readyReplicas}')" = "${1/#0/}" ] &&
+        { [ "$1" -gt 0 ] || [ -z "$(process_of 1 xebec-coordinator)" ]; }
+}
+
 # Agents without a bracket guard, as from the manifests of `velero install`: one that is stopped or killed by a test stays what holds
 # the application. With a guard: guard_test.
 without_guard() {
