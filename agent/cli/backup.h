@@ -8,12 +8,13 @@
 #pragma once
 
 #include "agent/cli/cli.h"
+#include "agent/freeze/freeze.h"
 
 struct xb_cli_backup {
     struct xb_cli_common common;
     const char *description, *compression, *host, *user;
     const char *point_in_time; /* methods; NULL: read the folder itself */
-    unsigned methods;
+    struct xb_freeze_methods methods;
     bool full;
     char *path;
     int64_t threads, index_every_s, checkpoint_every_s;

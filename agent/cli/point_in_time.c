@@ -32,7 +32,7 @@ int xb_cli_backup_copy(const struct xb_cli_backup *request, struct xb_repository
     const struct xb_freeze_request wanted = {.root_fd = options->root_fd,
                                              .path = request->path,
                                              .name = name,
-                                             .methods = request->methods,
+                                             .methods = xb_freeze_methods_left(request->methods),
                                              .threads = options->threads,
                                              .cancel = options->cancel};
     int r = make_copy(&wanted, &copy, err);

@@ -10,8 +10,8 @@
 #include "shared/base/ticker.h"
 
 /* Best first. */
-static const struct xb_freeze_driver *const drivers[] = {&xb_freeze_btrfs, &xb_freeze_image,
-                                                         &xb_freeze_tree, NULL};
+static const struct xb_freeze_driver *const drivers[] = {&xb_freeze_btrfs, &xb_freeze_zfs,
+                                                         &xb_freeze_image, &xb_freeze_tree, NULL};
 
 static uint64_t us_since(int64_t began_ns)
 {
@@ -77,7 +77,9 @@ static int choose(struct xb_freeze *freeze, struct xb_error *err)
     for (size_t i = 0; drivers[i] && !freeze->driver; i++) {
         struct xb_error why = XB_ERROR_INIT;
         if (!allowed(freeze, drivers[i]->method)) {
-            add_reason(freeze, drivers[i]->method, "not allowed");
+            if (!(1U << drivers[i]->method & XB_FREEZE_EXPERIMENTAL)) {
+                add_reason(freeze, drivers[i]->method, "not allowed");
+            }
             continue;
         }
         int r = drivers[i]->prepare(freeze, &why);

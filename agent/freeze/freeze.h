@@ -41,10 +41,15 @@ enum xb_freeze_method {
     XB_FREEZE_LIVE,  /* "live": no copy */
     XB_FREEZE_TREE,  /* "reflink-tree": every file cloned, on XFS and btrfs */
     XB_FREEZE_IMAGE, /* "reflink-file": the file behind the volume's loop device cloned */
+    XB_FREEZE_ZFS,   /* "zfs": a snapshot of the dataset */
     XB_FREEZE_BTRFS, /* "btrfs": a snapshot of the subvolume */
     XB_FREEZE_METHODS
 };
-#define XB_FREEZE_ANY ((1U << XB_FREEZE_METHODS) - 1)
+#define XB_FREEZE_ALL ((1U << XB_FREEZE_METHODS) - 1)
+/* Never run against the real thing by those who wrote them: only taken where somebody names them.
+ */
+#define XB_FREEZE_EXPERIMENTAL (1U << XB_FREEZE_ZFS)
+#define XB_FREEZE_ANY (XB_FREEZE_ALL & ~XB_FREEZE_EXPERIMENTAL)
 
 /* What a copy is when nobody has held the application still. */
 enum xb_freeze_consistency {
@@ -56,10 +61,25 @@ enum xb_freeze_consistency {
 const char *xb_freeze_method_name(enum xb_freeze_method method);
 const char *xb_freeze_consistency_name(enum xb_freeze_consistency consistency);
 
-/* A policy's text (pure): "" and "auto" any; names with commas between them, these only; with a
- * minus before each, all but these. Without "live" there is a copy or an error. INVALID names the
- * wrong word. */
-int xb_freeze_methods_parse(const char *text, unsigned *ret, struct xb_error *err) XB_MUST_CHECK;
+/* What is allowed, and which experimental methods were asked for by name. */
+struct xb_freeze_methods {
+    unsigned allowed, named;
+};
+#define XB_FREEZE_METHODS_ALL                                                                      \
+    (struct xb_freeze_methods)                                                                     \
+    {                                                                                              \
+        .allowed = XB_FREEZE_ALL                                                                   \
+    }
+/* A policy's text (pure): "" and "auto" any; names with commas between them, these only, of which
+ * "auto" may be one ("auto,zfs"); with a minus before each, all but these. Without "live" there is
+ * a copy or an error. INVALID names the wrong word. */
+int xb_freeze_methods_parse(const char *text, struct xb_freeze_methods *ret,
+                            struct xb_error *err) XB_MUST_CHECK;
+/* What both allow; what one of them names is named. */
+struct xb_freeze_methods xb_freeze_methods_both(struct xb_freeze_methods a,
+                                                struct xb_freeze_methods b);
+/* For a request; 0: nothing is left. */
+unsigned xb_freeze_methods_left(struct xb_freeze_methods methods);
 
 /* Who stops the writers of a whole file system for a moment (FIFREEZE), and lets them go on
  * whatever becomes of this process: agent/guard. */
@@ -76,7 +96,7 @@ struct xb_freeze_request {
     int root_fd;      /* the volume's folder, open for reading */
     const char *path; /* for messages */
     const char *name; /* of the copy, unique and a plain file name: an order's uid */
-    unsigned methods; /* allowed; 0: any */
+    unsigned methods; /* allowed; 0: XB_FREEZE_ANY */
     /* Folders of the node in which copies may lie; taken if they are on the volume's file system.
      * Without one a copy lies beside the volume's folder, or else in it. NULL ends the list. */
     const char *const *places;

@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -25,7 +24,7 @@
 
 /* Of a file in more pieces the lock would be held for longer than a moment: some three microseconds
  * for each. */
-enum { EXTENTS_MAX = 50000, LOOP_MAJOR = 7, TRIES_MAX = 10, HANDLE_BYTES_MAX = 128 };
+enum { EXTENTS_MAX = 50000, LOOP_MAJOR = 7, TRIES_MAX = 10 };
 
 struct xb_freeze_state {
     int backing_fd, clone_fd, loop_fd;
@@ -34,7 +33,7 @@ struct xb_freeze_state {
     const char *kind; /* for mounting */
     bool journaled;
     char *path; /* of the file behind the device */
-    _Alignas(struct file_handle) char handle[sizeof(struct file_handle) + HANDLE_BYTES_MAX];
+    struct xb_freeze_handle folder;
 };
 
 /* ---- the file behind the volume ---- */
@@ -148,17 +147,6 @@ static int make_clone(struct xb_freeze_state *state, struct xb_error *err)
                : 0;
 }
 
-/* By its handle the volume's folder is found in the clone, whatever its path is. */
-static int name_folder(struct xb_freeze_state *state, int root_fd, struct xb_error *err)
-{
-    struct file_handle *handle = (void *)state->handle;
-    int mount_id = 0;
-    handle->handle_bytes = HANDLE_BYTES_MAX;
-    return name_to_handle_at(root_fd, "", handle, &mount_id, AT_EMPTY_PATH) < 0
-               ? xb_error_errno(err, errno, "naming its folder")
-               : 0;
-}
-
 static int need_journal(const struct xb_freeze *freeze, const char *why, struct xb_error *err)
 {
     return freeze->state->journaled
@@ -194,7 +182,7 @@ static int prepare(struct xb_freeze *freeze, struct xb_error *err)
             0 ||
         (r = check_extents(state, err)) < 0 || (r = make_clone(state, err)) < 0 ||
         (r = xb_freeze_refuse_mounts(freeze, err)) < 0 ||
-        (r = name_folder(state, root_fd, err)) < 0 ||
+        (r = xb_freeze_handle_of(root_fd, &state->folder, err)) < 0 ||
         (r = xb_freeze_space_begin(freeze, state->backing_fd, err)) < 0) {
         return r;
     }
@@ -278,26 +266,6 @@ static int attach(struct xb_freeze_state *state, char device[32], struct xb_erro
     return xb_error_set(err, XB_ERR_RETRY, -EBUSY, "no loop device is free");
 }
 
-/* Read-only for us; its journal is replayed into the clone all the same. */
-static int mount_clone(const struct xb_freeze_state *state, const char *device,
-                       struct xb_error *err)
-{
-    const unsigned attributes =
-        MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-    XB_CLEANUP(xb_closep) int fs = fsopen(state->kind, FSOPEN_CLOEXEC);
-    bool xfs = strcmp(state->kind, "xfs") == 0; /* the original has the same name, and is mounted */
-    if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "source", device, 0) < 0 ||
-        fsconfig(fs, FSCONFIG_SET_FLAG, "ro", NULL, 0) < 0 ||
-        (xfs && fsconfig(fs, FSCONFIG_SET_FLAG, "nouuid", NULL, 0) < 0) ||
-        fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0) {
-        return xb_error_errno(err, errno, "mounting the clone");
-    }
-    /* What fsmount gives only names the place. */
-    XB_CLEANUP(xb_closep) int mounted = fsmount(fs, FSMOUNT_CLOEXEC, attributes);
-    int top = mounted < 0 ? -1 : openat(mounted, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return top < 0 ? xb_error_errno(err, errno, "mounting the clone") : top;
-}
-
 static int open_copy(struct xb_freeze *freeze, struct xb_error *err)
 {
     char device[32];
@@ -306,13 +274,19 @@ static int open_copy(struct xb_freeze *freeze, struct xb_error *err)
     if (r < 0) {
         return r;
     }
-    XB_CLEANUP(xb_closep) int mounted = mount_clone(state, device, err);
+    /* Read-only for us; its journal is replayed into the clone all the same. An XFS of that name is
+     * mounted already: the original. */
+    const struct xb_freeze_mounting mounting = {.type = state->kind,
+                                                .source = device,
+                                                .option = strcmp(state->kind, "xfs") == 0 ? "nouuid"
+                                                                                          : NULL,
+                                                .read_only = true};
+    XB_CLEANUP(xb_closep) int mounted = xb_freeze_mount(&mounting, err);
     if (mounted < 0) {
         return mounted;
     }
-    freeze->root_fd =
-        open_by_handle_at(mounted, (void *)state->handle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return freeze->root_fd < 0 ? xb_error_errno(err, errno, "finding its folder in the clone") : 0;
+    freeze->root_fd = xb_freeze_handle_open(mounted, &state->folder, err);
+    return freeze->root_fd < 0 ? freeze->root_fd : 0;
 }
 
 /* Others may be reading: they get errors, and know that the copy is lost. */

@@ -4,12 +4,14 @@
  *
  * What for:  freeze.c chooses and keeps the times, place.c finds the folder in which a copy lies
  *            and removes what is left over, space.c guards the free space, mounts.c knows what is
- *            mounted where; btrfs.c, tree.c and image.c are the methods.
+ *            mounted in a volume; btrfs.c, zfs.c, tree.c and image.c are the methods (ext.c: what
+ *            image.c must know of a file system).
  * Threads:   `remove` may be called by the thread that watches the free space while others read
  *            the copy; everything else by the owner.
  */
 #pragma once
 
+#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <sys/stat.h>
@@ -32,7 +34,8 @@ struct xb_freeze_driver {
     void (*drop)(struct xb_freeze *freeze);
 };
 
-extern const struct xb_freeze_driver xb_freeze_btrfs, xb_freeze_tree, xb_freeze_image;
+extern const struct xb_freeze_driver xb_freeze_btrfs, xb_freeze_zfs, xb_freeze_tree,
+    xb_freeze_image;
 
 /* A folder of our own on the volume's file system, locked. */
 struct xb_freeze_place {
@@ -73,9 +76,19 @@ void xb_freeze_lose(struct xb_freeze *freeze, const char *reason);
 /* Makes the copy's own folder, in the first place that is on the volume's file system and may be
  * written. CONFLICT: a copy of that name is in use. */
 int xb_freeze_place_make(struct xb_freeze *freeze, struct xb_error *err) XB_MUST_CHECK;
+/* The same, in this folder. */
+int xb_freeze_place_make_in(struct xb_freeze *freeze, int above_fd,
+                            struct xb_error *err) XB_MUST_CHECK;
 /* Removes all that is in it, and the folder; what cannot be removed is for the next sweep. */
 void xb_freeze_place_remove(struct xb_freeze *freeze);
 void xb_freeze_place_close(struct xb_freeze *freeze);
+
+/* Whether a copy of that name in the folder's holder is being made or read: locked by somebody. If
+ * not, *ret_fd is its folder, locked by us, or -1 if there is none. */
+bool xb_freeze_place_in_use(int above_fd, const char *name, int *ret_fd);
+/* Removes copies that nobody holds from the folder's holder, as many as xb_freeze_sweep may; counts
+ * them in *removed. Returns how many cannot be removed. */
+unsigned xb_freeze_place_sweep(int above_fd, int *removed);
 
 /* Whether two open folders are on one file system, in which one may refer to the other's data. */
 bool xb_freeze_same_file_system(int a, int b);
@@ -108,6 +121,26 @@ int xb_freeze_clone_prepare(int clones_fd, unsigned threads, struct xb_error *er
 /* Clones an open file's bytes. *ret_st: of the clone. */
 int xb_freeze_clone_file(int fd, int clones_fd, uint64_t number, struct stat *ret_st,
                          struct xb_error *err) XB_MUST_CHECK;
+
+/* ---- detached.c ---- */
+
+/* Of a file system, by nothing but the descriptor of its top folder, which is returned. */
+struct xb_freeze_mounting {
+    const char *type, *source;
+    const char *option; /* a flag; NULL: none */
+    bool read_only;
+};
+int xb_freeze_mount(const struct xb_freeze_mounting *mounting, struct xb_error *err) XB_MUST_CHECK;
+
+/* By it a folder is found in a copy of its file system. */
+enum { XB_FREEZE_HANDLE_BYTES_MAX = 128 };
+struct xb_freeze_handle {
+    _Alignas(
+        struct file_handle) char bytes[sizeof(struct file_handle) + XB_FREEZE_HANDLE_BYTES_MAX];
+};
+int xb_freeze_handle_of(int fd, struct xb_freeze_handle *ret, struct xb_error *err) XB_MUST_CHECK;
+int xb_freeze_handle_open(int mounted_fd, const struct xb_freeze_handle *handle,
+                          struct xb_error *err) XB_MUST_CHECK;
 
 /* ---- mounts.c ---- */
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "agent/freeze/internal.h"
+#include "agent/freeze/zfs.h"
 
 enum { TRIES_MAX = 5, FOLDER_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
 
@@ -254,15 +255,35 @@ static bool candidate(const struct xb_freeze_request *request, size_t n, int *re
     return n < count + 2;
 }
 
+static int take_name(struct xb_freeze *freeze, struct xb_error *err)
+{
+    const char *name = freeze->request.name;
+    size_t len = strlen(name);
+    if (len == 0 || len > NAME_MAX || name[0] == '.' || strchr(name, '/')) {
+        return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "not a name for a copy");
+    }
+    memcpy(freeze->place.name, name, len + 1);
+    return 0;
+}
+
+int xb_freeze_place_make_in(struct xb_freeze *freeze, int above_fd, struct xb_error *err)
+{
+    int r = take_name(freeze, err);
+    if (r < 0) {
+        return r;
+    }
+    XB_CLEANUP(xb_closep) int above = openat(above_fd, ".", FOLDER_FLAGS);
+    return above < 0 ? xb_error_errno(err, errno, "a place for copies")
+                     : make_in(freeze, &above, err);
+}
+
 int xb_freeze_place_make(struct xb_freeze *freeze, struct xb_error *err)
 {
     int fd = -1;
-    size_t len = strlen(freeze->request.name);
-    if (len == 0 || len > NAME_MAX || freeze->request.name[0] == '.' ||
-        strchr(freeze->request.name, '/')) {
-        return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "not a name for a copy");
+    int r = take_name(freeze, err);
+    if (r < 0) {
+        return r;
     }
-    memcpy(freeze->place.name, freeze->request.name, len + 1);
     struct xb_error last = XB_ERROR_INIT;
     (void)!xb_error_set(&last, XB_ERR_NOT_FOUND, -ENOENT, "there is no place for it");
     for (size_t n = 0; candidate(&freeze->request, n, &fd); n++) {
@@ -283,8 +304,19 @@ int xb_freeze_place_make(struct xb_freeze *freeze, struct xb_error *err)
 
 /* ---- sweeping ---- */
 
-/* In one place. Returns how many copies cannot be removed. */
-static unsigned sweep_place(int above, int *removed)
+bool xb_freeze_place_in_use(int above_fd, const char *name, int *ret_fd)
+{
+    struct xb_error ignored = XB_ERROR_INIT;
+    XB_CLEANUP(xb_closep) int holder = open_ours(above_fd, &ignored);
+    XB_CLEANUP(xb_closep) int fd = holder < 0 ? -1 : openat(holder, name, FOLDER_FLAGS);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        return true;
+    }
+    *ret_fd = XB_TAKE_FD(fd);
+    return false;
+}
+
+unsigned xb_freeze_place_sweep(int above, int *removed)
 {
     unsigned left = 0;
     struct xb_error ignored = XB_ERROR_INIT;
@@ -309,9 +341,12 @@ int xb_freeze_sweep(const struct xb_freeze_request *request, struct xb_error *er
     int removed = 0;
     unsigned left = 0;
     int fd = -1;
+    if (request->root_fd >= 0 && request->methods & 1U << XB_FREEZE_ZFS) {
+        left += xb_zfs_sweep(request->root_fd, &removed);
+    }
     for (size_t n = 0; candidate(request, n, &fd); n++) {
         XB_CLEANUP(xb_closep) int above = fd;
-        left += above < 0 ? 0 : sweep_place(above, &removed);
+        left += above < 0 ? 0 : xb_freeze_place_sweep(above, &removed);
     }
     return left ? xb_error_set(err, XB_ERR_IO, -EIO,
                                "%u left-over copies in " XB_FREEZE_FOLDER

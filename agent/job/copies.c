@@ -61,7 +61,7 @@ static int allowed(struct xb_order *order, xb_json *pod, struct xb_point_in_time
     struct said said = {.count = 0};
     struct xb_volume_source source = {.claim = ""};
     char wrong[XB_POINT_IN_TIME_WHY_BYTES];
-    unsigned methods = 0;
+    struct xb_freeze_methods methods;
     const char *namespace = xb_order_text(order, "spec.pod.namespace");
     const struct xb_kube_ref space_ref = {.resource = &xb_core_namespaces, .name = namespace};
     const char *volume = xb_order_text(order, "spec.volume");
@@ -81,14 +81,15 @@ static int allowed(struct xb_order *order, xb_json *pod, struct xb_point_in_time
     if ((r = xb_method_policies(said.all, said.count, &methods, wrong, err)) < 0) {
         return r;
     }
-    if (!(methods & order->agent->methods)) {
+    methods = xb_freeze_methods_both(methods, order->agent->methods);
+    if (!xb_freeze_methods_left(methods)) {
         return xb_error_set(err, XB_ERR_INVALID, -EPERM,
                             "this agent's settings (--point-in-time, or pointInTime in its "
                             "ConfigMap) allow none of the methods of copying that the "
                             "annotations " XB_POINT_IN_TIME_POLICY " allow");
     }
     snprintf(point->problem, sizeof point->problem, "%s", wrong[0] ? wrong : said.problem);
-    *ret = methods & order->agent->methods;
+    *ret = xb_freeze_methods_left(methods);
     return 0;
 }
 

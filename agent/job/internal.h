@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "agent/freeze/freeze.h"
 #include "agent/job/job.h"
 #include "agent/job/settings.h"
 #include "agent/volume/volume.h"
@@ -58,7 +59,7 @@ struct xb_agent {
     atomic_uint thawed_next;
     struct xb_guard *guard; /* NULL: there is none */
     struct xb_guarded_notes guarded;
-    unsigned methods; /* of copying, that this node allows: bits of enum xb_freeze_method */
+    struct xb_freeze_methods methods; /* of copying, that this node allows */
     pthread_mutex_t copies_lock;
     pthread_cond_t copies_told;
     struct xb_copy *copies; /* of orders whose turn comes; by copies_lock */

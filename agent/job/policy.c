@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/freeze/freeze.h"
-
 const char *xb_method_policy_of(xb_json *object)
 {
     xb_json *value = NULL;
@@ -37,28 +35,29 @@ static int contradiction(const struct xb_method_policy *policies, size_t count,
                         "no method of copying is left that all of these allow: %s", said);
 }
 
-static int parse(const char *text, unsigned *ret, struct xb_error *err)
+static int parse(const char *text, struct xb_freeze_methods *ret, struct xb_error *err)
 {
     return xb_freeze_methods_parse(strcmp(text, "off") == 0 ? "live" : text, ret, err);
 }
 
-int xb_method_policies(const struct xb_method_policy *policies, size_t count, unsigned *ret,
-                       char problem[XB_POINT_IN_TIME_WHY_BYTES], struct xb_error *err)
+int xb_method_policies(const struct xb_method_policy *policies, size_t count,
+                       struct xb_freeze_methods *ret, char problem[XB_POINT_IN_TIME_WHY_BYTES],
+                       struct xb_error *err)
 {
-    unsigned methods = XB_FREEZE_ANY;
+    struct xb_freeze_methods methods = XB_FREEZE_METHODS_ALL;
     problem[0] = '\0';
     for (size_t i = 0; i < count; i++) {
         struct xb_error why = XB_ERROR_INIT;
-        unsigned own = XB_FREEZE_ANY;
+        struct xb_freeze_methods own = XB_FREEZE_METHODS_ALL;
         if (policies[i].text && parse(policies[i].text, &own, &why) < 0) {
             char one[XB_POINT_IN_TIME_WHY_BYTES];
             snprintf(one, sizeof one, "%.150s: %.200s", policies[i].who, why.text);
             append(problem, XB_POINT_IN_TIME_WHY_BYTES, one);
-            own = XB_FREEZE_ANY;
+            own = XB_FREEZE_METHODS_ALL;
         }
-        methods &= own;
+        methods = xb_freeze_methods_both(methods, own);
     }
-    if (methods == 0) {
+    if (!xb_freeze_methods_left(methods)) {
         return contradiction(policies, count, err);
     }
     *ret = methods;

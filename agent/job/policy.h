@@ -8,11 +8,13 @@
  *            "off" is "live".
  * Rules:     what all of them allow is allowed: so the strictest wins. Words that make no sense
  *            allow everything, and are a problem for the record, by the name of who said them.
+ *            An experimental method is only used if one of them names it.
  * Ownership: plain values.    Threads: any.    Blocking: never (pure).
  * Errors:    INVALID: nothing is left that all allow; the text names them all.
  */
 #pragma once
 
+#include "agent/freeze/freeze.h"
 #include "shared/velero/point_in_time.h"
 
 #define XB_POINT_IN_TIME_POLICY "xebec.io/point-in-time-policy"
@@ -26,7 +28,6 @@ struct xb_method_policy {
 
 /* Reads an object's annotation; a value that is no text makes no sense. */
 const char *xb_method_policy_of(xb_json *object);
-/* `ret`: bits of enum xb_freeze_method. */
-int xb_method_policies(const struct xb_method_policy *policies, size_t count, unsigned *ret,
-                       char problem[XB_POINT_IN_TIME_WHY_BYTES],
+int xb_method_policies(const struct xb_method_policy *policies, size_t count,
+                       struct xb_freeze_methods *ret, char problem[XB_POINT_IN_TIME_WHY_BYTES],
                        struct xb_error *err) XB_MUST_CHECK;

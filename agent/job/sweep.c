@@ -19,6 +19,7 @@
 enum { DEPTH = 4, VOLUMES_MAX = 4096 }; /* uid/volumes/plugin/volume */
 
 struct sweep {
+    unsigned methods;
     xb_json *mounts; /* point: type of the file system */
     bool clones;     /* the folder of pods itself lies where there can be copies */
     size_t volumes;
@@ -26,9 +27,10 @@ struct sweep {
     const atomic_bool *stop;
 };
 
-static bool has_copies(const char *type)
+static bool has_copies(const struct sweep *sweep, const char *type)
 {
-    return strcmp(type, "btrfs") == 0 || strcmp(type, "xfs") == 0;
+    return strcmp(type, "btrfs") == 0 || strcmp(type, "xfs") == 0 ||
+           (strcmp(type, "zfs") == 0 && sweep->methods & 1U << XB_FREEZE_ZFS);
 }
 
 /* Of two mounts at one place the later is the one that is seen. */
@@ -46,7 +48,7 @@ static int read_mounts(struct sweep *sweep, struct xb_error *err)
 static void sweep_volume(struct sweep *sweep, int fd, const char *path)
 {
     const struct xb_freeze_request request = {
-        .root_fd = fd, .path = path, .name = "", .methods = 0};
+        .root_fd = fd, .path = path, .name = "", .methods = sweep->methods};
     struct xb_error err = XB_ERROR_INIT;
     int removed = xb_freeze_sweep(&request, &err);
     if (removed < 0) {
@@ -62,7 +64,7 @@ static bool may_open(const struct sweep *sweep, const char *path, int depth)
 {
     xb_json *type = NULL;
     if (json_object_object_get_ex(sweep->mounts, path, &type)) {
-        return has_copies(json_object_get_string(type));
+        return has_copies(sweep, json_object_get_string(type));
     }
     return depth < DEPTH || sweep->clones;
 }
@@ -111,7 +113,8 @@ int xb_agent_sweep(void *work, const atomic_bool *stop, struct xb_error *err)
     const struct xb_agent *agent = work;
     XB_CLEANUP(xb_json_putp) xb_json *mounts = json_object_new_object();
     XB_CLEANUP(xb_freep) char *roots = strdup(agent->options->pods_root);
-    struct sweep sweep = {.mounts = mounts, .stop = stop};
+    struct sweep sweep = {
+        .methods = xb_freeze_methods_left(agent->methods), .mounts = mounts, .stop = stop};
     char *rest = NULL;
     if (!roots || !mounts) {
         return xb_error_no_memory(err, "looking for copies");

@@ -23,6 +23,7 @@ int main(int argc, char **argv)
 {
     struct xb_error err = XB_ERROR_INIT;
     struct xb_freeze_facts facts;
+    struct xb_freeze_methods methods = XB_FREEZE_METHODS_ALL;
     struct xb_freeze_request request = {.name = "bench"};
     XB_CLEANUP(xb_freeze_freep) struct xb_freeze *freeze = NULL;
     if (argc < 3) {
@@ -35,7 +36,8 @@ int main(int argc, char **argv)
         perror(argv[1]);
         return 1;
     }
-    must(xb_freeze_methods_parse(argv[2], &request.methods, &err), &err);
+    must(xb_freeze_methods_parse(argv[2], &methods, &err), &err);
+    request.methods = xb_freeze_methods_left(methods);
     must(xb_freeze_prepare(&request, &freeze, &err), &err);
     if (argc > 3 && system(argv[3]) != 0) {
         fprintf(stderr, "bench_freeze: %s failed\n", argv[3]);

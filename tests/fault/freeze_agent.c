@@ -46,7 +46,7 @@ int main(int argc, char **argv)
     XB_CLEANUP(xb_guard_freep) struct xb_guard *guard = NULL;
     XB_CLEANUP(xb_freeze_freep) struct xb_freeze *freeze = NULL;
     struct xb_standstill still;
-    unsigned methods = 0;
+    struct xb_freeze_methods methods = XB_FREEZE_METHODS_ALL;
     char line[16];
     if (argc != METHODS && argc != ARGUMENTS) {
         fprintf(stderr, "usage: see the top of tests/fault/freeze_agent.c\n");
@@ -63,7 +63,7 @@ int main(int argc, char **argv)
     const struct xb_freeze_request request = {.root_fd = fd,
                                               .path = argv[PATH],
                                               .name = "copy",
-                                              .methods = methods,
+                                              .methods = xb_freeze_methods_left(methods),
                                               .free_bytes_min = 1,
                                               .holder = guard ? &still.holder : NULL};
     r = r ? r : copy(&request, &freeze, &err);

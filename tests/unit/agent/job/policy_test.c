@@ -11,6 +11,7 @@ enum {
     LIVE = 1 << XB_FREEZE_LIVE,
     TREE = 1 << XB_FREEZE_TREE,
     IMAGE = 1 << XB_FREEZE_IMAGE,
+    ZFS = 1 << XB_FREEZE_ZFS,
     BTRFS = 1 << XB_FREEZE_BTRFS
 };
 
@@ -19,7 +20,12 @@ static int ask(const char *space, const char *claim, const char *pod, unsigned *
 {
     const struct xb_method_policy all[] = {
         {"namespace shop", space}, {"claim data", claim}, {"pod db", pod}};
-    return xb_method_policies(all, 3, ret, problem, err);
+    struct xb_freeze_methods methods;
+    int r = xb_method_policies(all, 3, &methods, problem, err);
+    if (r == 0) {
+        *ret = xb_freeze_methods_left(methods);
+    }
+    return r;
 }
 
 static void the_strictest_wins(void **state)
@@ -37,6 +43,9 @@ static void the_strictest_wins(void **state)
         {"btrfs,live", "live,reflink-file", "auto", LIVE},
         {"-live", NULL, "-reflink-tree", XB_FREEZE_ANY & ~(unsigned)(LIVE | TREE)},
         {NULL, NULL, "reflink-file", IMAGE},
+        {"auto,zfs", NULL, "auto", XB_FREEZE_ANY | (unsigned)ZFS},
+        {NULL, "zfs,live", NULL, ZFS | LIVE},
+        {"-zfs", "zfs,live", NULL, LIVE},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
