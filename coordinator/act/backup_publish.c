@@ -44,9 +44,15 @@ static void note_point(struct xb_step_work *work, const struct xb_collected_volu
     }
 }
 
+struct merging {
+    struct xb_step_work *work;
+    xb_json *unheld; /* by uid: pods whose session was lost */
+};
+
 static void note_volume(void *context, const struct xb_collected_volume *volume, xb_json *order)
 {
-    struct xb_step_work *work = context;
+    const struct merging *merging = context;
+    struct xb_step_work *work = merging->work;
     const char *phase = order ? xb_json_str(order, "status.phase", "New") : "deleted";
     const char *kind = volume->pod_uid ? "pod " : "no pod";
     if (strcmp(phase, "Completed") == 0) {
@@ -55,6 +61,11 @@ static void note_volume(void *context, const struct xb_collected_volume *volume,
                            volume->pod, xb_velero_snapshot_of(order),
                            (long long)xb_json_int(order, "status.progress.totalBytes", 0));
         note_point(work, volume, order);
+        if (volume->pod_uid && json_object_object_get_ex(merging->unheld, volume->pod_uid, NULL)) {
+            xb_record_log_line(work->run->log, XB_RECORD_ERROR, volume->pod_namespace,
+                               "volume %s of pod %s: " XB_VOLUME_UNHELD, volume->volume,
+                               volume->pod);
+        }
         return;
     }
     xb_record_log_line(work->run->log, XB_RECORD_ERROR, volume->pod_namespace,
@@ -95,13 +106,21 @@ static int merge(struct xb_step_work *work, struct xb_error *err)
 {
     struct xb_run *run = work->run;
     xb_json *infos = NULL;
-    const struct xb_volume_infos what = {
-        .collected = &run->collected, .orders = work->extra, .ended = note_volume, .context = work};
+    XB_CLEANUP(xb_json_putp) xb_json *unheld = NULL;
     if (run->infos) {
         return 0;
     }
-    int r = xb_pod_hooks_merge(work, err);
-    r = r ? r : xb_volume_infos(&what, &infos, err);
+    int r = xb_pod_hooks_merge(work, &unheld, err);
+    if (r < 0) {
+        return r;
+    }
+    struct merging merging = {.work = work, .unheld = unheld};
+    const struct xb_volume_infos what = {.collected = &run->collected,
+                                         .orders = work->extra,
+                                         .unheld = unheld,
+                                         .ended = note_volume,
+                                         .context = &merging};
+    r = xb_volume_infos(&what, &infos, err);
     if (r < 0) {
         return r;
     }

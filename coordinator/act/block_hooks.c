@@ -24,6 +24,8 @@ struct xb_open_pod {
     struct xb_open_pod *next;
     char *namespace, *name, *uid;
     enum xb_bracket_state state;
+    enum xb_bracket_session session; /* by its record */
+    struct xb_held held;
 };
 
 static void free_open(struct xb_open_pod *open)
@@ -31,12 +33,14 @@ static void free_open(struct xb_open_pod *open)
     free(open->namespace);
     free(open->name);
     free(open->uid);
+    xb_held_free(&open->held);
     free(open);
 }
 
-/* At the end: post hooks are run in the order of the pre hooks. */
+/* At the end: post hooks are run in the order of the pre hooks. What `state` holds is taken over.
+ */
 static int remember(struct xb_ordering *orders, const struct xb_hook_pod *pod,
-                    enum xb_bracket_state state, struct xb_error *err)
+                    const struct xb_open_pod *state, struct xb_error *err)
 {
     struct xb_open_pod **at = &orders->open;
     struct xb_open_pod *open = calloc(1, sizeof *open);
@@ -49,11 +53,13 @@ static int remember(struct xb_ordering *orders, const struct xb_hook_pod *pod,
     *open = (struct xb_open_pod){.namespace = strdup(pod->namespace),
                                  .name = strdup(pod->name),
                                  .uid = strdup(pod->uid),
-                                 .state = state};
+                                 .state = state->state,
+                                 .session = state->session};
     if (!open->namespace || !open->name || !open->uid) {
         free_open(open);
         return xb_error_no_memory(err, "a pod's hooks");
     }
+    open->held = state->held;
     *at = open;
     return 0;
 }
@@ -66,12 +72,21 @@ static bool is_passing(const struct xb_error *err)
     return err->kind == XB_ERR_RETRY || err->kind == XB_ERR_CANCELLED;
 }
 
+/* What failed last: nothing follows a failed session. */
+static bool ended_with_session(xb_json *results)
+{
+    size_t count = json_object_array_length(results);
+    xb_json *last = count > 0 ? json_object_array_get_idx(results, count - 1) : NULL;
+    return strcmp(xb_json_str(last, "phase", ""), xb_hook_phase_name(XB_HOOK_SESSION)) == 0;
+}
+
 int xb_block_hooks_open(struct xb_ordering *orders, const struct xb_hook_pod *pod,
                         const struct xb_hooks *hooks, char why[XB_COLLECTED_WHY_BYTES],
                         struct xb_error *err)
 {
     struct xb_bracket_record record = {.state = XB_BRACKET_UNBEGUN};
-    struct xb_pod_hooks_executor executor = {.work = orders->work, .pod = pod};
+    XB_CLEANUP(xb_held_free) struct xb_held held = {.session = NULL};
+    struct xb_pod_hooks_executor executor = {.work = orders->work, .pod = pod, .held = &held};
     const struct xb_bracket_run run = xb_pod_hooks_how(&executor, orders->cancel);
     int r = xb_hook_record_get(orders->work, pod, &record, NULL, err);
     if (r < 0) {
@@ -79,15 +94,21 @@ int xb_block_hooks_open(struct xb_ordering *orders, const struct xb_hook_pod *po
     }
     r = xb_bracket_open(&run, hooks, &record, err);
     if (r == 0 && record.refused) {
-        snprintf(why, XB_COLLECTED_WHY_BYTES, "a pre hook of it failed");
+        snprintf(why, XB_COLLECTED_WHY_BYTES, "%s of it failed",
+                 ended_with_session(record.results) ? "the session" : "a pre hook");
     }
-    enum xb_bracket_state state = record.state;
+    const struct xb_open_pod state = {
+        .state = record.state, .session = record.session, .held = held};
     xb_bracket_record_free(&record);
-    if (state == XB_BRACKET_UNBEGUN || state == XB_BRACKET_DONE || (r < 0 && !is_passing(err))) {
+    if (state.state == XB_BRACKET_UNBEGUN || state.state == XB_BRACKET_DONE ||
+        (r < 0 && !is_passing(err))) {
         return r;
     }
     struct xb_error full = XB_ERROR_INIT;
-    int kept = remember(orders, pod, state, &full);
+    int kept = remember(orders, pod, &state, &full);
+    if (kept == 0) {
+        held = (struct xb_held){.session = NULL};
+    }
     if (r == 0 && kept < 0) {
         *err = full;
         r = kept;
@@ -160,6 +181,22 @@ static bool given_up(const struct waiting *waiting)
     return true;
 }
 
+/* Whether there is nothing left to wait for: the session of the volume's pod is gone, so what is
+ * copied now is of an application that works. All sessions are looked at, so that none is full of
+ * what it says. */
+static bool session_lost(const struct xb_ordering *orders, const struct xb_collected_volume *volume)
+{
+    bool lost = false;
+    for (struct xb_open_pod *open = orders->open; open; open = open->next) {
+        bool gone = xb_held_look(&open->held) ||
+                    (open->session == XB_BRACKET_SESSION_HELD && !open->held.session);
+        if (gone && volume->pod_uid && strcmp(volume->pod_uid, open->uid) == 0) {
+            lost = true;
+        }
+    }
+    return lost;
+}
+
 static void pause_after(int looks)
 {
     const struct timespec pause = {.tv_nsec = (looks <= LOOKS_SOON ? LOOK_SOON_MS : LOOK_AGAIN_MS) *
@@ -178,7 +215,7 @@ static int wait_for(const struct xb_ordering *orders, const struct xb_collected_
             return xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "told to stop");
         }
         r = look_at_order(&waiting, &over, err);
-        over = over ||
+        over = over || session_lost(orders, volume) ||
                (r == 0 && looks > LOOKS_SOON && looks % LOOKS_AT_NODE == 0 && given_up(&waiting));
         if (r == 0 && !over) {
             pause_after(looks);
@@ -194,20 +231,22 @@ static int copy(struct xb_ordering *orders, struct xb_collected_volume *volumes,
     for (size_t i = 0; r == 0 && i < count; i++) {
         r = volumes[i].ordered ? wait_for(orders, &volumes[i], err) : 0;
     }
+    for (struct xb_open_pod *open = orders->open; r == 0 && open; open = open->next) {
+        xb_held_copied(&open->held);
+    }
     return r;
 }
 
 /* ---- after ---- */
 
 /* Whatever has become of the process's errand: what has been frozen is thawed. */
-static int close_pod(struct xb_step_work *work, const struct xb_open_pod *open,
-                     struct xb_error *err)
+static int close_pod(struct xb_step_work *work, struct xb_open_pod *open, struct xb_error *err)
 {
     const struct xb_hook_pod own = {open->namespace, open->name, open->uid};
     XB_CLEANUP(xb_json_putp) xb_json *pod = NULL;
     struct xb_hooks hooks = {.phases = {{.hooks = NULL}}};
     struct xb_bracket_record record = {.state = XB_BRACKET_UNBEGUN};
-    struct xb_pod_hooks_executor executor = {.work = work, .pod = &own};
+    struct xb_pod_hooks_executor executor = {.work = work, .pod = &own, .held = &open->held};
     const struct xb_bracket_run run = xb_pod_hooks_how(&executor, NULL);
     struct xb_error why = XB_ERROR_INIT;
     bool found = false;
@@ -215,12 +254,16 @@ static int close_pod(struct xb_step_work *work, const struct xb_open_pod *open,
     if (r < 0) {
         return r;
     }
-    record.state = found ? record.state : open->state; /* it went with its Backup */
+    if (!found) { /* it went with its Backup */
+        record.state = open->state;
+        record.session = open->session;
+    }
     if ((r = xb_pod_hooks_get_pod(work, &own, &pod, &why)) < 0 ||
         (r = xb_hooks_of(work->object, pod, &hooks, &why)) < 0) {
         if (why.kind == XB_ERR_RETRY) {
             *err = why;
         } else {
+            xb_bracket_record_lose(&record, why.text);
             xb_bracket_record_fail(&record, XB_HOOK_POST, why.text);
             record.state = XB_BRACKET_DONE;
             r = xb_hook_record_tell(work, &own, &record, err);
@@ -236,7 +279,7 @@ static int close_pod(struct xb_step_work *work, const struct xb_open_pod *open,
 static int close_all(struct xb_ordering *orders, struct xb_error *err)
 {
     int r = 0;
-    for (const struct xb_open_pod *open = orders->open; open; open = open->next) {
+    for (struct xb_open_pod *open = orders->open; open; open = open->next) {
         struct xb_error why = XB_ERROR_INIT;
         if (close_pod(orders->work, open, &why) < 0) {
             xb_log_error(&why, "post hooks could not be run", "namespace", open->namespace, "pod",

@@ -200,7 +200,8 @@ static int open_hooks(struct visit *visit, bool alone, struct xb_error *err)
         return r;
     }
     orders->no_copies = alone && json_object_array_length(visit->members) == 0;
-    return alone && !orders->no_copies && !recorded &&
+    bool session = visit->hooks.phases[XB_HOOK_SESSION].count > 0;
+    return alone && !orders->no_copies && !recorded && !session &&
                    xb_ordering_node_runs_hooks(orders, xb_json_str(visit->pod, "spec.nodeName", ""))
                ? open_ordered(visit, err)
                : xb_block_hooks_open(orders, &pod, &visit->hooks, visit->why, err);

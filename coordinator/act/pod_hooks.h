@@ -8,7 +8,8 @@
  *            through the API server where the agent has no runtime's socket, the pod has no volume
  *            to back up, or the block has more pods, maybe on other nodes: then it runs the pre
  *            hooks of all, makes the orders, waits for them and runs the post hooks of all, before
- *            the collection goes on. So nothing is frozen for longer than its own copies take.
+ *            the collection goes on. So nothing is frozen for longer than its own copies take. It
+ *            does the same for a pod with a session (sessions.h), which nobody else may open.
  * Threads:   one step at a time per backup.
  * Blocking:  yes, as long as the hooks, or the copies, take.
  * Errors:    a hook that fails is an error line in the backup's log, and the backup
@@ -20,6 +21,7 @@
 
 #include "coordinator/act/hook_records.h"
 #include "coordinator/act/ordering.h"
+#include "coordinator/act/sessions.h"
 #include "shared/velero/bracket.h"
 
 /* xb_collect_options.before_pod and after_block; the context is a struct xb_ordering. */
@@ -32,8 +34,10 @@ int xb_block_hooks_after(void *ordering, struct xb_collected_volume *volumes, si
 int xb_pod_hooks_close(struct xb_step_work *work, const atomic_bool *cancel,
                        struct xb_error *err) XB_MUST_CHECK;
 
-/* At the end: what all records say into the log, and the counts into `work`. */
-int xb_pod_hooks_merge(struct xb_step_work *work, struct xb_error *err) XB_MUST_CHECK;
+/* At the end: what all records say into the log, and the counts into `work`. *ret_unheld is an
+ * object by uid of the pods whose session was lost before everything was copied. */
+int xb_pod_hooks_merge(struct xb_step_work *work, xb_json **ret_unheld,
+                       struct xb_error *err) XB_MUST_CHECK;
 
 /* Results of hooks, into a log. */
 void xb_pod_hooks_note_results(struct xb_record_log *log, const struct xb_hook_pod *pod,
@@ -45,7 +49,9 @@ void xb_pod_hooks_note_results(struct xb_record_log *log, const struct xb_hook_p
 struct xb_pod_hooks_executor {
     struct xb_step_work *work;
     const struct xb_hook_pod *pod;
-    xb_json *leader; /* the order that has the record; NULL: the pod's own */
+    xb_json *leader;      /* the order that has the record; NULL: the pod's own */
+    struct xb_held *held; /* with the pod's own record: its session */
+    const atomic_bool *cancel;
 };
 struct xb_bracket_run xb_pod_hooks_how(struct xb_pod_hooks_executor *executor,
                                        const atomic_bool *cancel);

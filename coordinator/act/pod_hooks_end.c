@@ -9,26 +9,29 @@
 #include "shared/base/log.h"
 #include "shared/kube/exec.h"
 
-enum { WHY_BYTES = 300 };
+enum { WHY_BYTES = 300, KIND_BYTES = 40 };
 
 /* ---- the log ---- */
 
 static void note_result(struct xb_record_log *log, const struct xb_hook_pod *pod, xb_json *result)
 {
     char why[WHY_BYTES + XB_ERROR_TEXT_BYTES] = "exit code 0";
+    char what[KIND_BYTES];
     const char *phase = xb_json_str(result, "phase", "?");
+    bool session = strcmp(phase, xb_hook_phase_name(XB_HOOK_SESSION)) == 0;
     const char *note = xb_json_str(result, "note", NULL);
     const char *container = xb_json_str(result, "container", "");
     bool failed = xb_bracket_failed(result, why, sizeof why);
+    snprintf(what, sizeof what, "%.20s%s", phase, session ? "" : " hook");
     if (note) {
-        xb_record_log_line(log, XB_RECORD_WARNING, pod->namespace, "%s hook of pod %s: %.400s",
-                           phase, pod->name, note);
+        xb_record_log_line(log, XB_RECORD_WARNING, pod->namespace, "%s of pod %s: %.400s", what,
+                           pod->name, note);
     }
     if (xb_json_bool(result, "skipped", false)) {
         snprintf(why, sizeof why, "not run, as one before it failed");
     }
     xb_record_log_line(log, failed ? XB_RECORD_ERROR : XB_RECORD_INFO, pod->namespace,
-                       "%s hook of pod %s%s%.253s%s%.253s: %s", phase, pod->name,
+                       "%s of pod %s%s%.253s%s%.253s: %s", what, pod->name,
                        container[0] ? ", container " : "", container,
                        xb_json_str(result, "hook", "")[0] ? ", " : "",
                        xb_json_str(result, "hook", ""), why);
@@ -36,8 +39,8 @@ static void note_result(struct xb_record_log *log, const struct xb_hook_pod *pod
     for (size_t i = 0; i < sizeof streams / sizeof streams[0]; i++) {
         const char *said = xb_json_str(result, streams[i], NULL);
         if (said) {
-            xb_record_log_line(log, XB_RECORD_INFO, pod->namespace, "%s hook of pod %s, %s: %s",
-                               phase, pod->name, streams[i], said);
+            xb_record_log_line(log, XB_RECORD_INFO, pod->namespace, "%s of pod %s, %s: %s", what,
+                               pod->name, streams[i], said);
         }
     }
 }
@@ -88,11 +91,37 @@ static int tell(void *context, const struct xb_bracket_record *record, struct xb
     return xb_bracket_tell(executor->work->coordinator->client, &ref, record, err);
 }
 
+static int hold(void *context, const struct xb_hook *session, xb_json *result, struct xb_error *err)
+{
+    const struct xb_pod_hooks_executor *executor = context;
+    const struct xb_held_pod pod = {.client = executor->work->coordinator->client,
+                                    .namespace = executor->pod->namespace,
+                                    .name = executor->pod->name,
+                                    .cancel = executor->cancel};
+    return xb_held_begin(executor->held, &pod, session, result, err);
+}
+
+static bool holds(void *context, xb_json *result)
+{
+    const struct xb_pod_hooks_executor *executor = context;
+    return xb_held_lasts(executor->held, result);
+}
+
+static bool release(void *context, xb_json *result)
+{
+    const struct xb_pod_hooks_executor *executor = context;
+    return xb_held_end(executor->held, result);
+}
+
 struct xb_bracket_run xb_pod_hooks_how(struct xb_pod_hooks_executor *executor,
                                        const atomic_bool *cancel)
 {
+    executor->cancel = cancel;
     return (struct xb_bracket_run){.exec = exec,
                                    .tell = tell,
+                                   .hold = executor->held ? hold : NULL,
+                                   .holds = executor->held ? holds : NULL,
+                                   .release = executor->held ? release : NULL,
                                    .context = executor,
                                    .cancel = cancel,
                                    .who = "the coordinator"};
@@ -189,13 +218,22 @@ static void note_time(struct xb_step_work *work, const struct xb_hook_pod *pod,
     xb_meters_observe(work->coordinator->meters, XB_METER_FREEZE_SECONDS, NULL, seconds);
 }
 
+struct merging {
+    struct xb_step_work *work;
+    xb_json *unheld;
+};
+
 static void merge_record(void *context, const struct xb_hook_pod *pod,
                          const struct xb_bracket_record *record)
 {
-    struct xb_step_work *work = context;
+    const struct merging *merging = context;
+    struct xb_step_work *work = merging->work;
     xb_pod_hooks_note_results(work->run->log, pod, record->results);
     note_time(work, pod, record);
     xb_bracket_record_count(record, &work->hooks_attempted, &work->hooks_failed);
+    if (record->session == XB_BRACKET_SESSION_LOST) {
+        json_object_object_add(merging->unheld, pod->uid, json_object_new_boolean(true));
+    }
     if (record->state != XB_BRACKET_UNBEGUN && record->state != XB_BRACKET_DONE) {
         xb_record_log_line(work->run->log, XB_RECORD_ERROR, pod->namespace,
                            "it is not known whether the post hooks of pod %s have been run: look "
@@ -204,23 +242,29 @@ static void merge_record(void *context, const struct xb_hook_pod *pod,
     }
 }
 
-int xb_pod_hooks_merge(struct xb_step_work *work, struct xb_error *err)
+int xb_pod_hooks_merge(struct xb_step_work *work, xb_json **ret_unheld, struct xb_error *err)
 {
+    XB_CLEANUP(xb_json_putp) xb_json *unheld = json_object_new_object();
+    struct merging merging = {.work = work, .unheld = unheld};
     work->hooks_attempted = 0;
     work->hooks_failed = 0;
-    int r = xb_hook_records_each(work, merge_record, work, err);
+    int r = xb_hook_records_each(work, merge_record, &merging, err);
     for (size_t i = 0; r == 0 && i < json_object_array_length(work->extra); i++) {
         xb_json *order = json_object_array_get_idx(work->extra, i);
         const struct xb_hook_pod pod = {.namespace = xb_json_str(order, "spec.pod.namespace", ""),
-                                        .name = xb_json_str(order, "spec.pod.name", "")};
+                                        .name = xb_json_str(order, "spec.pod.name", ""),
+                                        .uid = xb_json_str(order, "spec.pod.uid", "")};
         struct xb_bracket_record record = {.state = XB_BRACKET_UNBEGUN};
         struct xb_error why = XB_ERROR_INIT;
         if (xb_bracket_record_parse(order, &record, &why) < 0) {
             xb_record_log_line(work->run->log, XB_RECORD_ERROR, pod.namespace, "%s", why.text);
             continue;
         }
-        merge_record(work, &pod, &record);
+        merge_record(&merging, &pod, &record);
         xb_bracket_record_free(&record);
+    }
+    if (r == 0) {
+        *ret_unheld = XB_TAKE(unheld);
     }
     return r;
 }

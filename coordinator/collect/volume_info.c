@@ -116,18 +116,21 @@ static xb_json *of_ours_alone(const struct xb_collected_volume *volume, xb_json 
 }
 
 /* Xebec's own: Velero passes over it. */
-static void put_point(xb_json *info, xb_json *order)
+static void put_point(xb_json *info, xb_json *order, bool unheld)
 {
     struct xb_point_in_time point;
     struct xb_error ignored = XB_ERROR_INIT; /* it is in the log */
     if (xb_point_in_time_parse(order, &point, &ignored) > 0) {
         xb_json *json = xb_point_in_time_json(&point);
         json_object_object_del(json, "uid");
+        if (unheld) {
+            put_text(json, "unheld", XB_VOLUME_UNHELD);
+        }
         json_object_object_add(info, "pointInTime", json);
     }
 }
 
-static xb_json *of_backed_up(const struct xb_collected_volume *volume, xb_json *order)
+static xb_json *of_backed_up(const struct xb_collected_volume *volume, xb_json *order, bool unheld)
 {
     if (is_ours_alone(volume, order)) {
         return of_ours_alone(volume, order);
@@ -139,7 +142,7 @@ static xb_json *of_backed_up(const struct xb_collected_volume *volume, xb_json *
     put_present(info, "startTimestamp", xb_json_str(order, "status.startTimestamp", ""));
     put_present(info, "completionTimestamp", xb_json_str(order, "status.completionTimestamp", ""));
     json_object_object_add(info, "pvbInfo", pvb_info(volume, order));
-    put_point(info, order);
+    put_point(info, order, unheld);
     return info;
 }
 
@@ -171,7 +174,9 @@ int xb_volume_infos(const struct xb_volume_infos *what, xb_json **ret, struct xb
             if (what->ended) {
                 what->ended(what->context, volume, order);
             }
-            json_object_array_add(infos, of_backed_up(volume, order));
+            bool unheld = volume->pod_uid && what->unheld &&
+                          json_object_object_get_ex(what->unheld, volume->pod_uid, NULL);
+            json_object_array_add(infos, of_backed_up(volume, order, unheld));
         }
     }
     *ret = XB_TAKE(infos);
@@ -181,7 +186,7 @@ int xb_volume_infos(const struct xb_volume_infos *what, xb_json **ret, struct xb
 /* ---- in a line ---- */
 
 struct points {
-    size_t known, unknown;
+    size_t known, unknown, unheld;
     int64_t copy_us, held_us, changed; /* the longest ones; all */
     xb_json *kinds;                    /* "crash (btrfs)": how many */
 };
@@ -199,6 +204,7 @@ static void count_point(struct points *points, xb_json *info)
     int64_t held_us = xb_json_int(point, "heldMicroseconds", 0);
     bool live = strcmp(method, XB_POINT_IN_TIME_LIVE) == 0;
     points->known++;
+    points->unheld += xb_json_get(point, "unheld") != NULL;
     points->copy_us = !live && copy_us > points->copy_us ? copy_us : points->copy_us;
     points->held_us = held_us > points->held_us ? held_us : points->held_us;
     points->changed += xb_json_int(point, "changedFiles", 0);
@@ -241,6 +247,9 @@ void xb_volume_points(xb_json *infos, char out[XB_VOLUME_POINTS_BYTES])
     }
     if (points.unknown) {
         add(out, ", %zu unknown", points.unknown);
+    }
+    if (points.unheld) {
+        add(out, "; %zu not held", points.unheld);
     }
     if (points.copy_us) {
         add(out, "; longest copy %lld us", (long long)points.copy_us);

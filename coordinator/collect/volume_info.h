@@ -7,18 +7,25 @@
  * Ownership: the result is the caller's.    Threads: any.    Blocking: never (pure).
  * Rules:     what was skipped has no backup method, as Velero expects, and stands before what was
  *            backed up: of several entries of one PersistentVolume a restore heeds the last.
- *            `pointInTime` is Xebec's own field: what the order says of its moment.
+ *            `pointInTime` is Xebec's own field: what the order says of its moment, and `unheld`
+ *            where its application was not held then.
  * Source:    velero-contract section 2, "BackupVolumeInfo".
  */
 #pragma once
 
 #include "coordinator/collect/collect.h"
 
-/* `orders`: an array of the backup's PodVolumeBackups. `ended`, which may be NULL, is called for
+/* Of a volume of a pod whose session was lost (shared/velero/bracket.h). */
+#define XB_VOLUME_UNHELD                                                                           \
+    "the session that held its application was lost before everything was copied"
+
+/* `orders`: an array of the backup's PodVolumeBackups. `unheld`: an object by uid of pods of which
+ * that is to be said; may be NULL. `ended`, which may be NULL, is called for
  * each volume that was to be backed up, with its order (NULL: there is none any more). */
 struct xb_volume_infos {
     const struct xb_collected *collected;
     xb_json *orders;
+    xb_json *unheld;
     void (*ended)(void *context, const struct xb_collected_volume *volume, xb_json *order);
     void *context;
 };

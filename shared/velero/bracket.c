@@ -10,7 +10,9 @@
 
 static const char *const states[] = {"unbegun", "pre-begun", "pre-done", "post-begun", "done"};
 
-enum { STATES = sizeof states / sizeof states[0] };
+static const char *const sessions[] = {"", "held", "lost"};
+
+enum { STATES = sizeof states / sizeof states[0], SESSIONS = sizeof sessions / sizeof sessions[0] };
 
 /* The annotation's text; NULL: there is none. */
 static const char *annotation(xb_json *order, const char *key, size_t bytes_max,
@@ -132,6 +134,15 @@ int xb_bracket_write(const struct xb_bracket *bracket, char **ret, struct xb_err
 
 /* ---- the record ---- */
 
+static size_t place_of(const char *name, const char *const *names, size_t count)
+{
+    size_t at = 0;
+    while (at < count && strcmp(names[at], name) != 0) {
+        at++;
+    }
+    return at;
+}
+
 int xb_bracket_record_parse(xb_json *order, struct xb_bracket_record *ret, struct xb_error *err)
 {
     XB_CLEANUP(xb_json_putp) xb_json *json = NULL;
@@ -141,18 +152,17 @@ int xb_bracket_record_parse(xb_json *order, struct xb_bracket_record *ret, struc
         return r;
     }
     if (r > 0) {
-        const char *state = xb_json_str(json, "state", "");
-        size_t at = 0;
-        while (at < STATES && strcmp(states[at], state) != 0) {
-            at++;
-        }
+        size_t at = place_of(xb_json_str(json, "state", ""), states, STATES);
+        size_t session = place_of(xb_json_str(json, "session", ""), sessions, SESSIONS);
         xb_json *results = xb_json_get(json, "results");
-        if (at == STATES || (results && !json_object_is_type(results, json_type_array))) {
+        if (at == STATES || session == SESSIONS ||
+            (results && !json_object_is_type(results, json_type_array))) {
             return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
                                 "annotation " XB_BRACKET_RECORD_ANNOTATION
-                                ": want a known state, and a list of results");
+                                ": want known states, and a list of results");
         }
         record.state = (enum xb_bracket_state)at;
+        record.session = (enum xb_bracket_session)session;
         record.refused = xb_json_bool(json, "refused", false);
         record.taken = xb_json_bool(json, "taken", false);
         record.begun_ms = xb_json_int(json, "begunMs", 0);
@@ -177,6 +187,9 @@ int xb_bracket_record_patch(const struct xb_bracket_record *record, xb_json **re
     }
     if (record->taken) {
         json_object_object_add(json, "taken", json_object_new_boolean(true));
+    }
+    if (record->session != XB_BRACKET_SESSION_NONE) {
+        json_object_object_add(json, "session", json_object_new_string(sessions[record->session]));
     }
     if (record->begun_ms > 0) {
         json_object_object_add(json, "begunMs", json_object_new_int64(record->begun_ms));
@@ -255,6 +268,15 @@ void xb_bracket_record_fail(struct xb_bracket_record *record, enum xb_hook_phase
                             const char *why)
 {
     put_text(add_result(record, phase), "error", why);
+}
+
+void xb_bracket_record_lose(struct xb_bracket_record *record, const char *why)
+{
+    if (record->session == XB_BRACKET_SESSION_HELD) {
+        record->session = record->state < XB_BRACKET_POST_BEGUN ? XB_BRACKET_SESSION_LOST
+                                                                : XB_BRACKET_SESSION_NONE;
+        xb_bracket_record_fail(record, XB_HOOK_SESSION, why);
+    }
 }
 
 /* ---- what to do ---- */

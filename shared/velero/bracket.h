@@ -6,7 +6,8 @@
  *            (PodVolumeBackups), written by the coordinator; the agent keeps the record of what was
  *            run on the first of them, the leader. Where the coordinator runs the hooks there is no
  *            bracket, and the record is in an object of its own. So a restart of either side goes
- *            on where it stood.
+ *            on where it stood. A pod with a session is always one whose hooks the coordinator
+ *            runs: only it may open one.
  * The way:   pre hooks, copies of all volumes (point_in_time.h), post hooks: in one go, by one
  *            agent, which asks no server in between (xb_bracket_pass). A volume of which there is
  *            no copy keeps the bracket open until it has been read.
@@ -16,15 +17,17 @@
  *            and xb_bracket_tell; all else never (pure).
  * Shapes:    annotation XB_BRACKET_ANNOTATION {"id": the pod's uid, "members": [orders],
  *            "hooks": a digest}; annotation XB_BRACKET_RECORD_ANNOTATION {"state", "refused",
- *            "taken", "begunMs", "endedMs", "heldUs", "results": [...]}, a result being {"phase",
- * "hook", "container", "stdout", "stderr", "note"} and one of "exit", "timedOut", "error" and
- *            "skipped". The hooks themselves are never taken from an annotation of an order: who
- *            runs them asks the pod and the Backup (hooks.h), and the digest only tells whether
- *            both sides mean the same.
+ *            "taken", "session": "held" or "lost", "begunMs", "endedMs", "heldUs", and a list
+ *            "results", a result being {"phase", "hook", "container", "stdout", "stderr", "note"}
+ *            and one of "exit", "timedOut", "error" and "skipped". The hooks themselves are never
+ *            taken from an annotation of an order: who runs them asks the pod and the Backup
+ *            (hooks.h), and the digest only tells whether both sides mean the same.
  * Rules:     a state is written before what it announces: "pre-begun" found after a restart
  *            means that nobody knows how they ended. Post hooks are run whenever pre hooks were
  *            begun, and once more if they were begun and their end is not known: an application
- *            that is thawed twice is better than one that stays frozen.
+ *            that is thawed twice is better than one that stays frozen. A session that is "held"
+ *            goes with the process that has it: who finds that before "post-begun" counts it as
+ *            lost; after that, it had been told to end.
  * Errors:    INVALID: an annotation that is none of ours.
  * Limits:    XB_BRACKET_*.
  */
@@ -72,8 +75,15 @@ enum xb_bracket_state {
     XB_BRACKET_DONE
 };
 
+enum xb_bracket_session {
+    XB_BRACKET_SESSION_NONE, /* or it has ended after it was told to */
+    XB_BRACKET_SESSION_HELD,
+    XB_BRACKET_SESSION_LOST /* before that: what was copied is of an application that went on */
+};
+
 struct xb_bracket_record {
     enum xb_bracket_state state;
+    enum xb_bracket_session session;
     bool refused; /* a pre hook failed with Fail: the pod is not backed up */
     bool taken;   /* the coordinator took it over from an agent that gave no sign of life */
     int64_t begun_ms, ended_ms; /* wall: when the first hook was begun, when the last had ended; 0:
@@ -95,9 +105,15 @@ void xb_bracket_record_count(const struct xb_bracket_record *record, int64_t *at
                              int64_t *failed);
 /* Whether a result is one of a failure; `text` then tells it. */
 bool xb_bracket_failed(xb_json *result, char *text, size_t size);
+/* What a command has said, into its result: text that fits into JSON and a log. */
+void xb_bracket_put_said(xb_json *result, const struct xb_exec_result *said);
 /* Adds a failure that stands for the phase as a whole ("the agent ended while ..."). */
 void xb_bracket_record_fail(struct xb_bracket_record *record, enum xb_hook_phase phase,
                             const char *why);
+
+/* The same for a session that is held: it is lost; but for one that had been told to end, of which
+ * only that is not known. */
+void xb_bracket_record_lose(struct xb_bracket_record *record, const char *why);
 
 /* Who runs hooks, and how. */
 struct xb_bracket_run {
@@ -109,6 +125,14 @@ struct xb_bracket_run {
     /* xb_bracket_pass: makes the copies, while the application is held. True: there are all, and it
      * may go on at once. NULL: there are none. */
     bool (*copy)(void *context);
+    /* Begins the pod's session, and puts into the result why it is not ready: 1: it is held; 0: it
+     * is not; CANCELLED. NULL: nobody here can. */
+    int (*hold)(void *context, const struct xb_hook *session, xb_json *result,
+                struct xb_error *err);
+    /* Whether this process still has it; or why not, into the result. */
+    bool (*holds)(void *context, xb_json *result);
+    /* Tells it to end, and puts what came of that into the result. False: it is not here. */
+    bool (*release)(void *context, xb_json *result);
     /* Right before post hooks are run, and may add to the results; NULL: nothing. */
     void (*thaw)(void *context, struct xb_bracket_record *record);
     void *context;
@@ -124,8 +148,8 @@ int xb_bracket_run(const struct xb_bracket_run *run, const struct xb_hooks *hook
 /* Runs one of a list, and fills in its result, an object; CANCELLED only. */
 int xb_bracket_run_hook(const struct xb_bracket_run *run, const struct xb_hook_list *list,
                         size_t index, xb_json *result, struct xb_error *err) XB_MUST_CHECK;
-/* From whatever state to XB_BRACKET_PRE_DONE or later: runs pre hooks once. After CANCELLED the
- * state is XB_BRACKET_PRE_BEGUN. */
+/* From whatever state to XB_BRACKET_PRE_DONE or later: runs pre hooks once, and begins the session.
+ * After CANCELLED the state is XB_BRACKET_PRE_BEGUN. */
 int xb_bracket_open(const struct xb_bracket_run *run, const struct xb_hooks *hooks,
                     struct xb_bracket_record *record, struct xb_error *err) XB_MUST_CHECK;
 /* The same with copies: where they suffice, or a pre hook failed, or somebody cancels, post hooks
@@ -134,7 +158,8 @@ int xb_bracket_open(const struct xb_bracket_run *run, const struct xb_hooks *hoo
  * as failed. CANCELLED only when it has thawed. */
 int xb_bracket_pass(const struct xb_bracket_run *run, const struct xb_hooks *hooks,
                     struct xb_bracket_record *record, struct xb_error *err) XB_MUST_CHECK;
-/* From any state but XB_BRACKET_UNBEGUN to XB_BRACKET_DONE: runs post hooks. */
+/* From any state but XB_BRACKET_UNBEGUN to XB_BRACKET_DONE: ends the session, and runs post hooks.
+ */
 int xb_bracket_close(const struct xb_bracket_run *run, const struct xb_hooks *hooks,
                      struct xb_bracket_record *record, struct xb_error *err) XB_MUST_CHECK;
 

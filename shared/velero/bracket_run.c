@@ -75,6 +75,12 @@ static void put_output(xb_json *result, const char *key, const struct xb_exec_ou
     }
 }
 
+void xb_bracket_put_said(xb_json *result, const struct xb_exec_result *said)
+{
+    put_output(result, "stdout", &said->out);
+    put_output(result, "stderr", &said->err);
+}
+
 static void wait_a_moment(const atomic_bool *cancel)
 {
     const struct timespec pause = {.tv_nsec = 50 * XB_NS_PER_MS};
@@ -132,10 +138,18 @@ int xb_bracket_run_hook(const struct xb_bracket_run *run, const struct xb_hook_l
     } else {
         json_object_object_add(result, "exit", json_object_new_int(said.exit_code));
     }
-    put_output(result, "stdout", &said.out);
-    put_output(result, "stderr", &said.err);
+    xb_bracket_put_said(result, &said);
     xb_exec_result_free(&said);
     return 0;
+}
+
+static xb_json *new_result(enum xb_hook_phase phase, const struct xb_hook *hook)
+{
+    xb_json *result = json_object_new_object();
+    put_text(result, "phase", xb_hook_phase_name(phase));
+    put_text(result, "hook", hook->name);
+    put_text(result, "container", hook->container);
+    return result;
 }
 
 int xb_bracket_run(const struct xb_bracket_run *run, const struct xb_hooks *hooks,
@@ -149,11 +163,8 @@ int xb_bracket_run(const struct xb_bracket_run *run, const struct xb_hooks *hook
     }
     for (size_t i = 0; r == 0 && i < list->count; i++) {
         const struct xb_hook *hook = &list->hooks[i];
-        xb_json *result = json_object_new_object();
+        xb_json *result = new_result(phase, hook);
         json_object_array_add(record->results, result);
-        put_text(result, "phase", xb_hook_phase_name(phase));
-        put_text(result, "hook", hook->name);
-        put_text(result, "container", hook->container);
         if (phase == XB_HOOK_PRE && record->refused) {
             json_object_object_add(result, "skipped", json_object_new_boolean(true));
             continue;
@@ -167,19 +178,115 @@ int xb_bracket_run(const struct xb_bracket_run *run, const struct xb_hooks *hook
     return r;
 }
 
+/* ---- the session ---- */
+
+/* The pod's; NULL: it has none. */
+static const struct xb_hook *session_of(const struct xb_hooks *hooks)
+{
+    const struct xb_hook_list *list = &hooks->phases[XB_HOOK_SESSION];
+    return list->count > 0 ? &list->hooks[0] : NULL;
+}
+
+/* Once the pre hooks have been run. */
+static int begin_session(const struct xb_bracket_run *run, const struct xb_hooks *hooks,
+                         struct xb_bracket_record *record, struct xb_error *err)
+{
+    const struct xb_hook *session = session_of(hooks);
+    if (!session || record->refused) {
+        return 0;
+    }
+    XB_CLEANUP(xb_json_putp) xb_json *result = new_result(XB_HOOK_SESSION, session);
+    int r = 0;
+    if (session->problem) {
+        put_text(result, "error", session->problem);
+    } else if (!run->hold) {
+        put_text(result, "error", "only the coordinator can hold a session");
+    } else {
+        r = run->hold(run->context, session, result, err);
+    }
+    if (r > 0) { /* its result comes with its end */
+        record->session = XB_BRACKET_SESSION_HELD;
+        return 0;
+    }
+    if (session->note) {
+        put_text(result, "note", session->note);
+    }
+    record->refused = !session->go_on;
+    json_object_array_add(record->results, XB_TAKE(result));
+    return r;
+}
+
+static xb_json *add_session(const struct xb_hooks *hooks, struct xb_bracket_record *record)
+{
+    static const struct xb_hook unknown = {.name = (char *)"", .container = (char *)""};
+    const struct xb_hook *session = session_of(hooks); /* maybe not any more */
+    xb_json *result = new_result(XB_HOOK_SESSION, session ? session : &unknown);
+    if (session && session->note) {
+        put_text(result, "note", session->note);
+    }
+    json_object_array_add(record->results, result);
+    return result;
+}
+
+/* While everything has been copied: whether it has lasted so long. */
+static void look_at_session(const struct xb_bracket_run *run, const struct xb_hooks *hooks,
+                            struct xb_bracket_record *record)
+{
+    if (record->session != XB_BRACKET_SESSION_HELD || record->state != XB_BRACKET_PRE_DONE) {
+        return;
+    }
+    XB_CLEANUP(xb_json_putp) xb_json *why = json_object_new_object();
+    if (run->holds && run->holds(run->context, why)) {
+        return;
+    }
+    xb_json *result = add_session(hooks, record);
+    record->session = XB_BRACKET_SESSION_LOST;
+    json_object_object_foreach(why, key, value)
+    {
+        json_object_object_add(result, key, json_object_get(value));
+    }
+    if (!xb_json_get(why, "error")) {
+        put_text(result, "error", "the process that held it has ended, and it with that");
+    }
+}
+
+static void end_session(const struct xb_bracket_run *run, const struct xb_hooks *hooks,
+                        struct xb_bracket_record *record)
+{
+    char why[200];
+    if (record->session != XB_BRACKET_SESSION_HELD) {
+        return;
+    }
+    xb_json *result = add_session(hooks, record);
+    record->session = XB_BRACKET_SESSION_NONE;
+    if (!run->release || !run->release(run->context, result)) {
+        snprintf(why, sizeof why, "%s ended while it told it to end: how it ended is not known",
+                 run->who);
+        put_text(result, "error", why);
+    }
+}
+
+/* ---- the bracket ---- */
+
 /* Whoever died in the middle leaves it open how the hooks ended: that is a failure. */
 static void note_interrupted(const struct xb_bracket_run *run, const struct xb_hooks *hooks,
                              struct xb_bracket_record *record)
 {
     const struct xb_hook_list *list = &hooks->phases[XB_HOOK_PRE];
+    const struct xb_hook *session = session_of(hooks);
     char why[200];
-    if (list->count == 0) {
-        return;
+    if (list->count > 0) {
+        snprintf(why, sizeof why, "%s ended while it ran them: how they ended is not known",
+                 run->who);
+        xb_bracket_record_fail(record, XB_HOOK_PRE, why);
     }
-    snprintf(why, sizeof why, "%s ended while it ran them: how they ended is not known", run->who);
-    xb_bracket_record_fail(record, XB_HOOK_PRE, why);
     for (size_t i = 0; i < list->count; i++) {
         record->refused = record->refused || !list->hooks[i].go_on;
+    }
+    if (session) {
+        snprintf(why, sizeof why, "%s ended before it was ready: nothing was held", run->who);
+        xb_bracket_record_fail(record, XB_HOOK_SESSION, why);
+        record->refused = record->refused || !session->go_on;
     }
 }
 
@@ -202,11 +309,12 @@ int xb_bracket_open(const struct xb_bracket_run *run, const struct xb_hooks *hoo
     } else {
         record->begun_ms = xb_clock_wall_ns() / XB_NS_PER_MS;
         if ((r = enter(run, record, XB_BRACKET_PRE_BEGUN, err)) < 0 ||
-            (r = xb_bracket_run(run, hooks, XB_HOOK_PRE, record, err)) < 0) {
+            (r = xb_bracket_run(run, hooks, XB_HOOK_PRE, record, err)) < 0 ||
+            (r = begin_session(run, hooks, record, err)) < 0) {
             return r;
         }
     }
-    bool more = hooks->phases[XB_HOOK_POST].count > 0;
+    bool more = hooks->phases[XB_HOOK_POST].count > 0 || record->session != XB_BRACKET_SESSION_NONE;
     return enter(run, record, more ? XB_BRACKET_PRE_DONE : XB_BRACKET_DONE, err);
 }
 
@@ -281,8 +389,13 @@ int xb_bracket_close(const struct xb_bracket_run *run, const struct xb_hooks *ho
     if (record->state == XB_BRACKET_PRE_BEGUN) {
         note_interrupted(run, hooks, record);
     }
+    look_at_session(run, hooks, record);
     int r = enter(run, record, XB_BRACKET_POST_BEGUN, err);
-    if (r < 0 || (r = xb_bracket_run(run, hooks, XB_HOOK_POST, record, err)) < 0) {
+    if (r < 0) {
+        return r;
+    }
+    end_session(run, hooks, record);
+    if ((r = xb_bracket_run(run, hooks, XB_HOOK_POST, record, err)) < 0) {
         return r;
     }
     record->ended_ms = xb_clock_wall_ns() / XB_NS_PER_MS;

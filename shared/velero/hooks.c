@@ -10,6 +10,7 @@
 
 #include "shared/codec/text.h"
 #include "shared/kube/selector.h"
+#include "shared/kube/session.h"
 
 #define ANNOTATION "hook.backup.velero.io/"
 
@@ -17,7 +18,8 @@ enum { MS_NS = 1000000, NOTE_BYTES_MAX = 100 };
 
 const char *xb_hook_phase_name(enum xb_hook_phase phase)
 {
-    return phase == XB_HOOK_PRE ? "pre" : "post";
+    static const char *const names[XB_HOOK_PHASES] = {"pre", "post", "session"};
+    return names[phase];
 }
 
 size_t xb_hook_length(xb_json *list)
@@ -42,6 +44,8 @@ void xb_hook_clear(struct xb_hook *hook)
     free(hook->argv);
     free(hook->name);
     free(hook->container);
+    free(hook->ready);
+    free(hook->end);
     free(hook->problem);
     free(hook->note);
     *hook = (struct xb_hook){.name = NULL};
@@ -65,7 +69,11 @@ void xb_hooks_free(struct xb_hooks *hooks)
 
 bool xb_hooks_any(const struct xb_hooks *hooks)
 {
-    return hooks->phases[XB_HOOK_PRE].count + hooks->phases[XB_HOOK_POST].count > 0;
+    size_t count = 0;
+    for (int phase = 0; phase < XB_HOOK_PHASES; phase++) {
+        count += hooks->phases[phase].count;
+    }
+    return count > 0;
 }
 
 /* ---- one hook ---- */
@@ -200,7 +208,7 @@ const char *xb_hook_annotation(xb_json *pod, const char *key)
 static const char *annotation(xb_json *pod, const char *prefix, const char *what)
 {
     char key[64];
-    snprintf(key, sizeof key, "%s" ANNOTATION "%s", prefix, what);
+    snprintf(key, sizeof key, "%s%s", prefix, what);
     return xb_hook_annotation(pod, key);
 }
 
@@ -237,25 +245,60 @@ static int from_annotations(xb_json *pod, const char *prefix, struct xb_hook_lis
         return r;
     }
     hook->name = strdup("from-annotation");
-    snprintf(key, sizeof key, "%s" ANNOTATION "command", prefix);
+    snprintf(key, sizeof key, "%scommand", prefix);
     xb_hook_annotated_command(hook, key, command);
     xb_hook_set_container(hook, pod, annotation(pod, prefix, "container"));
     const char *on_error = annotation(pod, prefix, "on-error");
     hook->go_on = strcmp(on_error, "Continue") == 0;
     if (on_error[0] && !hook->go_on && strcmp(on_error, "Fail") != 0) {
         xb_hook_note(&hook->note,
-                     "annotation %s" ANNOTATION "on-error is neither Fail nor Continue: '%.*s'"
+                     "annotation %son-error is neither Fail nor Continue: '%.*s'"
                      "; Fail is meant",
                      prefix, NOTE_BYTES_MAX, on_error);
     }
     const char *timeout = annotation(pod, prefix, "timeout");
     if (!xb_hook_time(timeout, XB_EXEC_TIMEOUT_MS, &hook->timeout_ms)) {
         xb_hook_note(&hook->note,
-                     "annotation %s" ANNOTATION "timeout is no time up to a day: '%.*s'; %d s "
+                     "annotation %stimeout is no time up to a day: '%.*s'; %d s "
                      "are meant",
                      prefix, NOTE_BYTES_MAX, timeout, XB_EXEC_TIMEOUT_MS / 1000);
     }
     return xb_hook_finished(hook, err);
+}
+
+/* A line that a session says or is told; an annotation that is there may be empty, where that has a
+ * meaning. */
+static char *session_line(xb_json *pod, const char *what, const char *fallback,
+                          struct xb_hook *hook)
+{
+    char key[64];
+    xb_json *value = NULL;
+    snprintf(key, sizeof key, XB_SESSION_ANNOTATION "%s", what);
+    bool there = json_object_object_get_ex(xb_json_get(pod, "metadata.annotations"), key, &value);
+    const char *text = there ? xb_hook_text(value) : fallback;
+    if (!text || strlen(text) > XB_KUBE_SESSION_LINE_BYTES_MAX || strpbrk(text, "\r\n")) {
+        xb_hook_note(&hook->problem, "annotation %s is no line of at most %d bytes", key,
+                     XB_KUBE_SESSION_LINE_BYTES_MAX);
+        return NULL;
+    }
+    return strdup(text);
+}
+
+static int session_of(xb_json *pod, struct xb_hook_list *list, struct xb_error *err)
+{
+    bool found = false;
+    int r = from_annotations(pod, XB_SESSION_ANNOTATION, list, &found, err);
+    if (r < 0 || !found) {
+        return r;
+    }
+    struct xb_hook *hook = &list->hooks[0];
+    hook->ready = session_line(pod, "ready", "ready", hook);
+    hook->end = session_line(pod, "end", "end", hook);
+    if (hook->ready && !hook->ready[0]) {
+        xb_hook_note(&hook->problem, "annotation " XB_SESSION_ANNOTATION "ready is an empty line");
+    }
+    return (hook->ready && hook->end) || hook->problem ? 0
+                                                       : xb_error_no_memory(err, "a pod's session");
 }
 
 /* ---- the spec ---- */
@@ -359,9 +402,10 @@ static int phase_of(xb_json *backup, xb_json *pod, enum xb_hook_phase phase,
                     struct xb_hook_list *list, struct xb_error *err)
 {
     bool found = false;
-    int r = from_annotations(pod, phase == XB_HOOK_PRE ? "pre." : "post.", list, &found, err);
+    int r = from_annotations(pod, phase == XB_HOOK_PRE ? "pre." ANNOTATION : "post." ANNOTATION,
+                             list, &found, err);
     if (r == 0 && !found && phase == XB_HOOK_PRE) {
-        r = from_annotations(pod, "", list, &found, err);
+        r = from_annotations(pod, ANNOTATION, list, &found, err);
     }
     return r < 0 || found ? r : from_spec(backup, pod, phase, list, err);
 }
@@ -376,6 +420,7 @@ int xb_hooks_of(xb_json *backup, xb_json *pod, struct xb_hooks *ret, struct xb_e
         if (r == 0) {
             r = phase_of(backup, pod, XB_HOOK_POST, &hooks.phases[XB_HOOK_POST], err);
         }
+        r = r ? r : session_of(pod, &hooks.phases[XB_HOOK_SESSION], err);
     }
     if (r < 0) {
         xb_hooks_free(&hooks);
@@ -397,6 +442,10 @@ static xb_json *describe(const struct xb_hook *hook)
     for (size_t i = 0; hook->argv && hook->argv[i]; i++) {
         json_object_array_add(parts, json_object_new_string(hook->argv[i]));
     }
+    if (hook->ready && hook->end) {
+        json_object_array_add(parts, json_object_new_string(hook->ready));
+        json_object_array_add(parts, json_object_new_string(hook->end));
+    }
     return parts;
 }
 
@@ -407,6 +456,9 @@ int xb_hooks_digest(const struct xb_hooks *hooks, char out[XB_HOOKS_DIGEST_BYTES
     XB_CLEANUP(xb_json_putp) xb_json *all = json_object_new_array();
     for (int phase = 0; phase < XB_HOOK_PHASES; phase++) {
         const struct xb_hook_list *list = &hooks->phases[phase];
+        if (phase == XB_HOOK_SESSION && list->count == 0) {
+            continue; /* the digest that the other side has, which may know of no sessions */
+        }
         xb_json *described = json_object_new_array();
         for (size_t i = 0; i < list->count; i++) {
             json_object_array_add(described, describe(&list->hooks[i]));

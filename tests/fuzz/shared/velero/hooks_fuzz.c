@@ -30,6 +30,9 @@ static void check_hooks(xb_json *backup, xb_json *pod)
             need(hook->name && hook->container);
             need(hook->problem || (hook->container[0] && hook->timeout_ms > 0 &&
                                    xb_exec_command_check(&command, &err) == 0));
+            need(hook->problem || (phase == XB_HOOK_SESSION) == (hook->ready && hook->end));
+            need(hook->problem || !hook->ready ||
+                 (hook->ready[0] && !strpbrk(hook->ready, "\r\n") && !strpbrk(hook->end, "\r\n")));
         }
     }
     need(xb_hooks_digest(&hooks, first, &err) == 0);
@@ -101,12 +104,18 @@ static void check_order(xb_json *order)
 /* The text as each annotation that is parsed. */
 static void check_text(const char *text)
 {
-    static const char *const keys[] = {
-        "pre.hook.backup.velero.io/command",          "post.hook.backup.velero.io/timeout",
-        "post.hook.backup.velero.io/command",         "hook.backup.velero.io/container",
-        "post.hook.restore.velero.io/command",        "post.hook.restore.velero.io/wait-timeout",
-        "post.hook.restore.velero.io/wait-for-ready", "init.hook.restore.velero.io/container-image",
-        "init.hook.restore.velero.io/command"};
+    static const char *const keys[] = {"pre.hook.backup.velero.io/command",
+                                       "post.hook.backup.velero.io/timeout",
+                                       "post.hook.backup.velero.io/command",
+                                       "hook.backup.velero.io/container",
+                                       "post.hook.restore.velero.io/command",
+                                       "post.hook.restore.velero.io/wait-timeout",
+                                       "post.hook.restore.velero.io/wait-for-ready",
+                                       "init.hook.restore.velero.io/container-image",
+                                       "init.hook.restore.velero.io/command",
+                                       XB_SESSION_ANNOTATION "command",
+                                       XB_SESSION_ANNOTATION "ready",
+                                       XB_SESSION_ANNOTATION "end"};
     XB_CLEANUP(xb_json_putp) xb_json *pod = json_object_new_object();
     struct xb_error err = XB_ERROR_INIT;
     xb_json *annotations = json_object_new_object();

@@ -42,6 +42,8 @@ static struct xb_bracket_record random_record(struct property *source)
                                           "{\"skipped\":true}",
                                           "{\"exit\":0,\"stdout\":\"a\\nb \\u00e9\"}"};
     struct xb_bracket_record record = {.state = (enum xb_bracket_state)property_below(source, 5),
+                                       .session =
+                                           (enum xb_bracket_session)property_below(source, 3),
                                        .refused = property_once_in(source, 3),
                                        .taken = property_once_in(source, 5),
                                        .begun_ms = (int64_t)property_below(source, 1000),
@@ -83,6 +85,7 @@ static void round_trips(void **state)
         char *second = written(&again);
         assert_string_equal(text, second);
         assert_int_equal(again.state, record.state);
+        assert_int_equal(again.session, record.session);
         assert_int_equal(again.refused, record.refused);
         assert_int_equal(again.begun_ms, record.begun_ms);
         assert_int_equal(again.ended_ms, record.ended_ms);

@@ -159,6 +159,36 @@ static void points(void **state)
     }
 }
 
+/* Of the pods that are named, and of no others. */
+static void unheld(void **state)
+{
+    static const char order[] =
+        "[{\"metadata\":{\"uid\":\"o\",\"annotations\":{\"xebec.io/point-in-time\":"
+        "\"{\\\"uid\\\":\\\"o\\\",\\\"method\\\":\\\"btrfs\\\",\\\"consistency\\\":"
+        "\\\"crash\\\",\\\"time\\\":\\\"2026-11-26T11:00:00.000001Z\\\","
+        "\\\"copyMicroseconds\\\":812}\"}},\"spec\":{\"pod\":{\"uid\":\"u-1\"},"
+        "\"volume\":\"data\"},\"status\":{\"phase\":\"Completed\"}}]";
+    struct xb_collected_volume volume = of_claim();
+    const struct xb_collected collected = {.volumes = &volume, .volume_count = 1};
+    XB_CLEANUP(xb_json_putp) xb_json *list = probe_json(order);
+    (void)state;
+    for (int lost = 0; lost <= 1; lost++) {
+        char line[XB_VOLUME_POINTS_BYTES];
+        XB_CLEANUP(xb_json_putp)
+        xb_json *pods = probe_json(lost ? "{\"u-1\":true}" : "{\"u-2\":true}");
+        XB_CLEANUP(xb_json_putp) xb_json *infos = NULL;
+        const struct xb_volume_infos what = {
+            .collected = &collected, .orders = list, .unheld = pods};
+        PROBE_OK(xb_volume_infos(&what, &infos, &err));
+        xb_json *point = xb_json_get(json_object_array_get_idx(infos, 0), "pointInTime");
+        assert_int_equal(xb_json_get(point, "unheld") != NULL, lost);
+        xb_volume_points(infos, line);
+        assert_string_equal(line, lost
+                                      ? "1 volume: 1 crash (btrfs); 1 not held; longest copy 812 us"
+                                      : "1 volume: 1 crash (btrfs); longest copy 812 us");
+    }
+}
+
 static void points_in_a_line(void **state)
 {
     static const struct {
@@ -191,6 +221,7 @@ int main(void)
         cmocka_unit_test(backed_up), cmocka_unit_test(without_pod),
         cmocka_unit_test(failed),    cmocka_unit_test(skipped),
         cmocka_unit_test(points),    cmocka_unit_test(points_in_a_line),
+        cmocka_unit_test(unheld),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,6 +29,7 @@ enum behaviour {
     STUBBORN, /* takes no notice */
     DIES,     /* by itself, with an exit code, once it is ready */
     BREAKS,   /* the connection does, once it is ready */
+    RAVES,    /* what comes then is no WebSocket */
     NEVER,    /* is not ready */
     ENDS,     /* instead of becoming ready */
     NONE,     /* there is no such program */
@@ -109,7 +110,11 @@ static bool serve(void *context, struct test_request *request)
         test_pause(request, 100);
         test_channel(request, 3, EXIT_3);
     }
-    if (api->behaviour != DIES && api->behaviour != BREAKS) {
+    if (api->behaviour == RAVES) {
+        test_send_bytes(request, "\xf2\x05hello", 7); /* reserved bits */
+        test_pause(request, 20000);
+    }
+    if (api->behaviour == OBEYS || api->behaviour == FAILS || api->behaviour == STUBBORN) {
         hear(api, request);
     }
     if (api->behaviour == STUBBORN) {
@@ -226,8 +231,8 @@ static void test_not_ready(void **state)
 static void test_lost(void **state)
 {
     (void)state;
-    static const enum behaviour table[] = {DIES, BREAKS};
-    for (size_t i = 0; i < 2; i++) {
+    static const enum behaviour table[] = {DIES, BREAKS, RAVES};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         struct api api = {.behaviour = table[i]};
         struct bed bed;
         assert_int_equal(begin(&bed, &api, "end", NULL), 0);

@@ -37,6 +37,10 @@ static void describe(const struct xb_hooks *hooks, char *out, size_t size)
             for (size_t j = 0; hook->argv && hook->argv[j]; j++) {
                 at += (size_t)snprintf(out + at, size - at, " [%.40s]", hook->argv[j]);
             }
+            if (hook->ready && hook->end) {
+                at +=
+                    (size_t)snprintf(out + at, size - at, " <%.40s|%.40s>", hook->ready, hook->end);
+            }
             at += (size_t)snprintf(out + at, size - at, "%s%s", hook->problem ? " problem" : "",
                                    hook->note ? " note" : "");
         }
@@ -125,6 +129,38 @@ static void commands(void **state)
     check("{}", pod_with("\"" P "command\":\"a\",\"" P "timeout\":\"24h\""),
           "pre from-annotation main 86400000 Fail [a]");
     check("{}", pod_with("\"" P "command\":7"), "");
+}
+
+#define S "xebec.io/session-"
+
+static void sessions(void **state)
+{
+    (void)state;
+    check("{}", pod_with("\"" S "command\":\"sql\""),
+          "session from-annotation main 30000 Fail [sql] <ready|end>");
+    check("{}",
+          pod_with("\"" S "command\":\"[\\\"a\\\",\\\"b\\\"]\",\"" S "container\":\"side\",\"" S
+                   "ready\":\" held \",\"" S "end\":\"\",\"" S "timeout\":\"2s\",\"" S
+                   "on-error\":\"Continue\""),
+          "session from-annotation side 2000 Continue [a] [b] < held |>");
+    check("{}", pod_with("\"" P "command\":\"p\",\"" S "command\":\"s\",\"" Q "command\":\"q\""),
+          "pre from-annotation main 30000 Fail [p]; post from-annotation main 30000 Fail [q]; "
+          "session from-annotation main 30000 Fail [s] <ready|end>");
+    /* Without a command there is none. */
+    check("{}", pod_with("\"" S "ready\":\"x\",\"" S "end\":\"y\""), "");
+    static const char *const wrong[] = {"\"ready\":\"\"", "\"ready\":7", "\"ready\":\"a\\nb\"",
+                                        "\"end\":\"a\\r\"", "\"end\":\"a\\u0000b\""};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char annotation[256];
+        struct xb_hooks hooks;
+        snprintf(annotation, sizeof annotation, "\"" S "command\":\"s\",\"" S "%s", wrong[i] + 1);
+        xb_json *pod = pod_with(annotation);
+        PROBE_OK(xb_hooks_of(NULL, pod, &hooks, &err));
+        assert_int_equal(hooks.phases[XB_HOOK_SESSION].count, 1);
+        assert_non_null(strstr(hooks.phases[XB_HOOK_SESSION].hooks[0].problem, "annotation " S));
+        xb_hooks_free(&hooks);
+        json_object_put(pod);
+    }
 }
 
 #define EXEC(word) "{\"exec\":{\"command\":[\"" word "\"]}}"
@@ -218,7 +254,9 @@ static void digests(void **state)
                                        "\"" P "command\":\"a\",\"" P "timeout\":\"31s\"",
                                        "\"" P "command\":\"a\",\"" P "on-error\":\"Continue\"",
                                        "\"" P "command\":\"[\\\"a\\\",\\\"\\\"]\"",
-                                       "\"" Q "command\":\"a\""};
+                                       "\"" Q "command\":\"a\"",
+                                       "\"" S "command\":\"a\"",
+                                       "\"" S "command\":\"a\",\"" S "end\":\"b\""};
     char seen[sizeof pods / sizeof *pods][XB_HOOKS_DIGEST_BYTES];
     (void)state;
     for (size_t i = 0; i < sizeof pods / sizeof *pods; i++) {
@@ -300,13 +338,10 @@ static void faults(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(annotations),
-        cmocka_unit_test(commands),
-        cmocka_unit_test(selection),
-        cmocka_unit_test(several),
-        cmocka_unit_test(pods_that_have_ended),
-        cmocka_unit_test(too_many),
-        cmocka_unit_test(digests),
+        cmocka_unit_test(annotations), cmocka_unit_test(commands),
+        cmocka_unit_test(sessions),    cmocka_unit_test(selection),
+        cmocka_unit_test(several),     cmocka_unit_test(pods_that_have_ended),
+        cmocka_unit_test(too_many),    cmocka_unit_test(digests),
         cmocka_unit_test(faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
