@@ -111,6 +111,7 @@ static bool serve(void *context, struct test_request *request)
         test_channel(request, 3, EXIT_3);
     }
     if (api->behaviour == RAVES) {
+        test_pause(request, 300);                     /* not in one packet with what was good */
         test_send_bytes(request, "\xf2\x05hello", 7); /* reserved bits */
         test_pause(request, 20000);
     }
