@@ -162,7 +162,12 @@ static int prepare(struct xb_freeze *freeze, struct xb_error *err)
         return r;
     }
     /* So that the snapshot itself finds little that is not on the disk yet. */
-    return syncfs(root_fd) < 0 ? xb_error_errno(err, errno, "writing its changes to the disk") : 0;
+    return xb_freeze_flush(freeze, err);
+}
+
+static int refresh(struct xb_freeze *freeze, struct xb_error *err)
+{
+    return xb_freeze_flush(freeze, err);
 }
 
 static int open_snapshot(struct xb_freeze *freeze, struct xb_error *err)
@@ -205,6 +210,7 @@ static void drop(struct xb_freeze *freeze)
 const struct xb_freeze_driver xb_freeze_btrfs = {.method = XB_FREEZE_BTRFS,
                                                  .consistency = XB_FREEZE_CRASH,
                                                  .prepare = prepare,
+                                                 .refresh = refresh,
                                                  .take = take,
                                                  .remove = xb_freeze_place_remove,
                                                  .drop = drop};

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/freeze/internal.h"
 #include "shared/base/clock.h"
@@ -72,6 +73,13 @@ bool xb_freeze_cancelled(const struct xb_freeze *freeze)
     return freeze->request.cancel && atomic_load(freeze->request.cancel);
 }
 
+int xb_freeze_flush(const struct xb_freeze *freeze, struct xb_error *err)
+{
+    return syncfs(freeze->request.root_fd) < 0
+               ? xb_error_errno(err, errno, "writing its changes to the disk")
+               : 0;
+}
+
 static int choose(struct xb_freeze *freeze, struct xb_error *err)
 {
     for (size_t i = 0; drivers[i] && !freeze->driver; i++) {
@@ -122,6 +130,32 @@ int xb_freeze_prepare(const struct xb_freeze_request *request, struct xb_freeze 
     return 0;
 }
 
+/* What was prepared cannot be had after all: live, if that is allowed. */
+static int do_without(struct xb_freeze *freeze, const struct xb_error *why, struct xb_error *err)
+{
+    if (xb_freeze_cancelled(freeze)) {
+        *err = *why;
+        return why->code;
+    }
+    add_reason(freeze, freeze->driver->method, why->text);
+    become_live(freeze);
+    return need_live(freeze, err);
+}
+
+int xb_freeze_refresh(struct xb_freeze *freeze, struct xb_error *err)
+{
+    struct xb_error why = XB_ERROR_INIT;
+    int64_t began_ns = xb_clock_mono_ns();
+    if (!freeze->driver || !freeze->driver->refresh) {
+        return 0;
+    }
+    if (freeze->driver->refresh(freeze, &why) < 0) {
+        return do_without(freeze, &why, err);
+    }
+    freeze->facts.prepare_us += us_since(began_ns);
+    return 0;
+}
+
 int xb_freeze_take(struct xb_freeze *freeze, struct xb_error *err)
 {
     struct xb_error why = XB_ERROR_INIT;
@@ -136,16 +170,7 @@ int xb_freeze_take(struct xb_freeze *freeze, struct xb_error *err)
         freeze->facts.taken_ns = wall_ns;
         r = xb_freeze_space_watch(freeze, &why);
     }
-    if (r == 0) {
-        return 0;
-    }
-    if (xb_freeze_cancelled(freeze)) {
-        *err = why;
-        return r;
-    }
-    add_reason(freeze, freeze->driver->method, why.text);
-    become_live(freeze);
-    return need_live(freeze, err);
+    return r < 0 ? do_without(freeze, &why, err) : 0;
 }
 
 void xb_freeze_lose(struct xb_freeze *freeze, const char *reason)

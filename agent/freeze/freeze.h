@@ -114,6 +114,10 @@ struct xb_listing;
 /* Before the pre hooks: chooses, checks, flushes, opens. The choice may still end in LIVE. */
 int xb_freeze_prepare(const struct xb_freeze_request *request, struct xb_freeze **ret,
                       struct xb_error *err) XB_MUST_CHECK;
+/* As late as can be before the pre hooks, or never: what has changed since it was prepared is
+ * flushed and cloned now, while the application works on, so that little is left for the take.
+ * Bounded, but not by a time. Errors and reasons as of the take. */
+int xb_freeze_refresh(struct xb_freeze *freeze, struct xb_error *err) XB_MUST_CHECK;
 /* Between the hooks, once. What was prepared is taken, or else nothing (LIVE, if that is
  * allowed): there is no time for a second try. */
 int xb_freeze_take(struct xb_freeze *freeze, struct xb_error *err) XB_MUST_CHECK;

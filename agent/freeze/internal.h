@@ -26,6 +26,7 @@ struct xb_freeze_driver {
     enum xb_freeze_consistency consistency;
     /* An error is a reason why not; then drop is called all the same. */
     int (*prepare)(struct xb_freeze *freeze, struct xb_error *err);
+    int (*refresh)(struct xb_freeze *freeze, struct xb_error *err); /* may be NULL */
     int (*take)(struct xb_freeze *freeze, struct xb_error *err);
     int (*open)(struct xb_freeze *freeze, struct xb_error *err); /* may be NULL */
     /* Removes what lies on the file system; others may still be reading it. Also twice. */
@@ -68,6 +69,8 @@ struct xb_freeze {
 };
 
 bool xb_freeze_cancelled(const struct xb_freeze *freeze);
+/* What was changed in the volume's file system is on the disk when it returns. */
+int xb_freeze_flush(const struct xb_freeze *freeze, struct xb_error *err) XB_MUST_CHECK;
 /* Gives the copy up. */
 void xb_freeze_lose(struct xb_freeze *freeze, const char *reason);
 

@@ -19,6 +19,7 @@ enum { XB_LISTING_SEGMENTS_MAX = 8 };
 int xb_listing_new(unsigned segments, int clones_fd, struct xb_listing **ret,
                    struct xb_error *err) XB_MUST_CHECK;
 void xb_listing_free(struct xb_listing *listing);
+XB_DEFINE_CLEANUP(xb_listing_freep, struct xb_listing, xb_listing_free);
 /* Makes room for as much as another listing holds, ahead of time. */
 int xb_listing_reserve_like(struct xb_listing *listing, const struct xb_listing *other,
                             struct xb_error *err) XB_MUST_CHECK;

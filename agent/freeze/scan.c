@@ -15,9 +15,11 @@
 
 enum {
     LISTING_BYTES = 32 * 1024,
-    RACY_MS = 200,     /* as in agent/pipeline: within one tick two changes have one time */
-    RACY_COARSE_S = 3, /* where only seconds are kept */
-    SPACE_EVERY = 1024 /* clones */
+    LATER_BYTES = 32 * 1024,
+    RACY_MS = 200,      /* as in agent/pipeline: within one tick two changes have one time */
+    RACY_COARSE_S = 3,  /* where only seconds are kept */
+    SPACE_EVERY = 1024, /* clones */
+    OPEN_FLAGS = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME | O_CLOEXEC
 };
 
 /* A folder that somebody is to go into. */
@@ -49,6 +51,9 @@ struct worker {
     struct xb_listing_folder before;
     int fd; /* of the folder */
     _Alignas(struct dirent64) char names[LISTING_BYTES];
+    char later[LATER_BYTES]; /* names whose turn comes when their changes are being written */
+    size_t later_used;
+    bool turn; /* it has come */
     char target[PATH_MAX + 1];
     char xattrs[XB_SCAN_XATTR_BYTES_MAX];
 };
@@ -104,7 +109,8 @@ static int check_limits(struct worker *worker, struct xb_error *err)
     struct run *run = worker->run;
     struct xb_freeze *freeze = run->scan->freeze;
     uint64_t max = freeze->request.files_max ? freeze->request.files_max : XB_FREEZE_FILES_MAX;
-    uint64_t entries = atomic_fetch_add_explicit(&run->entries, 1, memory_order_relaxed) + 1;
+    uint64_t more = worker->turn ? 0 : 1;
+    uint64_t entries = atomic_fetch_add_explicit(&run->entries, more, memory_order_relaxed) + more;
     if (entries > max) {
         return xb_error_set(err, XB_ERR_FULL, -E2BIG, "it has more than %" PRIu64 " entries", max);
     }
@@ -146,8 +152,7 @@ static int clone_bytes(struct worker *worker, int fd, struct xb_listing_parts *p
 static int take_file(struct worker *worker, struct xb_listing_parts *parts, struct stat *st,
                      struct xb_error *err)
 {
-    const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME | O_CLOEXEC;
-    XB_CLEANUP(xb_closep) int fd = openat(worker->fd, parts->name, flags);
+    XB_CLEANUP(xb_closep) int fd = openat(worker->fd, parts->name, OPEN_FLAGS);
     if (fd < 0) {
         return errno == ENOENT || errno == ELOOP
                    ? 1
@@ -240,6 +245,24 @@ static int take_folder(struct worker *worker, const struct xb_listing_entry *bef
     return 0;
 }
 
+/* Begins to write a file's changes to the disk, and leaves it for later. False: it is cloned now.
+ */
+static bool put_off(struct worker *worker, const char *name, const struct stat *st)
+{
+    size_t bytes = strlen(name) + 1;
+    if (!worker->run->scan->from || worker->turn || !S_ISREG(st->st_mode) || st->st_size == 0 ||
+        bytes > sizeof worker->later - worker->later_used) {
+        return false;
+    }
+    XB_CLEANUP(xb_closep) int fd = openat(worker->fd, name, OPEN_FLAGS);
+    if (fd < 0 || sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE) < 0) {
+        return false;
+    }
+    memcpy(worker->later + worker->later_used, name, bytes);
+    worker->later_used += bytes;
+    return true;
+}
+
 static int take_name(struct worker *worker, const char *name, struct xb_error *err)
 {
     struct stat st;
@@ -260,6 +283,9 @@ static int take_name(struct worker *worker, const char *name, struct xb_error *e
     } else if (S_ISREG(st.st_mode) && st.st_nlink > 1) {
         r = take_linked(worker, before, &parts, &st, err);
     } else if (!keep(before, &parts)) {
+        if (put_off(worker, name, &st)) {
+            return 0;
+        }
         r = S_ISREG(st.st_mode) ? take_file(worker, &parts, &st, err)
                                 : take_other(worker, &parts, err);
     }
@@ -288,6 +314,20 @@ static int take_names(struct worker *worker, struct xb_error *err)
         }
     }
     return r == 0 && got < 0 && errno != ENOENT ? xb_error_errno(err, errno, "listing") : r;
+}
+
+static int take_later(struct worker *worker, struct xb_error *err)
+{
+    int r = 0;
+    worker->turn = true;
+    for (size_t at = 0; r == 0 && at < worker->later_used;) {
+        const char *name = worker->later + at;
+        at += strlen(name) + 1;
+        r = atomic_load(&worker->run->stop) ? 0 : take_name(worker, name, err);
+    }
+    worker->turn = false;
+    worker->later_used = 0;
+    return r;
 }
 
 static int begin_folder(struct worker *worker, struct xb_error *err)
@@ -331,7 +371,7 @@ static void take_todo(struct worker *worker, const struct todo *todo)
     }
     worker->fd = fd;
     int r = begin_folder(worker, &err);
-    if (r == 0 && (r = take_names(worker, &err)) == 0) {
+    if (r == 0 && (r = take_names(worker, &err)) == 0 && (r = take_later(worker, &err)) == 0) {
         r = xb_listing_end(&worker->draft, &err);
     }
     if (r < 0) {

@@ -7,6 +7,8 @@
  *            it stands still, looks at every name, clones again what has changed since, and keeps
  *            the rest: a changed file is known by its inode, size and times, and by having been
  *            looked at too soon after its last change. So the stop lasts for one look per file.
+ *            Cloning a file waits until its changes are on the disk: in later passes the writing of
+ *            all that have changed in a folder is begun before the first of them is cloned.
  * Order:     a file's attributes are read before its bytes are cloned: what changes in between has
  *            another time than was noted, and is cloned (or, by the next backup, read) again.
  * Threads:   as many as there are segments; each goes through whole folders.

@@ -261,6 +261,9 @@ static int prepare_copies(struct opening *opening, struct xb_error *err)
     for (size_t i = 0; r == 0 && i < count; i++) {
         r = prepare_member(opening, xb_bracket_member(&opening->bracket, i), err);
     }
+    if (r == 0) {
+        xb_copies_refresh(opening->copies, opening->copy_count);
+    }
     return r;
 }
 

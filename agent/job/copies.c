@@ -250,6 +250,7 @@ struct taking {
     struct xb_copy *const *copies;
     size_t count;
     atomic_size_t next;
+    int (*step)(struct xb_freeze *freeze, struct xb_error *err);
 };
 
 static void *take_some(void *context)
@@ -258,26 +259,37 @@ static void *take_some(void *context)
     for (size_t i = atomic_fetch_add(&taking->next, 1); i < taking->count;
          i = atomic_fetch_add(&taking->next, 1)) {
         struct xb_copy *copy = taking->copies[i];
-        if (copy->freeze && xb_freeze_take(copy->freeze, &copy->failed) == 0) {
+        if (copy->freeze && !copy->failed.code && taking->step(copy->freeze, &copy->failed) == 0) {
             note_facts(copy);
         }
     }
     return NULL;
 }
 
-void xb_copies_take(struct xb_copy *const *copies, size_t count)
+static void take_all(struct taking *taking)
 {
-    struct taking taking = {.copies = copies, .count = count};
     pthread_t threads[TAKERS_MAX];
     size_t begun = 0;
-    while (begun + 1 < count && begun < TAKERS_MAX - 1 &&
-           pthread_create(&threads[begun], NULL, take_some, &taking) == 0) {
+    while (begun + 1 < taking->count && begun < TAKERS_MAX - 1 &&
+           pthread_create(&threads[begun], NULL, take_some, taking) == 0) {
         begun++;
     }
-    (void)take_some(&taking); /* whatever the others do */
+    (void)take_some(taking); /* whatever the others do */
     for (size_t i = 0; i < begun; i++) {
         (void)pthread_join(threads[i], NULL);
     }
+}
+
+void xb_copies_refresh(struct xb_copy *const *copies, size_t count)
+{
+    struct taking taking = {.copies = copies, .count = count, .step = xb_freeze_refresh};
+    take_all(&taking);
+}
+
+void xb_copies_take(struct xb_copy *const *copies, size_t count)
+{
+    struct taking taking = {.copies = copies, .count = count, .step = xb_freeze_take};
+    take_all(&taking);
 }
 
 /* ---- who has them ---- */

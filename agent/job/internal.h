@@ -212,6 +212,9 @@ struct xb_copy {
 /* Before the application is held: finds the volume, asks who may forbid what, prepares. */
 int xb_copy_prepare(struct xb_order *order, struct xb_copy **ret,
                     struct xb_error *err) XB_MUST_CHECK;
+/* When all are prepared, right before the application is held: what has changed since is looked at
+ * already, so that little is left. Errors as of the next. */
+void xb_copies_refresh(struct xb_copy *const *copies, size_t count);
 /* Takes what was prepared; of several volumes side by side. An error of one is in its `failed`, and
  * it is of no use then. */
 void xb_copies_take(struct xb_copy *const *copies, size_t count);
