@@ -115,6 +115,7 @@ bool xb_held_lasts(struct xb_held *held, xb_json *result)
     }
     fail(result, why);
     xb_bracket_put_said(result, xb_kube_session_result(held->session));
+    xb_held_free(held);
     return false;
 }
 
@@ -142,6 +143,7 @@ bool xb_held_end(struct xb_held *held, xb_json *result)
         break;
     }
     xb_bracket_put_said(result, said);
+    xb_held_free(held); /* one that is late hears of its end by that, before post hooks are run */
     return true;
 }
 

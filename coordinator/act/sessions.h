@@ -27,7 +27,7 @@ struct xb_held_pod {
     const atomic_bool *cancel;
 };
 
-/* As xb_bracket_run.hold, .holds and .release. */
+/* As xb_bracket_run.hold, .holds and .release. What is lost, or was told to end, is freed. */
 int xb_held_begin(struct xb_held *held, const struct xb_held_pod *pod,
                   const struct xb_hook *session, xb_json *result,
                   struct xb_error *err) XB_MUST_CHECK;
