@@ -29,8 +29,10 @@ static int may_freeze(const struct xb_guard_volume *volume, struct xb_error *err
         return xb_error_set(err, XB_ERR_DENIED, -ENOSYS,
                             "this kernel does not say of which mount a file is: nothing is frozen");
     }
-    const struct xb_guard_mount_question question = {
-        .mount_id = st.stx_mnt_id, .pods_root = volume->pods_root, .pod_uid = volume->pod_uid};
+    const struct xb_guard_mount_question question = {.mount_id = st.stx_mnt_id,
+                                                     .pods_root = volume->pods_root,
+                                                     .pod_uid = volume->pod_uid,
+                                                     .home = volume->home};
     int r = xb_mounts_read(XB_MOUNTS_PATH, &mounts, err);
     return r ? r : xb_guard_mounts_judge(&mounts, &question, err);
 }

@@ -108,6 +108,7 @@ void xb_guard_results_free(struct xb_guard_results *results);
 struct xb_guard_volume {
     int fd;                          /* of a folder or file in it, not O_PATH */
     const char *pods_root, *pod_uid; /* whose it must be, and nobody else's */
+    const char *home;                /* a local volume's own folder on the node; may be NULL */
 };
 
 /* What is frozen. */

@@ -36,14 +36,17 @@ static const struct xb_mount *find(const struct xb_mounts *mounts, uint64_t id)
     return NULL;
 }
 
-/* Another mount of the same file system, which is not in the folder. */
+/* Another mount of the same file system, which is neither in the folder nor at its home (or NULL).
+ */
 static const struct xb_mount *find_outside(const struct xb_mounts *mounts,
-                                           const struct xb_mount *mount, const char *folder)
+                                           const struct xb_mount *mount, const char *folder,
+                                           const char *home)
 {
     for (size_t i = 0; i < mounts->count; i++) {
         const struct xb_mount *item = &mounts->items[i];
         bool same = item->major == mount->major && item->minor == mount->minor;
-        if (same && !xb_mount_is_in(folder, item->point)) {
+        bool at_home = home && strcmp(item->point, home) == 0;
+        if (same && !at_home && !xb_mount_is_in(folder, item->point)) {
             return item;
         }
     }
@@ -73,6 +76,6 @@ int xb_guard_mounts_judge(const struct xb_mounts *mounts,
     if (strcmp(mount->root, "/") != 0) {
         return deny(err, "the volume is a folder of a larger one", mount);
     }
-    const struct xb_mount *other = find_outside(mounts, mount, own);
+    const struct xb_mount *other = find_outside(mounts, mount, own, question->home);
     return other ? deny(err, "it is in use elsewhere on the node, too", other) : 0;
 }

@@ -10,7 +10,8 @@
  *            below `pods_root` every volume of the node that is a mount.
  * Rules:     the mount is of a kind that can be frozen; it begins at the file system's own root (a
  *            folder of a larger one is somebody else's, too); and every mount of that file system
- *            that is seen at all is below the pod's own folder. The node's root, the kubelet's and
+ *            that is seen at all is below the pod's own folder, or where the node has it mounted
+ *            in order to give it to the pod as a local volume. The node's root, the kubelet's and
  *            the runtime's state, the agent's scratch space and other pods' volumes all fall out.
  * Errors:    DENIED: it must not be frozen, and why; INVALID: no pod has such a uid.
  */
@@ -23,6 +24,7 @@
 struct xb_guard_mount_question {
     uint64_t mount_id; /* of what would be frozen */
     const char *pods_root, *pod_uid;
+    const char *home; /* where the node has mounted it, to give it to the pod; NULL: not known */
 };
 
 /* 0: it may. */

@@ -154,9 +154,11 @@ static int allow_device(struct xb_copy *copy, unsigned methods, struct xb_error 
 /* Only of a pod's own volume it is known who writes it. */
 static int find_holder(struct xb_agent *agent, struct xb_copy *copy, struct xb_error *err)
 {
-    const struct xb_standstill_volume volume = {.pods_roots = copy->place.where.pods_root,
-                                                .pod_uid = copy->place.where.pod_uid,
-                                                .path = copy->place.volume.path};
+    const struct xb_standstill_volume volume = {
+        .pods_roots = copy->place.where.pods_root,
+        .pod_uid = copy->place.where.pod_uid,
+        .path = copy->place.volume.path,
+        .home = xb_json_str(copy->place.persistent_volume, "spec.local.path", NULL)};
     if (!agent->guard || !volume.pod_uid) {
         return 0;
     }

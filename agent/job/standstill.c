@@ -9,7 +9,7 @@
 static int freeze(struct xb_standstill *still, int fd, struct xb_error *err)
 {
     const struct xb_guard_volume volume = {
-        .fd = fd, .pods_root = still->pods_root, .pod_uid = still->pod_uid};
+        .fd = fd, .pods_root = still->pods_root, .pod_uid = still->pod_uid, .home = still->home};
     return still->pods_root[0]
                ? xb_guard_freeze(still->guard, &volume, XB_GUARD_LIMIT_MS_MAX, &still->frozen, err)
                : xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT,
@@ -60,6 +60,7 @@ void xb_standstill_init(struct xb_standstill *standstill, struct xb_guard *guard
         (struct xb_standstill){.guard = guard,
                                .pod_uid = volume->pod_uid,
                                .path = volume->path,
+                               .home = volume->home,
                                .frozen = {.fd = -1, .volume_fd = -1},
                                .holder = {.hold = hold, .release = release, .context = standstill}};
     find_root(volume->pods_roots, volume->path, standstill->pods_root);

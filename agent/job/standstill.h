@@ -4,7 +4,7 @@
  *
  * What for:  agent/freeze knows when (struct xb_freeze_holder), agent/guard knows how and whether
  *            it may be; this brings them together.
- * Ownership: the caller's struct, which must stay where it is; guard, uid and path are lent.
+ * Ownership: the caller's struct, which must stay where it is; guard, uid and paths are lent.
  * Threads:   one at a time per standstill.
  * Blocking:  as xb_guard_freeze and xb_guard_thaw.
  * Errors:    theirs. NOT_FOUND: the volume is in no folder of pods, so nobody knows whose it is.
@@ -20,6 +20,7 @@
 struct xb_standstill {
     struct xb_guard *guard;
     const char *pod_uid, *path; /* of the volume's folder */
+    const char *home;           /* a local volume's own folder on the node; NULL: it has none */
     char pods_root[PATH_MAX];   /* in which it lies; "": in none */
     struct xb_guard_frozen frozen;
     struct xb_freeze_holder holder; /* for a request */
@@ -27,7 +28,7 @@ struct xb_standstill {
 
 struct xb_standstill_volume {
     const char *pods_roots; /* with colons between them */
-    const char *pod_uid, *path;
+    const char *pod_uid, *path, *home;
 };
 
 void xb_standstill_init(struct xb_standstill *standstill, struct xb_guard *guard,

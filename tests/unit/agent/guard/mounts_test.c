@@ -25,17 +25,23 @@ static const char usual[] =
     "/dev/sda1 rw\n"
     "106 102 0:60 / /host_pods/u-1/volumes/kubernetes.io~nfs/share rw - nfs4 server:/x rw\n";
 
-static int judge(const char *text, uint64_t id, const char *uid, struct xb_error *err)
+static int ask(const char *text, const struct xb_guard_mount_question *question,
+               struct xb_error *err)
 {
-    const struct xb_guard_mount_question question = {
-        .mount_id = id, .pods_root = "/host_pods", .pod_uid = uid};
     struct xb_mounts mounts = {.count = 0};
     *err = (struct xb_error)XB_ERROR_INIT;
     int r = xb_mounts_parse(text, strlen(text), &mounts, err);
     assert_int_equal(r, 0);
-    r = xb_guard_mounts_judge(&mounts, &question, err);
+    r = xb_guard_mounts_judge(&mounts, question, err);
     xb_mounts_free(&mounts);
     return r;
+}
+
+static int judge(const char *text, uint64_t id, const char *uid, struct xb_error *err)
+{
+    const struct xb_guard_mount_question question = {
+        .mount_id = id, .pods_root = "/host_pods", .pod_uid = uid};
+    return ask(text, &question, err);
 }
 
 static void denied(const char *text, uint64_t id, const char *uid, const char *why)
@@ -81,6 +87,31 @@ static void test_shared(void **state)
     assert_int_equal(judge(text, 103, "u-1", &err), 0); /* the pod's own */
 }
 
+/* A local volume is mounted on the node, too, and that is no other's use of it; but all else is. */
+static void test_local(void **state)
+{
+    (void)state;
+    struct xb_guard_mount_question question = {.mount_id = 103,
+                                               .pods_root = "/host_pods",
+                                               .pod_uid = "u-1",
+                                               .home = "/var/lib/loop-files/data"};
+    char text[sizeof usual + 300];
+    struct xb_error err;
+    snprintf(text, sizeof text, "%s%s", usual,
+             "110 100 7:1 / /var/lib/loop-files/data rw - ext4 /dev/loop1 rw\n");
+    denied(text, 103, "u-1", "in use elsewhere");
+    assert_int_equal(ask(text, &question, &err), 0);
+    question.home = "/var/lib/loop-files";
+    assert_true(ask(text, &question, &err) < 0);
+    question.home = "/var/lib/loop-files/data";
+    snprintf(
+        text, sizeof text, "%s%s", usual,
+        "110 100 7:1 / /var/lib/loop-files/data rw - ext4 /dev/loop1 rw\n"
+        "111 102 7:1 / /host_pods/u-2/volumes/kubernetes.io~local-volume/data rw - ext4 x rw\n");
+    assert_true(ask(text, &question, &err) < 0);
+    assert_int_equal(err.kind, XB_ERR_DENIED);
+}
+
 /* What is compared is the place itself, not how the kernel writes it. */
 static void test_decoded(void **state)
 {
@@ -104,7 +135,7 @@ static void test_questions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_usual), cmocka_unit_test(test_shared),
-                                       cmocka_unit_test(test_decoded),
+                                       cmocka_unit_test(test_local), cmocka_unit_test(test_decoded),
                                        cmocka_unit_test(test_questions)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
