@@ -404,7 +404,7 @@ static void work(void *context)
 {
     struct run *run = context;
     struct xb_error err = XB_ERROR_INIT;
-    XB_CLEANUP(xb_freep) struct worker *worker = malloc(sizeof *worker);
+    XB_CLEANUP(xb_freep) struct worker *worker = calloc(1, sizeof *worker);
     if (!worker) {
         (void)!xb_error_no_memory(&err, "going through a tree");
         fail(run, &err);
