@@ -36,17 +36,39 @@ static const struct xb_mount *find(const struct xb_mounts *mounts, uint64_t id)
     return NULL;
 }
 
-/* Another mount of the same file system, which is neither in the folder nor at its home (or NULL).
+/* The folders in which a mount is nobody else's. */
+struct own {
+    char pod[PATH_MAX];
+    const char *home; /* or NULL */
+};
+
+static bool is_own(const struct own *own, const char *point)
+{
+    return xb_mount_is_in(own->pod, point) || (own->home && strcmp(own->home, point) == 0);
+}
+
+/* A container that sees the runtime's folder sees its own root in there once more, or that of the
+ * agent before it, with the volumes that it was given: as what they are called in that container.
  */
-static const struct xb_mount *find_outside(const struct xb_mounts *mounts,
-                                           const struct xb_mount *mount, const char *folder,
-                                           const char *home)
+static const char *in_container(const char *point)
+{
+    static const char root[] = "/rootfs";
+    const char *found = NULL;
+    for (const char *at = point; (at = strstr(at, root)); at++) {
+        found = at[sizeof root - 1] == '/' ? at + sizeof root - 1 : found;
+    }
+    return found;
+}
+
+/* Another mount of the same file system, which is not the pod's. */
+static const struct xb_mount *find_other(const struct xb_mounts *mounts,
+                                         const struct xb_mount *mount, const struct own *own)
 {
     for (size_t i = 0; i < mounts->count; i++) {
         const struct xb_mount *item = &mounts->items[i];
+        const char *inner = in_container(item->point);
         bool same = item->major == mount->major && item->minor == mount->minor;
-        bool at_home = home && strcmp(item->point, home) == 0;
-        if (same && !at_home && !xb_mount_is_in(folder, item->point)) {
+        if (same && !is_own(own, item->point) && !(inner && is_own(own, inner))) {
             return item;
         }
     }
@@ -56,9 +78,9 @@ static const struct xb_mount *find_outside(const struct xb_mounts *mounts,
 int xb_guard_mounts_judge(const struct xb_mounts *mounts,
                           const struct xb_guard_mount_question *question, struct xb_error *err)
 {
-    char own[PATH_MAX]; /* the pod's folder */
-    int len = snprintf(own, sizeof own, "%s/%s", question->pods_root, question->pod_uid);
-    if (len < 0 || (size_t)len >= sizeof own || !question->pod_uid[0] ||
+    struct own own = {.home = question->home};
+    int len = snprintf(own.pod, sizeof own.pod, "%s/%s", question->pods_root, question->pod_uid);
+    if (len < 0 || (size_t)len >= sizeof own.pod || !question->pod_uid[0] ||
         strchr(question->pod_uid, '/')) {
         return xb_error_set(err, XB_ERR_INVALID, -EINVAL, "no pod has the uid '%.100s'",
                             question->pod_uid);
@@ -76,6 +98,6 @@ int xb_guard_mounts_judge(const struct xb_mounts *mounts,
     if (strcmp(mount->root, "/") != 0) {
         return deny(err, "the volume is a folder of a larger one", mount);
     }
-    const struct xb_mount *other = find_outside(mounts, mount, own, question->home);
+    const struct xb_mount *other = find_other(mounts, mount, &own);
     return other ? deny(err, "it is in use elsewhere on the node, too", other) : 0;
 }

@@ -11,8 +11,10 @@
  * Rules:     the mount is of a kind that can be frozen; it begins at the file system's own root (a
  *            folder of a larger one is somebody else's, too); and every mount of that file system
  *            that is seen at all is below the pod's own folder, or where the node has it mounted
- *            in order to give it to the pod as a local volume. The node's root, the kubelet's and
- *            the runtime's state, the agent's scratch space and other pods' volumes all fall out.
+ *            in order to give it to the pod as a local volume, or one of these as it is in the
+ *            root of an agent's container (".../rootfs/host_pods/UID/..."), which is seen below the
+ *            runtime's folder. The node's root, the kubelet's and the runtime's state, the agent's
+ *            scratch space and other pods' volumes all fall out.
  * Errors:    DENIED: it must not be frozen, and why; INVALID: no pod has such a uid.
  */
 #pragma once

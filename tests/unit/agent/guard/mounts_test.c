@@ -112,6 +112,32 @@ static void test_local(void **state)
     assert_int_equal(err.kind, XB_ERR_DENIED);
 }
 
+#define TASK "/host_run/containerd/state/io.containerd.runtime.v2.task/k8s.io/c3bc"
+
+/* What the agent's container sees of its own root, below the runtime's folder. */
+static void test_in_containers(void **state)
+{
+    (void)state;
+    static const char *const others[] = {
+        "111 102 7:1 / " TASK "/rootfs/host_pods/u-2/volumes/x/data rw - ext4 x rw\n",
+        "111 102 7:1 / " TASK "/rootfs/data rw - ext4 x rw\n",
+        "111 102 7:1 / " TASK "/rootfs rw - ext4 x rw\n",
+        "111 102 7:1 / " TASK "/rootfs2/host_pods/u-1/volumes/x/data rw - ext4 x rw\n"};
+    const struct xb_guard_mount_question question = {
+        .mount_id = 103, .pods_root = "/host_pods", .pod_uid = "u-1", .home = "/srv/data"};
+    char text[sizeof usual + 600];
+    struct xb_error err;
+    int len = snprintf(text, sizeof text, "%s%s", usual,
+                       "109 102 7:1 / " TASK "/rootfs/host_pods/u-1/volumes/x/data rw - ext4 x rw\n"
+                       "110 102 7:1 / " TASK "/rootfs/srv/data rw - ext4 x rw\n");
+    assert_int_equal(ask(text, &question, &err), 0);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        snprintf(text + len, sizeof text - (size_t)len, "%s", others[i]);
+        assert_true(ask(text, &question, &err) < 0);
+        assert_int_equal(err.kind, XB_ERR_DENIED);
+    }
+}
+
 /* What is compared is the place itself, not how the kernel writes it. */
 static void test_decoded(void **state)
 {
@@ -134,8 +160,9 @@ static void test_questions(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_usual), cmocka_unit_test(test_shared),
-                                       cmocka_unit_test(test_local), cmocka_unit_test(test_decoded),
-                                       cmocka_unit_test(test_questions)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_usual),   cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_local),   cmocka_unit_test(test_in_containers),
+        cmocka_unit_test(test_decoded), cmocka_unit_test(test_questions)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
