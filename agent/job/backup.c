@@ -237,11 +237,13 @@ static int get_copy(struct xb_order *order, struct xb_copy **ret, struct xb_erro
         *err = copy->failed;
         return err->code;
     }
-    if (order->unheld ||
-        (xb_point_in_time_held(order->object) && xb_point_in_time_fixed(order->object))) {
-        snprintf(copy->point.problem, sizeof copy->point.problem,
-                 "the copy that was made while its application was held was lost with the agent's "
-                 "end; this is a later one, of an application that works");
+    bool fixed = xb_point_in_time_fixed(order->object);
+    if (order->unheld || (xb_point_in_time_held(order->object) && fixed)) {
+        snprintf(copy->point.problem, sizeof copy->point.problem, "%s",
+                 fixed ? "the copy that was made while its application was held was lost with the "
+                         "agent's end; this is a later one, of an application that works"
+                       : "the agent had ended before it was read, and its application is no longer "
+                         "held: what was read is of an application that works");
     }
     const struct xb_kube_ref ref = xb_order_ref(order);
     if (xb_copy_is_fixed(copy) &&

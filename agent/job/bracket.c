@@ -272,7 +272,7 @@ static bool take_copies(void *context)
 {
     struct opening *opening = context;
     size_t fixed = 0;
-    xb_guarded_held(&opening->guarded);
+    xb_guarded_held(&opening->guarded, &opening->record);
     xb_copies_take(opening->copies, opening->copy_count);
     for (size_t i = 0; i < opening->copy_count; i++) {
         fixed += xb_copy_is_fixed(opening->copies[i]);

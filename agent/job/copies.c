@@ -206,6 +206,9 @@ int xb_copy_prepare(struct xb_order *order, struct xb_copy **ret, struct xb_erro
                        copy->place.volume.path, "error", swept.text);
     }
     if ((r = xb_freeze_prepare(&request, &copy->freeze, err)) < 0) {
+        if (err->kind == XB_ERR_CONFLICT) { /* by an agent before this one, which has to end */
+            err->kind = XB_ERR_RETRY;
+        }
         return xb_error_wrap(err, "volume %s", xb_order_text(order, "spec.volume"));
     }
     note_facts(copy);

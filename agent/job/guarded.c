@@ -129,7 +129,15 @@ void xb_guarded_arm(struct xb_guarded *guarded)
     }
 }
 
-void xb_guarded_held(struct xb_guarded *guarded)
+static void note_early(struct xb_bracket_record *record)
+{
+    xb_bracket_record_fail(record, XB_HOOK_POST,
+                           "the agent stood still or had ended, so its guard ran the post hooks "
+                           "before everything was copied: what was read after that is of an "
+                           "application that works");
+}
+
+void xb_guarded_held(struct xb_guarded *guarded, struct xb_bracket_record *record)
 {
     struct xb_guard_results early = {.count = 0};
     struct xb_error err = XB_ERROR_INIT;
@@ -142,6 +150,7 @@ void xb_guarded_held(struct xb_guarded *guarded)
         return;
     }
     /* The post hooks were run while a pre hook was under way. They are due once more. */
+    note_early(record);
     xb_log_warning("the guard has thawed a pod in the middle of its pre hooks", "order",
                    guarded->order->key, "error", err.text);
     err = (struct xb_error)XB_ERROR_INIT;
@@ -195,11 +204,7 @@ void xb_guarded_thaw(struct xb_guarded *guarded, struct xb_bracket_record *recor
     bool early =
         !results->asked && (guarded->copied_ms == 0 || results->begun_ms < guarded->copied_ms);
     if (early) {
-        xb_bracket_record_fail(
-            record, XB_HOOK_POST,
-            "the agent stood still or had ended, so its guard ran the post hooks "
-            "before everything was copied: what was read after that is of an "
-            "application that works");
+        note_early(record);
     }
 }
 

@@ -38,8 +38,9 @@ void xb_guarded_free(struct xb_guarded *guarded);
 
 /* Before the first pre hook. */
 void xb_guarded_arm(struct xb_guarded *guarded);
-/* Behind the last one. */
-void xb_guarded_held(struct xb_guarded *guarded);
+/* Behind the last one. If the guard took the agent for dead meanwhile, that goes into the record:
+ * whether the application is held now, nobody knows. */
+void xb_guarded_held(struct xb_guarded *guarded, struct xb_bracket_record *record);
 /* Copies of everything have been made. */
 void xb_guarded_copied(struct xb_guarded *guarded);
 /* Whether a bracket that was left open is so no longer: the guard has run its post hooks, or it is
