@@ -44,9 +44,12 @@ says() { # text command...: the command succeeds and its output holds the text
 }
 
 # The image, the installation, the coordinator on node 1: the tests need to know where it is.
-install_on_bed() {
-    mkdir -p "$work/overlay" && cat >"$work/overlay/kustomization.yaml" <<Y
+install_on_bed() { # [folder: of files behind loop devices, which agents may clone]
+    mkdir -p "$work/overlay" "$work/component" &&
+        sed "s|/var/lib/loop-files|${1:-}|" "$root/deploy/components/reflink-file/kustomization.yaml" >"$work/component/kustomization.yaml" &&
+        cat >"$work/overlay/kustomization.yaml" <<Y
 resources: ["$(realpath --relative-to="$work/overlay" "$root/deploy/overlays/testbed")"]
+components: [${1:+../component}]
 patches:
   - target: {kind: Deployment, name: xebec-coordinator}
     patch: '[{"op": "add", "path": "/spec/template/spec/nodeSelector", "value": {"kubernetes.io/hostname": "node1"}}]'
