@@ -223,7 +223,7 @@ static int get_copy(struct xb_order *order, struct xb_copy **ret, struct xb_erro
     XB_CLEANUP(xb_copy_freep)
     struct xb_copy *copy =
         xb_agent_take_copy(order->agent, order->key, xb_order_text(order, "metadata.uid"));
-    if (copy && !copy->in_vain) {
+    if (copy && !copy->in_vain && !copy->prepared) {
         *ret = XB_TAKE(copy);
         return 0;
     }

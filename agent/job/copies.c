@@ -10,7 +10,6 @@
 #include "agent/job/internal.h"
 #include "agent/job/policy.h"
 #include "agent/job/standstill.h"
-#include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/velero/velero.h"
 
@@ -122,7 +121,7 @@ static void note_facts(struct xb_copy *copy)
     point->frozen_us = (int64_t)facts.frozen_us;
 }
 
-static int make(struct xb_order *order, struct xb_copy **ret, struct xb_error *err)
+int xb_copy_new(struct xb_order *order, struct xb_copy **ret, struct xb_error *err)
 {
     XB_CLEANUP(xb_copy_freep) struct xb_copy *copy = calloc(1, sizeof *copy);
     if (!copy || !(copy->key = strdup(order->key)) ||
@@ -174,7 +173,7 @@ int xb_copy_prepare(struct xb_order *order, struct xb_copy **ret, struct xb_erro
 {
     XB_CLEANUP(xb_copy_freep) struct xb_copy *copy = NULL;
     unsigned methods = 0;
-    int r = make(order, &copy, err);
+    int r = xb_copy_new(order, &copy, err);
     if (r < 0) {
         return r;
     }
@@ -350,22 +349,30 @@ static struct xb_copy *take_out(struct xb_agent *agent, const char *key)
 struct xb_copy *xb_agent_take_copy(struct xb_agent *agent, const char *key, const char *uid)
 {
     struct xb_copy *copy = NULL;
-    while ((copy = take_out(agent, key)) && strcmp(copy->point.uid, uid) != 0) {
+    while ((copy = take_out(agent, key)) && uid && strcmp(copy->point.uid, uid) != 0) {
         xb_copy_free(copy);
     }
     return copy;
 }
 
-bool xb_agent_has_copy(struct xb_agent *agent, const char *key, const char *uid, bool other)
+struct xb_kept xb_agent_kept(struct xb_agent *agent, const char *key, const char *uid)
 {
-    bool found = false;
+    struct xb_kept kept = {.copy = false};
     (void)pthread_mutex_lock(&agent->copies_lock);
-    for (const struct xb_copy *copy = agent->copies; copy && !found; copy = copy->next) {
-        found =
-            strcmp(copy->key, key) == 0 && (!uid || (strcmp(copy->point.uid, uid) == 0) != other);
+    for (const struct xb_copy *copy = agent->copies; copy; copy = copy->next) {
+        bool own = uid && strcmp(copy->point.uid, uid) == 0;
+        if (strcmp(copy->key, key) != 0) {
+            continue;
+        }
+        kept.other = kept.other || !own;
+        kept.copy = kept.copy || (own && !copy->prepared);
+        if (own && copy->prepared) {
+            kept.prepared = true;
+            kept.prepared_ns = copy->prepared_ns;
+        }
     }
     (void)pthread_mutex_unlock(&agent->copies_lock);
-    return found;
+    return kept;
 }
 
 void xb_agent_free_copies(struct xb_agent *agent)
@@ -374,84 +381,4 @@ void xb_agent_free_copies(struct xb_agent *agent)
     while ((copy = take_out(agent, NULL))) {
         xb_copy_free(copy);
     }
-}
-
-/* ---- steps beside an order's turn ---- */
-
-int xb_order_drop_copy(void *work, const atomic_bool *stop, struct xb_error *err)
-{
-    struct xb_order *order = work;
-    struct xb_copy *copy = NULL;
-    const char *uid = xb_order_text(order, "metadata.uid");
-    bool over = !order->object || xb_velero_data_phase_final(xb_order_text(order, "status.phase"));
-    (void)stop;
-    (void)err;
-    while ((copy = take_out(order->agent, order->key))) {
-        if (!over && strcmp(copy->point.uid, uid) == 0) {
-            xb_agent_keep_copy(order->agent, copy);
-            break;
-        }
-        xb_copy_free(copy);
-    }
-    return 0;
-}
-
-/* What keeps it from being made will be said when the order's turn has come. */
-static int give_up(struct xb_order *order, const struct xb_error *why, struct xb_error *err)
-{
-    XB_CLEANUP(xb_copy_freep) struct xb_copy *none = NULL;
-    if (why->kind == XB_ERR_RETRY || why->kind == XB_ERR_CANCELLED) {
-        *err = *why;
-        return why->code;
-    }
-    int r = make(order, &none, err);
-    if (r == 0) {
-        none->in_vain = true;
-        xb_agent_keep_copy(order->agent, XB_TAKE(none));
-    }
-    return r;
-}
-
-static int hold(struct xb_order *order, struct xb_error *err)
-{
-    XB_CLEANUP(xb_copy_freep) struct xb_copy *copy = NULL;
-    int r = xb_order_check_owner(order, "Backup", err);
-    if (r < 0 || (r = xb_copy_prepare(order, &copy, err)) < 0) {
-        return r;
-    }
-    xb_copies_take(&copy, 1);
-    if (copy->failed.code) {
-        *err = copy->failed;
-        return err->code;
-    }
-    if (!xb_copy_is_fixed(copy)) {
-        xb_agent_keep_copy(order->agent, XB_TAKE(copy));
-        return 0;
-    }
-    struct xb_copy *kept = XB_TAKE(copy);
-    const struct xb_kube_ref ref = xb_order_ref(order);
-    xb_agent_keep_untold(order->agent, kept);
-    r = xb_order_tell_point(order->agent, &ref, &kept->point, err);
-    xb_agent_copy_told(order->agent, kept);
-    if (r < 0) { /* the next attempt makes another one */
-        copy = xb_agent_take_copy(order->agent, order->key, xb_order_text(order, "metadata.uid"));
-    }
-    return r;
-}
-
-int xb_order_hold(void *work, const atomic_bool *stop, struct xb_error *err)
-{
-    struct xb_order *order = work;
-    (void)stop;
-    int r = xb_order_refresh(order, err);
-    if (r < 0) {
-        return err->kind == XB_ERR_NOT_FOUND ? 0 : r;
-    }
-    if (xb_velero_data_phase_final(xb_order_text(order, "status.phase")) ||
-        xb_json_bool(order->object, "spec.cancel", false) ||
-        xb_point_in_time_fixed(order->object)) {
-        return 0;
-    }
-    struct xb_error why = XB_ERROR_INIT;
-    return hold(order, &why) < 0 ? give_up(order, &why, err) : 0;
 }

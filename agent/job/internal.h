@@ -4,9 +4,10 @@
  *
  * What for:  agent.c wires and plans, order.c checks what an order claims, locate.c finds its
  *            volume, backup.c and restore.c carry orders out on a worker (device.c does for raw
- *            block devices), bracket.c runs a pod's hooks around them, stores.c tells the
- *            coordinator which stores this node sees, metrics.c counts, at_once.c and settings.c
- *            read what an administrator wants.
+ *            block devices), bracket.c runs a pod's hooks around them, hold.c makes copies of
+ *            applications that the coordinator holds, stores.c tells the coordinator which stores
+ *            this node sees, metrics.c counts, at_once.c and settings.c read what an administrator
+ *            wants.
  * Threads:   the client and the options may be used by any; a running order's cancel flag is set by
  *            the loop thread and read by the worker.
  */
@@ -75,6 +76,7 @@ struct xb_order {
     atomic_bool cancel; /* spec.cancel was set, or the daemon ends */
     int64_t patched_ns; /* monotonic, of the last progress */
     bool beside;        /* a step that is not the whole order: post hooks, or a copy */
+    bool preparing;     /* ... that nobody is held for yet */
     xb_json *bracketed; /* the Backup for which pre hooks have been run, and no post hooks; NULL:
                            none */
     bool unheld;        /* its application was to be held for it, and goes on */
@@ -204,11 +206,15 @@ struct xb_copy {
     struct xb_standstill *still; /* NULL: nobody can hold its file system */
     struct xb_freeze *freeze; /* what was prepared or taken, or the volume itself; NULL: a device */
     bool in_vain;             /* it was tried, and there is nothing, not even a place */
+    bool prepared;            /* and no more: its application is not held yet */
+    int64_t prepared_ns;      /* wall: since when */
     bool untold;              /* kept, and nobody has it before its order is told of it */
     struct xb_point_in_time point; /* uid: the order's */
     struct xb_error failed;        /* code 0: it has not */
 };
 
+/* One of which nothing is known but whose it is. */
+int xb_copy_new(struct xb_order *order, struct xb_copy **ret, struct xb_error *err) XB_MUST_CHECK;
 /* Before the application is held: finds the volume, asks who may forbid what, prepares. */
 int xb_copy_prepare(struct xb_order *order, struct xb_copy **ret,
                     struct xb_error *err) XB_MUST_CHECK;
@@ -236,11 +242,16 @@ void xb_agent_keep_copy(struct xb_agent *agent, struct xb_copy *copy);
 void xb_agent_keep_untold(struct xb_agent *agent, struct xb_copy *copy);
 void xb_agent_copy_told(struct xb_agent *agent, struct xb_copy *copy);
 /* Of the order of that key and uid, taken out; NULL: there is none. A copy of another order of
- * that key is freed. */
+ * that key is freed; `uid` NULL: of any. */
 struct xb_copy *xb_agent_take_copy(struct xb_agent *agent, const char *key, const char *uid);
-/* Whether there is one of that key; `uid` NULL: of any order, else of that or, with `other`, of
- * another one. */
-bool xb_agent_has_copy(struct xb_agent *agent, const char *key, const char *uid, bool other);
+/* What is kept under that key. */
+struct xb_kept {
+    bool copy;           /* of the order of that uid, or that it was tried in vain */
+    bool prepared;       /* only that */
+    bool other;          /* of another order; `uid` NULL: of any */
+    int64_t prepared_ns; /* wall: since when */
+};
+struct xb_kept xb_agent_kept(struct xb_agent *agent, const char *key, const char *uid);
 void xb_agent_free_copies(struct xb_agent *agent);
 /* An action at the start, on the agent: removes copies that one before has left over (sweep.c). */
 int xb_agent_sweep(void *agent, const atomic_bool *stop, struct xb_error *err);
@@ -265,7 +276,12 @@ int xb_order_backup(void *order, const atomic_bool *stop, struct xb_error *err);
 int xb_order_close_bracket(void *order, const atomic_bool *stop, struct xb_error *err);
 /* Makes the copy for which the coordinator holds the application. */
 int xb_order_hold(void *order, const atomic_bool *stop, struct xb_error *err);
-/* Frees the copy of an order that has ended, or is another one now. */
+/* Prepares for that, and says so. */
+int xb_order_prepare(void *order, const atomic_bool *stop, struct xb_error *err);
+/* So long is what was prepared kept for an application that is not held: it takes space. */
+enum { XB_COPY_PREPARED_S = 3600 };
+/* Frees the copy of an order that has ended, or is another one now, and what was prepared for too
+ * long. */
 int xb_order_drop_copy(void *order, const atomic_bool *stop, struct xb_error *err);
 int xb_order_restore(void *order, const atomic_bool *stop, struct xb_error *err);
 int xb_order_sign(void *order, const atomic_bool *stop, struct xb_error *err);

@@ -13,7 +13,12 @@
 #include "shared/velero/point_in_time.h"
 #include "shared/velero/velero.h"
 
-enum { SIGN_AGAIN_S = 30 };
+enum {
+    SIGN_AGAIN_S = 30,
+    /* Preparing takes long: it leaves places for what thaws and what is held now. */
+    PREPARED_AT_ONCE = XB_DAEMON_HOLDS / 2,
+    PREPARE_AGAIN_MS = 200
+};
 
 /* ---- orders under way ---- */
 
@@ -108,6 +113,19 @@ static bool is_running(const struct daemon *daemon, const char *key)
     return false;
 }
 
+/* The pod of an order, if it is on this node and the one that is meant. */
+static xb_json *pod_of(struct daemon *daemon, xb_json *object)
+{
+    char key[2 * XB_VELERO_NAME_BYTES];
+    snprintf(key, sizeof key, "%s/%s", xb_json_str(object, "spec.pod.namespace", ""),
+             xb_json_str(object, "spec.pod.name", ""));
+    xb_json *pod = xb_kube_informer_get(daemon->pods, key);
+    return pod && strcmp(xb_json_str(pod, "metadata.uid", ""),
+                         xb_json_str(object, "spec.pod.uid", "?")) == 0
+               ? pod
+               : NULL;
+}
+
 /* ---- backups ---- */
 
 static bool is_ours(const struct daemon *daemon, xb_json *object)
@@ -120,13 +138,25 @@ static bool is_final(xb_json *object)
     return xb_velero_data_phase_final(xb_json_str(object, "status.phase", ""));
 }
 
+static bool is_open(xb_json *object)
+{
+    return !is_final(object) && !xb_json_bool(object, "spec.cancel", false);
+}
+
 /* The coordinator holds the application, and there is neither a copy nor a word that there is none:
  * that cannot wait until it is the volume's turn. */
 static bool waits_for_copy(struct daemon *daemon, const char *key, xb_json *object)
 {
-    return xb_point_in_time_held(object) && !xb_point_in_time_fixed(object) && !is_final(object) &&
-           !xb_json_bool(object, "spec.cancel", false) &&
-           !xb_agent_has_copy(&daemon->agent, key, xb_json_str(object, "metadata.uid", ""), false);
+    return xb_point_in_time_held(object) && !xb_point_in_time_fixed(object) && is_open(object) &&
+           !xb_agent_kept(&daemon->agent, key, xb_json_str(object, "metadata.uid", "")).copy;
+}
+
+/* It will hold it: nothing is read before. One whose pod is gone, so that nobody will come back to
+ * it, ends as any other. */
+static bool waits_to_be_held(struct daemon *daemon, xb_json *object)
+{
+    return xb_point_in_time_held_soon(object) && is_open(object) &&
+           (pod_of(daemon, object) || !xb_kube_informer_synced(daemon->pods));
 }
 
 enum xb_plan xb_daemon_plan_backup(void *context, const char *key, int64_t now_ns,
@@ -135,7 +165,8 @@ enum xb_plan xb_daemon_plan_backup(void *context, const char *key, int64_t now_n
     struct daemon *daemon = context;
     xb_json *object = xb_kube_informer_get(daemon->pvbs, key);
     (void)now_ns;
-    if (!is_ours(daemon, object) || waits_for_copy(daemon, key, object)) {
+    if (!is_ours(daemon, object) || waits_for_copy(daemon, key, object) ||
+        waits_to_be_held(daemon, object)) {
         return XB_PLAN_NONE;
     }
     enum xb_bracket_step step = xb_order_bracket_step(daemon->pvbs, object);
@@ -164,6 +195,25 @@ static bool is_being_opened(const struct daemon *daemon, const char *key, xb_jso
     return xb_bracket_look(object) == XB_BRACKET_PRE_BEGUN && is_running(daemon, key);
 }
 
+static enum xb_plan plan_prepare(struct daemon *daemon, const char *key, xb_json *object,
+                                 int64_t now_ns, struct xb_action *ret)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < sizeof daemon->running / sizeof daemon->running[0]; i++) {
+        count += daemon->running[i] && daemon->running[i]->preparing;
+    }
+    if (count >= PREPARED_AT_ONCE) {
+        ret->at_ns = now_ns + PREPARE_AGAIN_MS * XB_NS_PER_MS;
+        return XB_PLAN_AT;
+    }
+    enum xb_plan plan = act_beside(daemon, key, object, ret);
+    if (plan == XB_PLAN_ACT) {
+        ((struct xb_order *)ret->work)->preparing = true;
+        ret->run = xb_order_prepare;
+    }
+    return plan;
+}
+
 /* Once, at the start. */
 static enum xb_plan plan_sweep(struct daemon *daemon, struct xb_action *ret)
 {
@@ -186,8 +236,9 @@ enum xb_plan xb_daemon_plan_hold(void *context, const char *key, int64_t now_ns,
     bool wanted = object && !is_final(object);
     const char *uid = wanted ? xb_json_str(object, "metadata.uid", "") : NULL;
     enum xb_plan plan = XB_PLAN_NONE;
-    (void)now_ns;
-    if (xb_agent_has_copy(&daemon->agent, key, uid, true)) {
+    const struct xb_kept kept = xb_agent_kept(&daemon->agent, key, uid);
+    const int64_t prepared_until_ns = kept.prepared_ns + XB_COPY_PREPARED_S * XB_NS_PER_S;
+    if (kept.other || (kept.prepared && now_ns >= prepared_until_ns)) {
         plan = act_beside(daemon, key, object, ret);
         ret->run = xb_order_drop_copy;
     } else if (!is_ours(daemon, object)) {
@@ -199,24 +250,16 @@ enum xb_plan xb_daemon_plan_hold(void *context, const char *key, int64_t now_ns,
     } else if (waits_for_copy(daemon, key, object) && !is_running(daemon, key)) {
         plan = act_beside(daemon, key, object, ret);
         ret->run = xb_order_hold;
+    } else if (waits_to_be_held(daemon, object) && !xb_point_in_time_prepared(object)) {
+        plan = plan_prepare(daemon, key, object, now_ns, ret);
+    } else if (kept.prepared) {
+        ret->at_ns = prepared_until_ns;
+        plan = XB_PLAN_AT;
     }
     return plan;
 }
 
 /* ---- restores, and the stores ---- */
-
-/* The pod of a restore, if it is on this node and the one that is meant. */
-static xb_json *pod_of(struct daemon *daemon, xb_json *object)
-{
-    char key[2 * XB_VELERO_NAME_BYTES];
-    snprintf(key, sizeof key, "%s/%s", xb_json_str(object, "spec.pod.namespace", ""),
-             xb_json_str(object, "spec.pod.name", ""));
-    xb_json *pod = xb_kube_informer_get(daemon->pods, key);
-    return pod && strcmp(xb_json_str(pod, "metadata.uid", ""),
-                         xb_json_str(object, "spec.pod.uid", "?")) == 0
-               ? pod
-               : NULL;
-}
 
 static bool waits_for_restore(xb_json *pod)
 {

@@ -53,6 +53,7 @@ static xb_json *make_lease(const struct xb_stores_work *work, const char *name, 
     json_object_object_add(annotations, XB_STORES_SEEN_ANNOTATION, json_object_new_string(seen));
     json_object_object_add(annotations, XB_BRACKET_NODE_ANNOTATION,
                            json_object_new_string(xb_cri_present(NULL) ? "true" : "false"));
+    json_object_object_add(annotations, XB_PREPARES_ANNOTATION, json_object_new_string("true"));
     json_object_object_add(
         annotations, XB_BLOCK_DEVICES_ANNOTATION,
         json_object_new_string(work->agent->options->block_devices ? "true" : "false"));

@@ -224,12 +224,22 @@ static int wait_for(const struct xb_ordering *orders, const struct xb_collected_
     return r;
 }
 
+/* Not of a pod that is left out: such an order was cancelled, and nothing is held for it. */
+static bool is_wanted(const struct xb_collected_volume *volume)
+{
+    return volume->ordered && !volume->skipped;
+}
+
 static int copy(struct xb_ordering *orders, struct xb_collected_volume *volumes, size_t count,
                 struct xb_error *err)
 {
-    int r = xb_ordering_make_all(orders, volumes, count, err);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++) { /* those that agents have prepared for */
+        r = is_wanted(&volumes[i]) ? xb_ordering_hold(orders, &volumes[i], err) : 0;
+    }
+    r = r ? r : xb_ordering_make_all(orders, volumes, count, err);
     for (size_t i = 0; r == 0 && i < count; i++) {
-        r = volumes[i].ordered ? wait_for(orders, &volumes[i], err) : 0;
+        r = is_wanted(&volumes[i]) ? wait_for(orders, &volumes[i], err) : 0;
     }
     for (struct xb_open_pod *open = orders->open; r == 0 && open; open = open->next) {
         xb_held_copied(&open->held);

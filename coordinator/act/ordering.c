@@ -19,15 +19,25 @@ static const char *text(const struct xb_step_work *work, const char *path)
     return xb_json_str(work->object, path, "");
 }
 
-bool xb_ordering_node_runs_hooks(const struct xb_ordering *orders, const char *node)
+static bool node_says(const struct xb_ordering *orders, const char *node, const char *annotation)
 {
     xb_json *lease = xb_agents_lease(orders->work->extra, node);
     xb_json *value = NULL;
     return lease &&
-           json_object_object_get_ex(xb_json_get(lease, "metadata.annotations"),
-                                     XB_BRACKET_NODE_ANNOTATION, &value) &&
+           json_object_object_get_ex(xb_json_get(lease, "metadata.annotations"), annotation,
+                                     &value) &&
            strcmp(json_object_get_string(value), "true") == 0 &&
            !xb_ordering_agent_silent(orders, node); /* Velero's may be there now */
+}
+
+bool xb_ordering_node_runs_hooks(const struct xb_ordering *orders, const char *node)
+{
+    return node_says(orders, node, XB_BRACKET_NODE_ANNOTATION);
+}
+
+bool xb_ordering_node_prepares(const struct xb_ordering *orders, const char *node)
+{
+    return node_says(orders, node, XB_PREPARES_ANNOTATION);
 }
 
 bool xb_ordering_agent_silent(const struct xb_ordering *orders, const char *node)
@@ -58,6 +68,12 @@ static void put_uploader_settings(struct xb_step_work *work, xb_json *spec)
     }
 }
 
+/* What the order says of its application; NULL: nothing. */
+static const char *held(const struct xb_ordering *orders, const char *bracket)
+{
+    return bracket ? NULL : orders->open ? "true" : orders->opening ? "soon" : NULL;
+}
+
 static xb_json *make_order(const struct xb_ordering *orders,
                            const struct xb_collected_volume *volume, const char *name,
                            const char *bracket)
@@ -79,8 +95,8 @@ static xb_json *make_order(const struct xb_ordering *orders,
     xb_json_put_text(annotations, XB_STORE_IDENTITY_ANNOTATION, orders->identity);
     if (bracket) {
         xb_json_put_text(annotations, XB_BRACKET_ANNOTATION, bracket);
-    } else if (orders->open) {
-        xb_json_put_text(annotations, XB_HELD_ANNOTATION, "true");
+    } else if (held(orders, NULL)) {
+        xb_json_put_text(annotations, XB_HELD_ANNOTATION, held(orders, NULL));
     }
     json_object_object_add(metadata, "annotations", annotations);
     xb_json_put_text(pod, "kind", "Pod");
@@ -117,6 +133,55 @@ int xb_ordering_name(const struct xb_ordering *orders, const struct xb_collected
     return xb_velero_derived_name(text(orders->work, "metadata.name"), parts, out, err);
 }
 
+/* NULL: an annotation is taken away. */
+static int annotate(const struct xb_ordering *orders, const char *name, const char *held_now,
+                    const char *bracket, struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *patch = json_object_new_object();
+    xb_json *annotations = json_object_new_object();
+    const struct xb_kube_ref ref = {.resource = &xb_velero_pvbs,
+                                    .namespace = text(orders->work, "metadata.namespace"),
+                                    .name = name};
+    json_object_object_add(annotations, XB_HELD_ANNOTATION,
+                           held_now ? json_object_new_string(held_now) : NULL);
+    if (bracket) {
+        xb_json_put_text(annotations, XB_BRACKET_ANNOTATION, bracket);
+    }
+    int r = xb_json_set(patch, "metadata.annotations", annotations, err);
+    return r ? r : xb_kube_merge_patch(orders->work->coordinator->client, &ref, patch, NULL, err);
+}
+
+/* An earlier attempt has made it. If that was to hold its application soon, and it has not come to
+ * that, the agent would wait for ever for what this one does in another way. */
+static int mend_order(const struct xb_ordering *orders, const char *name, const char *bracket,
+                      struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *order = NULL;
+    const struct xb_kube_ref ref = {.resource = &xb_velero_pvbs,
+                                    .namespace = text(orders->work, "metadata.namespace"),
+                                    .name = name};
+    const char *now = held(orders, bracket);
+    int r = xb_kube_get(orders->work->coordinator->client, &ref, &order, err);
+    return r < 0 || !xb_point_in_time_held_soon(order) || (now && strcmp(now, "soon") == 0)
+               ? r
+               : annotate(orders, name, now, bracket, err);
+}
+
+int xb_ordering_hold(const struct xb_ordering *orders, const struct xb_collected_volume *volume,
+                     struct xb_error *err)
+{
+    char name[XB_VELERO_NAME_BYTES];
+    struct xb_error why = XB_ERROR_INIT;
+    int r = xb_ordering_name(orders, volume, name, err);
+    if (r == 0 && (r = annotate(orders, name, "true", NULL, &why)) < 0) {
+        if (why.kind == XB_ERR_NOT_FOUND) {
+            return 0; /* deleted: nobody waits for it */
+        }
+        *err = why;
+    }
+    return r;
+}
+
 static int create_order(struct xb_ordering *orders, const struct xb_collected_volume *volume,
                         const char *bracket, struct xb_error *err)
 {
@@ -129,8 +194,14 @@ static int create_order(struct xb_ordering *orders, const struct xb_collected_vo
     XB_CLEANUP(xb_json_putp) xb_json *order = make_order(orders, volume, name, bracket);
     const struct xb_kube_ref ref = {.resource = &xb_velero_pvbs,
                                     .namespace = text(work, "metadata.namespace")};
-    r = xb_kube_create(work->coordinator->client, &ref, order, NULL, err);
-    if (r < 0 && err->kind != XB_ERR_CONFLICT) {
+    struct xb_error why = XB_ERROR_INIT;
+    r = xb_kube_create(work->coordinator->client, &ref, order, NULL, &why);
+    if (r < 0 && why.kind == XB_ERR_CONFLICT) {
+        why = (struct xb_error)XB_ERROR_INIT;
+        r = mend_order(orders, name, bracket, &why);
+    }
+    if (r < 0) {
+        *err = why;
         return r;
     }
     json_object_array_add(work->run->orders, json_object_new_string(name));
@@ -206,7 +277,9 @@ void xb_ordering_cancel(const struct xb_ordering *orders, const struct xb_collec
     xb_json *spec = json_object_new_object();
     json_object_object_add(spec, "cancel", json_object_new_boolean(true));
     json_object_object_add(patch, "spec", spec);
-    if (!volume->ordered || xb_ordering_name(orders, volume, name, &err) < 0) {
+    /* An earlier attempt may have made one, too. */
+    if ((!volume->ordered && !orders->records_found) ||
+        xb_ordering_name(orders, volume, name, &err) < 0) {
         return;
     }
     const struct xb_kube_ref ref = {.resource = &xb_velero_pvbs,

@@ -201,10 +201,16 @@ static int open_hooks(struct visit *visit, bool alone, struct xb_error *err)
     }
     orders->no_copies = alone && json_object_array_length(visit->members) == 0;
     bool session = visit->hooks.phases[XB_HOOK_SESSION].count > 0;
-    return alone && !orders->no_copies && !recorded && !session &&
-                   xb_ordering_node_runs_hooks(orders, xb_json_str(visit->pod, "spec.nodeName", ""))
-               ? open_ordered(visit, err)
-               : xb_block_hooks_open(orders, &pod, &visit->hooks, visit->why, err);
+    bool anew = alone && !orders->no_copies && !recorded;
+    const char *node = xb_json_str(visit->pod, "spec.nodeName", "");
+    if (anew && !session && xb_ordering_node_runs_hooks(orders, node)) {
+        return open_ordered(visit, err);
+    }
+    /* What is recorded may be held already: it does not wait for that. */
+    r = anew && xb_ordering_node_prepares(orders, node)
+            ? xb_block_hooks_prepare(orders, visit->volumes, visit->count, err)
+            : 0;
+    return r ? r : xb_block_hooks_open(orders, &pod, &visit->hooks, visit->why, err);
 }
 
 int xb_pod_hooks_before(void *context, const struct xb_collected_pod *pod,

@@ -62,6 +62,10 @@ int xb_pod_hooks_order(struct xb_step_work *work, const char *name, xb_json **re
 int xb_pod_hooks_get_pod(struct xb_step_work *work, const struct xb_hook_pod *pod, xb_json **ret,
                          struct xb_error *err) XB_MUST_CHECK;
 
+/* Before that: makes the orders of a pod that is alone, and waits, within limits, until its node's
+ * agent has prepared what their copies need: that takes seconds in which nothing has to be held. */
+int xb_block_hooks_prepare(struct xb_ordering *orders, struct xb_collected_volume *volumes,
+                           size_t count, struct xb_error *err) XB_MUST_CHECK;
 /* Runs a pod's pre hooks here; its post hooks follow with the end of its block. An empty `why`: the
  * pod is to be taken. */
 int xb_block_hooks_open(struct xb_ordering *orders, const struct xb_hook_pod *pod,

@@ -146,11 +146,27 @@ bool xb_point_in_time_fixed(xb_json *order)
     return xb_point_in_time_parse(order, &point, &ignored) > 0;
 }
 
-bool xb_point_in_time_held(xb_json *order)
+static bool says(xb_json *order, const char *key, const char *word)
 {
     size_t len = 0;
-    const char *text = annotation(order, XB_HELD_ANNOTATION, &len);
-    return text && strcmp(text, "true") == 0;
+    const char *text = annotation(order, key, &len);
+    return text && strcmp(text, word) == 0;
+}
+
+bool xb_point_in_time_held(xb_json *order)
+{
+    return says(order, XB_HELD_ANNOTATION, "true");
+}
+
+bool xb_point_in_time_held_soon(xb_json *order)
+{
+    return says(order, XB_HELD_ANNOTATION, "soon");
+}
+
+bool xb_point_in_time_prepared(xb_json *order)
+{
+    const char *uid = xb_json_str(order, "metadata.uid", "");
+    return uid[0] && says(order, XB_PREPARED_ANNOTATION, uid);
 }
 
 /* ---- writing ---- */

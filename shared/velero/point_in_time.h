@@ -13,9 +13,12 @@
  * Shapes:    annotation XB_POINT_IN_TIME_ANNOTATION: {"uid": the order's, "method",
  *            "consistency": "crash", "per-file" or "fuzzy", "time", "copyMicroseconds",
  *            "frozenMicroseconds", "heldMicroseconds", "changedFiles", "reason", "problem"}, of
- *            which the last five may be missing. Annotation XB_HELD_ANNOTATION "true", by the
- *            coordinator: it holds the application until the order says of which moment it is; a
- *            copy is made before all else.
+ *            which the last five may be missing. Annotation XB_HELD_ANNOTATION, by the
+ *            coordinator: "true", it holds the application until the order says of which moment it
+ *            is; a copy is made before all else. "soon": it will, and nothing is read before; what
+ *            a copy needs is prepared, so that making it takes moments. Then the agent writes
+ *            XB_PREPARED_ANNOTATION, the order's uid: nobody has to wait for it any longer,
+ *            whatever has come of it.
  * Rules:     an annotation with another uid than its order's was copied along with something, and
  *            says nothing.
  * Errors:    INVALID: an annotation that is none of ours.
@@ -27,6 +30,9 @@
 
 #define XB_POINT_IN_TIME_ANNOTATION "xebec.io/point-in-time"
 #define XB_HELD_ANNOTATION "xebec.io/held"
+#define XB_PREPARED_ANNOTATION "xebec.io/prepared"
+/* On a node's Lease: "true", its agent knows what "soon" means. */
+#define XB_PREPARES_ANNOTATION "xebec.io/prepares"
 /* Method of a volume that was read as it was, while others may have written it. */
 #define XB_POINT_IN_TIME_LIVE "live"
 
@@ -67,6 +73,10 @@ int xb_point_in_time_parse(xb_json *order, struct xb_point_in_time *ret,
 bool xb_point_in_time_fixed(xb_json *order);
 /* Whether the coordinator waits for just that. */
 bool xb_point_in_time_held(xb_json *order);
+/* Whether it will. */
+bool xb_point_in_time_held_soon(xb_json *order);
+/* Whether the agent has prepared for it. */
+bool xb_point_in_time_prepared(xb_json *order);
 
 /* A merge patch for the order; what is longer than its field is cut. */
 int xb_point_in_time_patch(const struct xb_point_in_time *point, xb_json **ret,

@@ -146,6 +146,27 @@ static void held(void **state)
     assert_false(xb_point_in_time_held(order)); /* annotations are texts */
     json_object_object_add(annotations, XB_HELD_ANNOTATION, json_object_new_string("true"));
     assert_true(xb_point_in_time_held(order));
+    assert_false(xb_point_in_time_held_soon(order));
+    json_object_object_add(annotations, XB_HELD_ANNOTATION, json_object_new_string("soon"));
+    assert_true(xb_point_in_time_held_soon(order));
+    assert_false(xb_point_in_time_held(order));
+}
+
+/* By the order's own uid: an annotation that was copied along says nothing. */
+static void prepared(void **state)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *order = order_with("u", NULL);
+    (void)state;
+    assert_false(xb_point_in_time_prepared(order));
+    assert_false(xb_point_in_time_prepared(NULL));
+    xb_json *annotations = xb_json_get(order, "metadata.annotations");
+    json_object_object_add(annotations, XB_PREPARED_ANNOTATION, json_object_new_string("v"));
+    assert_false(xb_point_in_time_prepared(order));
+    json_object_object_add(annotations, XB_PREPARED_ANNOTATION, json_object_new_string("u"));
+    assert_true(xb_point_in_time_prepared(order));
+    json_object_object_add(annotations, XB_PREPARED_ANNOTATION, json_object_new_string(""));
+    PROBE_OK(xb_json_set_str(order, "metadata.uid", "", &err));
+    assert_false(xb_point_in_time_prepared(order));
 }
 
 static void in_words(void **state)
@@ -176,6 +197,7 @@ int main(void)
         cmocka_unit_test(hostile),
         cmocka_unit_test(texts_are_clean),
         cmocka_unit_test(held),
+        cmocka_unit_test(prepared),
         cmocka_unit_test(in_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
