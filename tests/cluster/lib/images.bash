@@ -46,12 +46,13 @@ busybox_tree() { # dir
     echo 'root:x:0:' >"$1/etc/group"
 }
 
-# The sandbox image and the one that test pods use, from the distribution's static busybox.
+# The sandbox image, whose process is called pause as everywhere, and the one that test pods use, from the distribution's static busybox.
 base_images() {
     local dir=$BED/images
     mkdir -p "$dir/pause/bin" || return 1
-    install -m 0755 "$(command -v busybox)" "$dir/pause/bin/sleep" &&
+    install -m 0755 "$(command -v busybox)" "$dir/pause/bin/sh" && ln -s sh "$dir/pause/bin/sleep" &&
+        printf '#!/bin/sh\nwhile sleep 2147483647; do :; done\n' >"$dir/pause/pause" && chmod 0755 "$dir/pause/pause" &&
         busybox_tree "$dir/busybox" &&
-        "$HERE/mkimage" "$PAUSE_IMAGE" "$dir/pause" "$dir/pause.tar" /bin/sleep 2147483647 &&
+        "$HERE/mkimage" "$PAUSE_IMAGE" "$dir/pause" "$dir/pause.tar" /pause &&
         "$HERE/mkimage" "$BUSYBOX_IMAGE" "$dir/busybox" "$dir/busybox.tar" sh
 }
