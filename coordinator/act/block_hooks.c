@@ -230,13 +230,24 @@ static bool is_wanted(const struct xb_collected_volume *volume)
     return volume->ordered && !volume->skipped;
 }
 
+/* To the agents that have prepared: the application is held, or goes on (its hooks are over, as
+ * after a session that ended by itself), and nothing is to be waited for. */
+static int give_word(const struct xb_ordering *orders, const struct xb_collected_volume *volumes,
+                     size_t count, struct xb_error *err)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && orders->prepared && i < count; i++) {
+        r = is_wanted(&volumes[i])
+                ? xb_ordering_hold(orders, &volumes[i], orders->open != NULL, err)
+                : 0;
+    }
+    return r;
+}
+
 static int copy(struct xb_ordering *orders, struct xb_collected_volume *volumes, size_t count,
                 struct xb_error *err)
 {
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < count; i++) { /* those that agents have prepared for */
-        r = is_wanted(&volumes[i]) ? xb_ordering_hold(orders, &volumes[i], err) : 0;
-    }
+    int r = give_word(orders, volumes, count, err);
     r = r ? r : xb_ordering_make_all(orders, volumes, count, err);
     for (size_t i = 0; r == 0 && i < count; i++) {
         r = is_wanted(&volumes[i]) ? wait_for(orders, &volumes[i], err) : 0;
@@ -325,6 +336,8 @@ int xb_block_hooks_after(void *context, struct xb_collected_volume *volumes, siz
     struct xb_error why = failed ? *failed : (struct xb_error)XB_ERROR_INIT;
     if (!failed && orders->open) {
         (void)!copy(orders, volumes, count, &why);
+    } else if (!failed) {
+        (void)!give_word(orders, volumes, count, &why);
     }
     int r = why.code;
     /* Who takes the backup up finds what is frozen, and its copies, and goes on: thawing now would
@@ -345,7 +358,7 @@ int xb_block_hooks_after(void *context, struct xb_collected_volume *volumes, siz
         orders->open = open->next;
         free_open(open);
     }
-    orders->no_copies = false;
+    orders->no_copies = orders->prepared = false;
     if (r < 0 && !failed) {
         *err = why;
         return r;

@@ -168,12 +168,12 @@ static int mend_order(const struct xb_ordering *orders, const char *name, const 
 }
 
 int xb_ordering_hold(const struct xb_ordering *orders, const struct xb_collected_volume *volume,
-                     struct xb_error *err)
+                     bool is_held, struct xb_error *err)
 {
     char name[XB_VELERO_NAME_BYTES];
     struct xb_error why = XB_ERROR_INIT;
     int r = xb_ordering_name(orders, volume, name, err);
-    if (r == 0 && (r = annotate(orders, name, "true", NULL, &why)) < 0) {
+    if (r == 0 && (r = annotate(orders, name, is_held ? "true" : NULL, NULL, &why)) < 0) {
         if (why.kind == XB_ERR_NOT_FOUND) {
             return 0; /* deleted: nobody waits for it */
         }

@@ -29,6 +29,7 @@ struct xb_ordering {
     /* Of the block that the collection is at. */
     struct xb_open_pod *open; /* pods whose hooks the coordinator runs, between pre and post */
     bool opening;             /* its pod will be held: agents prepare for that */
+    bool prepared;            /* its orders were made for that, and wait for the word */
     bool no_copies;           /* nothing of it is copied: it can be thawed at any time */
     bool records_found;       /* an earlier attempt has left records of hooks */
 };
@@ -50,9 +51,9 @@ int xb_ordering_name(const struct xb_ordering *orders, const struct xb_collected
 bool xb_ordering_node_runs_hooks(const struct xb_ordering *orders, const char *node);
 /* Whether its agent prepares for an application that will be held. Velero's would read at once. */
 bool xb_ordering_node_prepares(const struct xb_ordering *orders, const char *node);
-/* Its application is held now. */
+/* Its application, for which it was prepared, is held now, or will not be. */
 int xb_ordering_hold(const struct xb_ordering *orders, const struct xb_collected_volume *volume,
-                     struct xb_error *err) XB_MUST_CHECK;
+                     bool is_held, struct xb_error *err) XB_MUST_CHECK;
 /* What a collection asks (collect.h); `context` is the ordering. */
 const char *xb_ordering_host_paths(void *context, const char *node);
 bool xb_ordering_block_devices(void *context, const char *node);

@@ -60,7 +60,7 @@ int xb_block_hooks_prepare(struct xb_ordering *orders, struct xb_collected_volum
                            size_t count, struct xb_error *err)
 {
     struct preparing preparing = {.orders = orders};
-    orders->opening = true;
+    orders->prepared = orders->opening = true;
     int r = xb_ordering_make_all(orders, volumes, count, err);
     orders->opening = false;
     preparing.until_ns = xb_clock_mono_ns() + PATIENCE_S * XB_NS_PER_S;
