@@ -92,7 +92,7 @@ bool xb_held_lasts(struct xb_held *held, xb_json *result)
                                     "copied";
     char why[WHY_BYTES];
     if (!held->session) {
-        snprintf(why, sizeof why, "the coordinator ended while it held it, and it with that: %s",
+        snprintf(why, sizeof why, "the coordinator that held it ended, or was cut off from it: %s",
                  what_then);
         fail(result, why);
         return false;
