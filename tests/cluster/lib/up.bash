@@ -126,6 +126,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
 END
 }
 
+# What a test kills again and again is there again in a second each time.
 kubelet_config() { # number
     cat <<END
 apiVersion: kubelet.config.k8s.io/v1beta1
@@ -153,6 +154,8 @@ clusterDomain: cluster.local
 imageGCHighThresholdPercent: 100
 evictionHard: {memory.available: 50Mi}
 localStorageCapacityIsolation: false
+featureGates: {KubeletCrashLoopBackOffMax: true}
+crashLoopBackOff: {maxContainerRestartPeriod: 1s}
 END
 }
 
