@@ -13,7 +13,9 @@ OVER          a file that ends all waiting
 
 Prints how long it took from the harm until the application works.
 """
+import errno
 import glob
+import itertools
 import os
 import signal
 import sys
@@ -44,16 +46,25 @@ def wait_for_step(step, over):
     raise SystemExit("the step was never seen")
 
 
+def usage(group):
+    with open(group + "/memory.stat", encoding="ascii") as file:
+        return int(dict(line.split() for line in file)["total_rss"])
+
+
 def eat(group, go):
     """In the container's group: its memory is limited to what it uses, and a bit that is then used. The kernel takes the agent, whose
     oom_score_adj is that of its pod."""
     with open(group + "/cgroup.procs", "w", encoding="ascii") as file:
         file.write(str(os.getpid()))
     os.read(go, 1)
-    with open(group + "/memory.stat", encoding="ascii") as file:
-        used = int(dict(line.split() for line in file)["total_rss"])
-    with open(group + "/memory.limit_in_bytes", "w", encoding="ascii") as file:
-        file.write(str(used + 8 * MIB))
+    for limit in itertools.count(usage(group) + 8 * MIB, 4 * MIB):  # refused below what cannot be given back at once
+        try:
+            with open(group + "/memory.limit_in_bytes", "w", encoding="ascii") as file:
+                file.write(str(limit))
+            break
+        except OSError as err:
+            if err.errno != errno.EBUSY:
+                raise
     block, hold = os.urandom(MIB), []
     while len(hold) < 300:
         with open(group + "/memory.oom_control", encoding="ascii") as file:
