@@ -44,17 +44,24 @@ says() { # text command...: the command succeeds and its output holds the text
 }
 
 # The image, the installation, the coordinator on node 1: the tests need to know where it is.
-install_on_bed() { # [folder: of files behind loop devices, which agents may clone]
-    mkdir -p "$work/overlay" "$work/component" &&
-        sed "s|/var/lib/loop-files|${1:-}|" "$root/deploy/components/reflink-file/kustomization.yaml" >"$work/component/kustomization.yaml" &&
-        cat >"$work/overlay/kustomization.yaml" <<Y
+install_on_bed() { # [component's folder...]
+    mkdir -p "$work/overlay" && cat >"$work/overlay/kustomization.yaml" <<Y
 resources: ["$(realpath --relative-to="$work/overlay" "$root/deploy/overlays/testbed")"]
-components: [${1:+../component}]
+components: [$([ $# -eq 0 ] || realpath --relative-to="$work/overlay" "$@" | paste -sd,)]
 patches:
   - target: {kind: Deployment, name: xebec-coordinator}
     patch: '[{"op": "add", "path": "/spec/template/spec/nodeSelector", "value": {"kubernetes.io/hostname": "node1"}}]'
 Y
     xebec_image "$work" && xebec_install "$work/overlay"
+}
+
+# A new file system at NAME in the nodes' folder for volumes, on node 1, in a file there that grows as it is written, to no more than
+# MB.
+local=/var/lib/xebec-local # on the node; $XEBEC_BED/node1/local from here
+on_node() { bed node 1 "$@"; }
+file_system() { # name type MB image [mount options]
+    on_node truncate -s "$3M" "$local/$4" && on_node mkdir -p "$local/$1" && on_node "mkfs.$2" -q "$local/$4" >/dev/null &&
+        on_node mount -o "loop,noatime${5:+,$5}" "$local/$4" "$local/$1" && cleanups=("on_node umount -l $local/$1" "${cleanups[@]}")
 }
 
 # So many coordinators, or none at all; comes back when that is so.

@@ -2,14 +2,13 @@
 # What the tests of the point in time share: volumes of real file systems on node 1, pods that have them, and what orders say of the
 # moment that they are of. Sourced after lib/faults.bash; needs $root, $work and $XEBEC_BED.
 
-local=/var/lib/xebec-local # on the node; $XEBEC_BED/node1/local from here
-on_node() { bed node 1 "$@"; }
-
-# A new file system at $local/NAME, in a file that grows as it is written and to no more than MB, below $local.
-file_system() { # name type MB image [mount options]
-    on_node truncate -s "$3M" "$local/$4" && on_node mkdir -p "$local/$1" && on_node "mkfs.$2" -q "$local/$4" >/dev/null &&
-        on_node mount -o "loop,noatime${5:+,$5}" "$local/$4" "$local/$1" && cleanups=("on_node umount -l $local/$1" "${cleanups[@]}")
+# deploy's component for clones of files behind loop devices, with the folder of the test bed.
+install_for_all_methods() {
+    mkdir -p "$work/component" &&
+        sed "s|/var/lib/loop-files|$local|" "$root/deploy/components/reflink-file/kustomization.yaml" >"$work/component/kustomization.yaml" &&
+        install_on_bed "$work/component"
 }
+
 # A btrfs frees what is written over when it commits; until then a writer that syncs all the time fills it.
 file_systems() { # btrfs-MB: a btrfs, an XFS with a folder for a volume, and an ext4 in a file beside that
     file_system btrfs btrfs "$1" btrfs.img commit=2 && file_system xfs xfs 1500 xfs.img && on_node mkdir -p "$local/xfs/data" &&

@@ -54,19 +54,11 @@ static int setup(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 static int teardown(void **state)
 {
     (void)state;
     close(place.root_fd);
-    return nftw(place.path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    return nftw(place.path, probe_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static struct xb_freeze_request request(unsigned methods)

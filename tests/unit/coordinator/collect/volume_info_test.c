@@ -131,8 +131,8 @@ static void skipped(void **state)
                                         "\"failed\",\"pvbInfo\":{" WHOSE("data") "]");
 }
 
-/* What the order says of its moment goes along; what another order said does not. */
-static void points(void **state)
+/* Orders with one of a copy, whose annotation is the order o-1's. */
+static xb_json *copied(const char *order_uid)
 {
     static const char order[] =
         "[{\"metadata\":{\"uid\":\"%s\",\"annotations\":{\"xebec.io/point-in-time\":"
@@ -140,13 +140,19 @@ static void points(void **state)
         "\\\"crash\\\",\\\"time\\\":\\\"2026-11-26T11:00:00.000001Z\\\","
         "\\\"copyMicroseconds\\\":812}\"}},\"spec\":{\"pod\":{\"uid\":\"u-1\"},"
         "\"volume\":\"data\"},\"status\":{\"phase\":\"Completed\"}}]";
+    char text[sizeof order + 8];
+    snprintf(text, sizeof text, order, order_uid);
+    return probe_json(text);
+}
+
+/* What the order says of its moment goes along; what another order said does not. */
+static void points(void **state)
+{
     struct xb_collected_volume volume = of_claim();
     const struct xb_collected collected = {.volumes = &volume, .volume_count = 1};
     (void)state;
     for (int own = 0; own <= 1; own++) {
-        char text[sizeof order + 8];
-        snprintf(text, sizeof text, order, own ? "o-1" : "o-2");
-        XB_CLEANUP(xb_json_putp) xb_json *list = probe_json(text);
+        XB_CLEANUP(xb_json_putp) xb_json *list = copied(own ? "o-1" : "o-2");
         XB_CLEANUP(xb_json_putp) xb_json *infos = NULL;
         const struct xb_volume_infos what = {.collected = &collected, .orders = list};
         PROBE_OK(xb_volume_infos(&what, &infos, &err));
@@ -162,15 +168,9 @@ static void points(void **state)
 /* Of the pods that are named, and of no others. */
 static void unheld(void **state)
 {
-    static const char order[] =
-        "[{\"metadata\":{\"uid\":\"o\",\"annotations\":{\"xebec.io/point-in-time\":"
-        "\"{\\\"uid\\\":\\\"o\\\",\\\"method\\\":\\\"btrfs\\\",\\\"consistency\\\":"
-        "\\\"crash\\\",\\\"time\\\":\\\"2026-11-26T11:00:00.000001Z\\\","
-        "\\\"copyMicroseconds\\\":812}\"}},\"spec\":{\"pod\":{\"uid\":\"u-1\"},"
-        "\"volume\":\"data\"},\"status\":{\"phase\":\"Completed\"}}]";
     struct xb_collected_volume volume = of_claim();
     const struct xb_collected collected = {.volumes = &volume, .volume_count = 1};
-    XB_CLEANUP(xb_json_putp) xb_json *list = probe_json(order);
+    XB_CLEANUP(xb_json_putp) xb_json *list = copied("o-1");
     (void)state;
     for (int lost = 0; lost <= 1; lost++) {
         char line[XB_VOLUME_POINTS_BYTES];

@@ -2,6 +2,7 @@
  *
  * The folder store does what stores do, and stays inside its folder whatever lies in it.
  */
+#include "tests/harness/probe.h"
 #include "tests/harness/store_suite.h"
 
 #include <dirent.h>
@@ -11,14 +12,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
 
 /* Makes a folder for the test: path/store is the store, path itself is outside. */
 static void make_outside(struct store_suite *suite)
@@ -54,7 +47,7 @@ static struct xb_store *open_store(struct store_suite *suite)
 static void close_store(struct store_suite *suite, struct xb_store *store)
 {
     xb_store_free(store);
-    nftw(suite->path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    nftw(suite->path, probe_remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 static void write_file(const char *path, const char *text)
@@ -358,7 +351,7 @@ static int unmount(void **state)
 {
     struct store_suite *suite = *state;
     umount2(in(suite, "store"), MNT_DETACH);
-    nftw(suite->path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    nftw(suite->path, probe_remove_one, 8, FTW_DEPTH | FTW_PHYS);
     return 0;
 }
 

@@ -11,6 +11,7 @@
 #include "shared/store/s3/credentials.h"
 #include "shared/store/s3/endpoint.h"
 #include "shared/store/s3/listing.h"
+#include "tests/harness/probe.h"
 #include "tests/harness/store_probe.h"
 #include "tests/unit/shared/store/s3_server.h"
 
@@ -139,18 +140,10 @@ static struct folder make_home(void)
     return folder;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 static void remove_home(const struct folder *folder)
 {
     clear_environment();
-    nftw(folder->path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    nftw(folder->path, probe_remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 /* "id secret token region" of what the options lead to. */
