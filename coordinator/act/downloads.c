@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Downloads: the keys and the server at the start, then a signed link for every request. */
+ * Downloads: a signed link for every request. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,188 +12,7 @@
 #include "shared/base/random.h"
 #include "shared/codec/text.h"
 
-enum {
-    LINK_KEY_BYTES = 32,
-    LINK_S = 600,
-    NAMES_MAX = 16,
-    URL_BYTES = 512,
-    DOWNLOAD_URL_BYTES_MAX = 8192
-};
-
-#define KEYS_SECRET "xebec-downloads"
-
-/* ---- keys ---- */
-
-static int load_keys(struct xb_coordinator *coordinator, xb_json *secret, struct xb_error *err)
-{
-    XB_CLEANUP(xb_secret_freep) struct xb_secret *pem = NULL;
-    XB_CLEANUP(xb_secret_freep) struct xb_secret *key = NULL;
-    int r = xb_velero_secret(secret, "ca.crt", false, &pem, err);
-    if (r < 0 || (r = xb_velero_secret(secret, "ca.key", false, &key, err)) < 0 ||
-        (r = xb_velero_secret(secret, "link.key", false, &coordinator->link_key, err)) < 0) {
-        return r;
-    }
-    return xb_certificate_load((const char *)pem->data, pem->len, key, &coordinator->ca, err);
-}
-
-static int put_encoded(xb_json *data, const char *name, const void *bytes, size_t len,
-                       struct xb_error *err)
-{
-    struct xb_buf text = XB_BUF_INIT(2 * XB_SECRET_BYTES_MAX);
-    int r = xb_base64_encode(bytes, len, &text, err);
-    if (r == 0) {
-        xb_json_put_text(data, name, text.data);
-    }
-    xb_buf_wipe(&text);
-    return r;
-}
-
-static int make_keys(struct xb_coordinator *coordinator, struct xb_error *err)
-{
-    XB_CLEANUP(xb_certificate_freep) struct xb_certificate *ca = NULL;
-    XB_CLEANUP(xb_json_putp) xb_json *secret = json_object_new_object();
-    xb_json *metadata = json_object_new_object();
-    xb_json *data = json_object_new_object();
-    unsigned char link_key[LINK_KEY_BYTES];
-    xb_json_put_text(metadata, "name", KEYS_SECRET);
-    xb_json_put_text(secret, "apiVersion", "v1");
-    xb_json_put_text(secret, "kind", "Secret");
-    xb_json_put_text(secret, "type", "Opaque");
-    json_object_object_add(secret, "metadata", metadata);
-    json_object_object_add(secret, "data", data);
-    xb_random_bytes(link_key, sizeof link_key);
-    int r = xb_certificate_make_ca("Xebec downloads", xb_clock_wall_ns() / XB_NS_PER_S, &ca, err);
-    if (r == 0 && (r = put_encoded(data, "ca.crt", ca->pem, strlen(ca->pem), err)) == 0 &&
-        (r = put_encoded(data, "ca.key", ca->key->data, ca->key->len, err)) == 0) {
-        r = put_encoded(data, "link.key", link_key, sizeof link_key, err);
-    }
-    explicit_bzero(link_key, sizeof link_key);
-    if (r < 0) {
-        return r;
-    }
-    const struct xb_kube_ref ref = {.resource = &xb_core_secrets,
-                                    .namespace = coordinator->options->namespace};
-    r = xb_kube_create(coordinator->client, &ref, secret, NULL, err);
-    return r < 0 && err->kind == XB_ERR_CONFLICT ? 0 : r;
-}
-
-static int get_keys(struct xb_coordinator *coordinator, struct xb_error *err)
-{
-    const struct xb_kube_ref ref = {.resource = &xb_core_secrets,
-                                    .namespace = coordinator->options->namespace,
-                                    .name = KEYS_SECRET};
-    XB_CLEANUP(xb_json_putp) xb_json *secret = NULL;
-    int r = xb_kube_get(coordinator->client, &ref, &secret, err);
-    if (r < 0 && err->kind == XB_ERR_NOT_FOUND) {
-        r = make_keys(coordinator, err);
-        if (r == 0) {
-            *err = (struct xb_error)XB_ERROR_INIT;
-            r = xb_kube_get(coordinator->client, &ref, &secret, err);
-        }
-    }
-    return r < 0 ? r : load_keys(coordinator, secret, err);
-}
-
-/* ---- the server ---- */
-
-static int on_open(void *context, const struct xb_download *what, struct xb_store **ret_store,
-                   char key[XB_SERVER_KEY_BYTES], struct xb_error *err)
-{
-    struct xb_coordinator *coordinator = context;
-    XB_CLEANUP(xb_json_putp) xb_json *location = NULL;
-    char made[XB_VELERO_KEY_BYTES];
-    int r = xb_velero_download_key(xb_download_kind_name(what->kind), what->name, made, err);
-    if (r < 0 || (r = xb_get_location(coordinator, what->location, &location, err)) < 0) {
-        return r;
-    }
-    snprintf(key, XB_SERVER_KEY_BYTES, "%s", made);
-    const struct xb_location_access access = xb_location_access(coordinator, true);
-    return xb_location_open(location, &access, ret_store, err);
-}
-
-/* The host of an URL ("https://backup.example.com:30443"), or "". */
-static void host_of(const char *url, char out[XB_VELERO_NAME_BYTES])
-{
-    const char *start = strstr(url, "://");
-    start = start ? start + 3 : url;
-    size_t len = 0;
-    if (*start == '[') {
-        start++;
-        len = strcspn(start, "]");
-    } else {
-        len = strcspn(start, ":/");
-    }
-    snprintf(out, XB_VELERO_NAME_BYTES, "%.*s", (int)(len < 253 ? len : 253), start);
-}
-
-struct names {
-    const char *list[NAMES_MAX];
-    char space[NAMES_MAX][XB_VELERO_NAME_BYTES];
-    size_t count;
-};
-
-static void add_name(struct names *names, const char *name)
-{
-    if (name && name[0] && names->count < NAMES_MAX) {
-        snprintf(names->space[names->count], XB_VELERO_NAME_BYTES, "%.253s", name);
-        names->list[names->count] = names->space[names->count];
-        names->count++;
-    }
-}
-
-static int add_public(void *context, xb_json *location, struct xb_error *err)
-{
-    char host[XB_VELERO_NAME_BYTES];
-    (void)err;
-    host_of(xb_json_str(location, "spec.config.publicUrl", ""), host);
-    add_name(context, host);
-    return 0;
-}
-
-static int make_certificate(struct xb_coordinator *coordinator, struct xb_certificate **ret,
-                            struct xb_error *err)
-{
-    const struct xb_coordinator_options *options = coordinator->options;
-    char service[XB_VELERO_NAME_BYTES];
-    struct names names = {.count = 0};
-    const struct xb_kube_list list = {.resource = &xb_velero_locations,
-                                      .namespace = options->namespace};
-    add_name(&names, options->pod_ip);
-    add_name(&names, "localhost");
-    snprintf(service, sizeof service, "xebec-coordinator.%.63s", options->namespace);
-    add_name(&names, service);
-    snprintf(service, sizeof service, "xebec-coordinator.%.63s.svc", options->namespace);
-    add_name(&names, service);
-    int r = xb_kube_list_pages(coordinator->client, &list, add_public, &names, err);
-    const struct xb_certificate_names wanted = {names.list, names.count};
-    return r < 0 ? r
-                 : xb_certificate_make_server(coordinator->ca, &wanted,
-                                              xb_clock_wall_ns() / XB_NS_PER_S, ret, err);
-}
-
-int xb_downloads_start(struct xb_coordinator *coordinator, struct xb_error *err)
-{
-    XB_CLEANUP(xb_certificate_freep) struct xb_certificate *certificate = NULL;
-    int r = get_keys(coordinator, err);
-    if (r < 0 || (r = make_certificate(coordinator, &certificate, err)) < 0) {
-        return xb_error_wrap(err, "downloads");
-    }
-    const struct xb_server_options options = {.port = coordinator->options->downloads_port,
-                                              .link_key = coordinator->link_key,
-                                              .certificate = certificate,
-                                              .open = on_open,
-                                              .context = coordinator};
-    r = xb_server_start(&options, &coordinator->server, err);
-    return r < 0 ? xb_error_wrap(err, "downloads") : 0;
-}
-
-void xb_downloads_stop(struct xb_coordinator *coordinator)
-{
-    xb_server_free(coordinator->server);
-    xb_certificate_free(coordinator->ca);
-    xb_secret_free(coordinator->link_key);
-    coordinator->server = NULL;
-}
+enum { LINK_S = 600, URL_BYTES = 512, DOWNLOAD_URL_BYTES_MAX = 8192 };
 
 /* ---- requests ---- */
 
@@ -252,7 +71,9 @@ static int our_link(struct xb_step_work *work, const struct xb_download *what, x
     const struct xb_coordinator_options *options = work->coordinator->options;
     char path[XB_DOWNLOAD_LINK_BYTES];
     char base[URL_BYTES];
-    int r = xb_download_link_make(work->coordinator->link_key, what, path, err);
+    uint16_t port = 0;
+    int r = xb_downloads_ready(work->coordinator, &port, err);
+    r = r ? r : xb_download_link_make(work->coordinator->downloads.link_key, what, path, err);
     if (r < 0) {
         return r;
     }
@@ -266,8 +87,7 @@ static int our_link(struct xb_step_work *work, const struct xb_download *what, x
     } else {
         const char *ip = options->pod_ip ? options->pod_ip : "localhost";
         bool v6 = strchr(ip, ':') != NULL;
-        snprintf(base, sizeof base, "https://%s%s%s:%u", v6 ? "[" : "", ip, v6 ? "]" : "",
-                 xb_server_port(work->coordinator->server));
+        snprintf(base, sizeof base, "https://%s%s%s:%u", v6 ? "[" : "", ip, v6 ? "]" : "", port);
     }
     return xb_buf_printf(out, err, "%s%s", base, path);
 }

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "coordinator/act/coordinator.h"
@@ -92,6 +93,14 @@ struct xb_run {
     int64_t look_again_ns; /* monotonic: not before */
 };
 
+/* Who serves downloads. The lock guards all but the key, which stays as it was at the start. */
+struct xb_downloads {
+    pthread_mutex_t lock;
+    struct xb_secret *link_key;
+    struct xb_certificate *ca, *certificate;
+    struct xb_server *server; /* NULL: it could not be started anew */
+};
+
 struct xb_coordinator {
     const struct xb_coordinator_options *options;
     struct xb_coordinator_options own_options; /* with what nobody said, found in the own pod */
@@ -112,18 +121,15 @@ struct xb_coordinator {
     struct xb_control *controls[XB_WATCHED_COUNT]; /* NULL where a kind has none */
     struct xb_run *backup_runs, *restore_runs, *location_runs, *schedule_runs, *deletion_runs,
         *sync_runs;
-    xb_json *collected_ns;      /* expired backup: when its deletion was asked for */
-    uint64_t stores_generation; /* grows when some node reports another view of the stores */
-    xb_json *nodes_seen;        /* node: last report's text */
-    /* Downloads; made once at the start, read-only afterwards. */
-    struct xb_server *server;
+    xb_json *collected_ns;             /* expired backup: when its deletion was asked for */
+    uint64_t stores_generation;        /* grows when some node reports another view of the stores */
+    xb_json *nodes_seen;               /* node: last report's text */
     struct xb_metrics_server *metrics; /* NULL: its port was taken */
     struct xb_meters *meters;
     struct xb_kube_events *events;
     struct xb_observer *observer;
     atomic_uint synced; /* of the XB_WATCHED_COUNT informers */
-    struct xb_secret *link_key;
-    struct xb_certificate *ca;
+    struct xb_downloads downloads;
 };
 
 /* ---- what is watched; loop thread ---- */
@@ -266,6 +272,14 @@ void xb_step_done(void *coordinator, const char *key, void *work, const struct x
 /* ---- downloads ---- */
 
 int xb_downloads_start(struct xb_coordinator *coordinator, struct xb_error *err) XB_MUST_CHECK;
+/* Before a link is given out: the server is there, with a certificate that is good today and for
+ * every name by which it is reached. May block until the old one's downloads have ended. Workers.
+ */
+int xb_downloads_ready(struct xb_coordinator *coordinator, uint16_t *ret_port,
+                       struct xb_error *err) XB_MUST_CHECK;
+/* The authority that signed it, as base64 of PEM. Workers. */
+int xb_downloads_ca(struct xb_coordinator *coordinator, struct xb_buf *out,
+                    struct xb_error *err) XB_MUST_CHECK;
 void xb_downloads_stop(struct xb_coordinator *coordinator);
 
 /* When the loop has ended: if the namespace is being deleted, nothing of ours may hold it. */

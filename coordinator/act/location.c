@@ -240,8 +240,7 @@ static void offer_ca(struct xb_step_work *work, bool good, xb_json *patch)
 {
     struct xb_error err = XB_ERROR_INIT;
     XB_CLEANUP(xb_buf_free) struct xb_buf text = XB_BUF_INIT(XB_CERTIFICATE_PEM_BYTES_MAX * 2);
-    const struct xb_certificate *ca = work->coordinator->ca;
-    if (!ca || xb_base64_encode(ca->pem, strlen(ca->pem), &text, &err) < 0) {
+    if (xb_downloads_ca(work->coordinator, &text, &err) < 0) {
         return;
     }
     bool ours = strcmp(xb_json_str(work->object, "spec.objectStorage.caCert", ""), text.data) == 0;

@@ -192,6 +192,12 @@ static int address_parse(const char *name, unsigned char out[16])
     return inet_pton(AF_INET6, name, out) == 1 ? 16 : 0;
 }
 
+bool xb_certificate_name_valid(const char *name)
+{
+    unsigned char address[16];
+    return address_parse(name, address) != 0 || dns_name_valid(name);
+}
+
 static GENERAL_NAME *general_name(const char *name)
 {
     unsigned char address[16];
@@ -219,9 +225,8 @@ static int add_names(X509 *x509, const struct xb_certificate_names *names, struc
     }
     XB_CLEANUP(names_freep) GENERAL_NAMES *all = sk_GENERAL_NAME_new_null();
     for (size_t i = 0; all && i < names->count; i++) {
-        unsigned char address[16];
         const char *name = names->names[i];
-        if (address_parse(name, address) == 0 && !dns_name_valid(name)) {
+        if (!xb_certificate_name_valid(name)) {
             return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
                                 "'%.100s' is neither a DNS name nor an IP address", name);
         }

@@ -47,6 +47,9 @@ struct xb_certificate_names {
 int xb_certificate_make_ca(const char *common_name, int64_t now_s, struct xb_certificate **ret,
                            struct xb_error *err) XB_MUST_CHECK;
 
+/* Whether a certificate can be made for it: a DNS name or an address (pure). */
+bool xb_certificate_name_valid(const char *name);
+
 /* A certificate for TLS servers, for XB_CERTIFICATE_SERVER_S but never longer than its authority.
  */
 int xb_certificate_make_server(const struct xb_certificate *ca,
