@@ -11,8 +11,8 @@
 #include "shared/base/ticker.h"
 
 /* Best first. */
-static const struct xb_freeze_driver *const drivers[] = {&xb_freeze_btrfs, &xb_freeze_zfs,
-                                                         &xb_freeze_image, &xb_freeze_tree, NULL};
+static const struct xb_freeze_driver *const drivers[] = {
+    &xb_freeze_btrfs, &xb_freeze_zfs, &xb_freeze_lvm, &xb_freeze_image, &xb_freeze_tree, NULL};
 
 static uint64_t us_since(int64_t began_ns)
 {

@@ -41,14 +41,15 @@ enum xb_freeze_method {
     XB_FREEZE_LIVE,  /* "live": no copy */
     XB_FREEZE_TREE,  /* "reflink-tree": every file cloned, on XFS and btrfs */
     XB_FREEZE_IMAGE, /* "reflink-file": the file behind the volume's loop device cloned */
+    XB_FREEZE_LVM,   /* "lvm": a snapshot of the logical volume */
     XB_FREEZE_ZFS,   /* "zfs": a snapshot of the dataset */
     XB_FREEZE_BTRFS, /* "btrfs": a snapshot of the subvolume */
     XB_FREEZE_METHODS
 };
 #define XB_FREEZE_ALL ((1U << XB_FREEZE_METHODS) - 1)
-/* Never run against the real thing by those who wrote them: only taken where somebody names them.
- */
-#define XB_FREEZE_EXPERIMENTAL (1U << XB_FREEZE_ZFS)
+/* Never run against the real thing by those who wrote them, or only in a virtual machine: only
+ * taken where somebody names them. */
+#define XB_FREEZE_EXPERIMENTAL (1U << XB_FREEZE_ZFS | 1U << XB_FREEZE_LVM)
 #define XB_FREEZE_ANY (XB_FREEZE_ALL & ~XB_FREEZE_EXPERIMENTAL)
 
 /* What a copy is when nobody has held the application still. */
@@ -89,6 +90,14 @@ struct xb_freeze_holder {
     /* After each hold that succeeded. *ret_us: for how long. An error: the writers went on before,
      * so what was copied meanwhile was copied as if nobody had held them. */
     int (*release)(void *context, uint64_t *ret_us, struct xb_error *err);
+    /* Somebody else is about to suspend devices of the volume group of this one, and to resume
+     * them. From now on whoever holds resumes them if this process ends or stands still, or if one
+     * is suspended for longer than limit_ms. NULL: he cannot. An error: he does not, and why. */
+    int (*watch)(void *context, unsigned major, unsigned minor, unsigned limit_ms,
+                 struct xb_error *err);
+    /* After each watch that succeeded; nothing is suspended then. *ret_us: for how long something
+     * was, as far as was seen. CONFLICT: he had to resume. */
+    int (*unwatch)(void *context, uint64_t *ret_us, struct xb_error *err);
     void *context;
 };
 

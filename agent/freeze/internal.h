@@ -4,8 +4,8 @@
  *
  * What for:  freeze.c chooses and keeps the times, place.c finds the folder in which a copy lies
  *            and removes what is left over, space.c guards the free space, mounts.c knows what is
- *            mounted in a volume; btrfs.c, zfs.c, tree.c and image.c are the methods (ext.c: what
- *            image.c must know of a file system).
+ *            mounted in a volume; btrfs.c, zfs.c, lvm.c, tree.c and image.c are the methods (ext.c:
+ *            what image.c must know of a file system).
  * Threads:   `remove` may be called by the thread that watches the free space while others read
  *            the copy; everything else by the owner.
  */
@@ -35,7 +35,7 @@ struct xb_freeze_driver {
     void (*drop)(struct xb_freeze *freeze);
 };
 
-extern const struct xb_freeze_driver xb_freeze_btrfs, xb_freeze_zfs, xb_freeze_tree,
+extern const struct xb_freeze_driver xb_freeze_btrfs, xb_freeze_zfs, xb_freeze_lvm, xb_freeze_tree,
     xb_freeze_image;
 
 /* A folder of our own on the volume's file system, locked. */

@@ -8,6 +8,7 @@
 static const char *const names[XB_FREEZE_METHODS] = {[XB_FREEZE_LIVE] = "live",
                                                      [XB_FREEZE_TREE] = "reflink-tree",
                                                      [XB_FREEZE_IMAGE] = "reflink-file",
+                                                     [XB_FREEZE_LVM] = "lvm",
                                                      [XB_FREEZE_ZFS] = "zfs",
                                                      [XB_FREEZE_BTRFS] = "btrfs"};
 
@@ -46,8 +47,8 @@ static int read_words(const char *text, unsigned *wanted, unsigned *unwanted, st
         unsigned bits = find(at + minus, len - minus);
         if (!bits) {
             return xb_error_set(err, XB_ERR_INVALID, -EINVAL,
-                                "'%.*s' is no method of a point in time (btrfs, zfs, reflink-file, "
-                                "reflink-tree, live, auto)",
+                                "'%.*s' is no method of a point in time (btrfs, zfs, lvm, "
+                                "reflink-file, reflink-tree, live, auto)",
                                 (int)(len < 60 ? len : 60), at);
         }
         *wanted |= minus ? 0 : bits;

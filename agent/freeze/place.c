@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "agent/freeze/internal.h"
+#include "agent/freeze/lvm_node.h"
 #include "agent/freeze/zfs.h"
 
 enum { TRIES_MAX = 5, FOLDER_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
@@ -343,6 +344,9 @@ int xb_freeze_sweep(const struct xb_freeze_request *request, struct xb_error *er
     int fd = -1;
     if (request->root_fd >= 0 && request->methods & 1U << XB_FREEZE_ZFS) {
         left += xb_zfs_sweep(request->root_fd, &removed);
+    }
+    if (request->methods & 1U << XB_FREEZE_LVM) {
+        left += xb_lvm_sweep(request, &removed);
     }
     for (size_t n = 0; candidate(request, n, &fd); n++) {
         XB_CLEANUP(xb_closep) int above = fd;

@@ -55,6 +55,9 @@ static void test_experimental_ones_are_named(void **state)
                  {"auto,zfs", "", XB_FREEZE_ANY | BIT(ZFS)},
                  {"auto,zfs", "auto", XB_FREEZE_ANY | BIT(ZFS)},
                  {"auto,zfs", "-zfs", XB_FREEZE_ANY},
+                 {"lvm", "", BIT(LVM)},
+                 {"auto,lvm", "auto", XB_FREEZE_ANY | BIT(LVM)},
+                 {"auto,lvm", "zfs,lvm,live", BIT(LVM) | BIT(LIVE)},
                  {"auto,zfs", "-btrfs", (XB_FREEZE_ANY | BIT(ZFS)) & ~BIT(BTRFS)},
                  {"auto,zfs", "btrfs,live", BIT(BTRFS) | BIT(LIVE)},
                  {"live", "zfs", 0},
@@ -80,8 +83,7 @@ static void test_what_makes_no_sense_is_refused(void **state)
                                         "Auto",
                                         "-auto",
                                         "auto,",
-                                        "-zfs,-btrfs,-live,-reflink-tree,-reflink-file",
-
+                                        "-zfs,-lvm,-btrfs,-live,-reflink-tree,-reflink-file",
                                         "btrfs live",
                                         "-btrfs,-live,-reflink-tree,-reflink-file"};
     (void)state;
