@@ -25,7 +25,7 @@ thaw_groups() {
 }
 
 kill_processes() {
-    local pids deadline=$((SECONDS + 30))
+    local pids deadline=$((SECONDS + 60))
     while pids=$(bed_pids) && [ -n "$pids" ]; do
         [ $SECONDS -lt $deadline ] || { warn "cannot kill: ${pids//$'\n'/ }"; return 1; }
         thaw_groups
@@ -37,7 +37,7 @@ kill_processes() {
 
 # rmdir is refused for a moment after the last process died.
 remove_groups() {
-    local dir deadline=$((SECONDS + 10))
+    local dir deadline=$((SECONDS + 60))
     for dir in $(bed_groups); do
         while [ -d "$dir" ] && [ $SECONDS -lt $deadline ]; do
             find "$dir" -depth -type d -exec rmdir {} \; 2>/dev/null
@@ -67,7 +67,7 @@ remove_mounts() {
 
 # Mount namespaces vanish a moment after their last process, and a folder mounted there is busy until then.
 remove_folder() {
-    local deadline=$((SECONDS + 10))
+    local deadline=$((SECONDS + 60))
     [ -e "$BED" ] || return 0
     if [ ! -e "$BED/.xebec-bed" ]; then
         [ ! -d "$BED" ] || [ -z "$(ls -A "$BED")" ] || { warn "$BED is not a test bed: left alone"; return 1; }
@@ -80,12 +80,18 @@ remove_folder() {
 }
 
 take_down() {
+    local deadline
     leave_groups
     kill_processes
     remove_mounts
     remove_groups
     remove_folder
-    [ -z "$(leftovers)" ]
+    # The kernel lets a loop device go a moment after the mount that had it.
+    deadline=$((SECONDS + 30))
+    while [ -n "$(leftovers)" ]; do
+        [ $SECONDS -lt $deadline ] || return 1
+        sleep 0.1
+    done
 }
 
 # Everything that is left, one a line.

@@ -71,10 +71,13 @@ calls_dir() { echo "$XEBEC_BED"/node1/lib/kubelet/pods/"$(uid_of "$1" pod "$2")/
 calls() { cat "$(calls_dir "$1" "$2")/calls" 2>/dev/null | xargs; }                                      # namespace pod
 calls_are() { local got; got=$(calls "$1" "$2"); echo "$got"; [ "$got" = "$3" ]; }
 forget() { rm -f "$(calls_dir "$1" "$2")/calls"; }
-# Neither a folder with a copy nor a loop device of a clone, which is a file without a name.
+# Neither a folder with a copy nor a loop device of a clone, which is a file without a name. Loop devices of all beds are seen here,
+# and their files go by the same path: those of this one are on its XFS.
 no_copies() {
+    local disk
+    disk=$(on_node mountpoint -d "$local/xfs") || return 1
     ! { on_node sh -c "ls -d $local/*/.xebec-point-in-time/* $local/*/*/.xebec-point-in-time/*" 2>/dev/null
-        grep -sF "$local/xfs/" /sys/block/loop*/loop/backing_file | grep deleted; } | grep .
+        losetup --list --noheadings --output BACK-MAJ:MIN,BACK-FILE | grep -E "^ *$disk .*deleted"; } | grep .
 }
 # What the orders of a backup say, by volume: "b btrfs crash, x reflink-tree per-file".
 points_of() { # backup

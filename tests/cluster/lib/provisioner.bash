@@ -16,7 +16,7 @@ provisioner() { # local|hostPath
     local what=()
     [ "$1" = local ] || what=(-e 's/, defaultVolumeType: local//')
     sed -e '' "${what[@]}" "$root/tests/cluster/lib/local-path.yaml" | kubectl apply -f - >/dev/null &&
-        kubectl -n local-path-storage rollout status deploy/local-path-provisioner --timeout=60s
+        kubectl -n local-path-storage rollout status deploy/local-path-provisioner --timeout=180s
 }
 
 # deploy's component that has the agents read the provisioner's folder, with that of the test bed.

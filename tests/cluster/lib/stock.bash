@@ -16,7 +16,7 @@ bed_s3() { # folder port [authority]
     ROOT_ACCESS_KEY_ID=$s3_access ROOT_SECRET_ACCESS_KEY=$s3_secret bed netns "$versitygw" --port "$address:$2" \
         --region "$s3_region" --keep-alive --quiet "${tls[@]}" posix "$1" >"$log" 2>&1 </dev/null &
     pids+=($!)
-    end=$((SECONDS + 20))
+    end=$((SECONDS + 90))
     until bed netns curl --silent --insecure --noproxy '*' --output /dev/null "$s3_url"; do
         [ $SECONDS -lt $end ] || { tail -n 5 "$log"; return 1; }
         sleep 0.1
@@ -74,7 +74,7 @@ data: {image: "$STOCK_IMAGE"}
 Y
 }
 stock_server() {
-    kubectl -n velero apply -f - >/dev/null <<Y && kubectl -n velero rollout status deploy/velero --timeout=90s >/dev/null
+    kubectl -n velero apply -f - >/dev/null <<Y && kubectl -n velero rollout status deploy/velero --timeout=180s >/dev/null
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: velero, labels: {component: velero}}
@@ -100,7 +100,7 @@ spec:
 Y
 }
 stock_agents() {
-    kubectl -n velero apply -f - >/dev/null <<Y && kubectl -n velero rollout status ds/node-agent --timeout=90s >/dev/null
+    kubectl -n velero apply -f - >/dev/null <<Y && kubectl -n velero rollout status ds/node-agent --timeout=180s >/dev/null
 apiVersion: apps/v1
 kind: DaemonSet
 metadata: {name: node-agent, labels: {component: velero}}
@@ -137,13 +137,13 @@ Y
 
 # Xebec's daemons go, Velero's come; the objects and the Secrets stay.
 stock_start() {
-    kubectl -n velero delete deploy/xebec-coordinator ds/node-agent --wait --timeout=60s >/dev/null &&
+    kubectl -n velero delete deploy/xebec-coordinator ds/node-agent --wait --timeout=120s >/dev/null &&
         stock_account && stock_server && stock_agents
 }
 
 # And back.
 stock_stop() {
-    kubectl -n velero delete deploy/velero ds/node-agent configmap/restore-helper --wait --timeout=60s >/dev/null &&
+    kubectl -n velero delete deploy/velero ds/node-agent configmap/restore-helper --wait --timeout=120s >/dev/null &&
         kubectl delete clusterrolebinding velero >/dev/null && xebec_install
 }
 
@@ -152,10 +152,10 @@ stock_stop() {
 forget_backups() {
     local one
     kubectl -n velero scale deploy/xebec-coordinator --replicas=0 >/dev/null || return 1
-    kubectl -n velero wait --for=delete pod -l deploy=velero --timeout=60s >/dev/null 2>&1 # there may be none any more
+    kubectl -n velero wait --for=delete pod -l deploy=velero --timeout=180s >/dev/null 2>&1 # there may be none any more
     for one in $(kubectl -n velero get backups,restores,podvolumebackups,podvolumerestores,backuprepositories -o name); do
         kubectl -n velero patch "$one" --type merge -p '{"metadata":{"finalizers":null}}' >/dev/null 2>&1
-        kubectl -n velero delete "$one" --ignore-not-found --timeout=20s >/dev/null || return 1
+        kubectl -n velero delete "$one" --ignore-not-found --timeout=120s >/dev/null || return 1
     done
 }
 
@@ -209,5 +209,5 @@ spec:
           volumeMounts: [{name: scratch, mountPath: /scratch}, {name: credentials, mountPath: /credentials}]
       volumes: [{name: scratch, emptyDir: {}}, {name: credentials, secret: {secretName: cloud-credentials}}]
 Y
-    kubectl -n stock rollout status deploy/velero --timeout=90s >/dev/null
+    kubectl -n stock rollout status deploy/velero --timeout=180s >/dev/null
 }

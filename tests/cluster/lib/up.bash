@@ -49,14 +49,14 @@ start_namespaces() {
     local number
     start net unshare --net -- "$HERE/lib/net-init" "$BED/run/net.ready" "$API_ADDRESS" "$HOST_ADDRESS" \
         "$(node_address 1)" "$(node_address 2)"
-    wait_for net 10 test -e "$BED/run/net.ready" || return 1
+    wait_for net 60 test -e "$BED/run/net.ready" || return 1
     record_namespace net net
     for number in 1 2; do
         start_in_net "node$number" unshare --mount --uts --propagation private -- \
             "$HERE/lib/node-init" "$BED" "node$number"
     done
     for number in 1 2; do
-        wait_for "node$number" 10 test -e "$BED/node$number/ready" || return 1
+        wait_for "node$number" 60 test -e "$BED/node$number/ready" || return 1
         record_namespace mnt "node$number"
     done
 }

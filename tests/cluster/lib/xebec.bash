@@ -3,7 +3,11 @@
 # quickstart; needs $root (the project) and $XEBEC_BED.
 
 bed() { "$root/tests/cluster/$1" "${@:2}"; }
-kubectl() { bed kubectl "$@"; }
+# In a new namespace pods can be made a moment later, when the controller has made its account.
+kubectl() {
+    bed kubectl "$@" || return
+    [ "${1:-} ${2:-}" != "create namespace" ] || until_true 90 bed kubectl -n "$3" get serviceaccount default
+}
 velero() { bed velero "$@"; }
 
 # Builds the image from build/release and puts it on both nodes. The same programs make the same image, and to make it costs ten
@@ -26,10 +30,10 @@ xebec_install() { # overlay: a name, or a folder (default testbed)
     local overlay=$root/deploy/overlays/${1:-testbed}
     [[ ${1:-} != */* ]] || overlay=$1
     kubectl apply -k "$root/deploy/crds" >/dev/null &&
-        kubectl wait --for=condition=Established crd --all --timeout=60s >/dev/null &&
+        kubectl wait --for=condition=Established crd --all --timeout=180s >/dev/null &&
         kubectl apply -k "$overlay" >/dev/null &&
-        kubectl -n velero rollout status deploy/xebec-coordinator --timeout=60s >/dev/null &&
-        kubectl -n velero rollout status ds/node-agent --timeout=60s >/dev/null
+        kubectl -n velero rollout status deploy/xebec-coordinator --timeout=180s >/dev/null &&
+        kubectl -n velero rollout status ds/node-agent --timeout=180s >/dev/null
 }
 
 # Waits until a command succeeds; $1 seconds at most.
@@ -155,7 +159,7 @@ spec:
     - metadata: {name: data}
       spec: {accessModes: [ReadWriteOnce], storageClassName: local, resources: {requests: {storage: 1Gi}}}
 Y
-    kubectl -n "$ns" rollout status deploy/web --timeout=90s >/dev/null && kubectl -n "$ns" rollout status sts/db --timeout=90s >/dev/null
+    kubectl -n "$ns" rollout status deploy/web --timeout=180s >/dev/null && kubectl -n "$ns" rollout status sts/db --timeout=180s >/dev/null
 }
 
 # The folder of a pod's volume, as this machine sees it through the node.
