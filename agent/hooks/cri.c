@@ -191,11 +191,12 @@ static int find_once(const char *root, const struct xb_cri_target *target,
     return worst.code;
 }
 
-/* A runtime that restarts is back within seconds, with another socket. */
+/* A runtime that restarts is back within seconds, with another socket: so many attempts that the
+ * budget is what ends them. */
 static int find(const char *root, const struct xb_cri_target *target, const atomic_bool *cancel,
                 struct place *ret, struct xb_error *err)
 {
-    static const struct xb_http_retry policy = {.attempts_max = 5,
+    static const struct xb_http_retry policy = {.attempts_max = 7,
                                                 .budget_ms = XB_CRI_ASK_TIMEOUT_MS};
     struct xb_http_attempts attempts;
     int r;
