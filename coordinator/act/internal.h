@@ -159,7 +159,7 @@ struct xb_step_work {
         *object; /* the backup, restore, location, request: a copy, which the worker may change */
     xb_json *extra; /* array: nodes' leases, PVBs, PVRs, which are the cache's: the worker looks at
                        them, and neither changes, keeps nor gives up any (see kube/informer.h) */
-    const struct xb_kube_resource *orders; /* with XB_STEP_CANCEL: what `extra` has */
+    const struct xb_kube_resource *orders; /* CANCEL, SEEK: what `extra` has */
     uint64_t generation;
     bool timed_out;
     bool restores;                         /* the object is a Restore */
@@ -264,6 +264,8 @@ enum xb_plan xb_plan_act(struct xb_step_work *work,
                          struct xb_action *ret);
 enum xb_plan xb_plan_cancel(struct xb_step_work *work, struct xb_kube_informer *informer,
                             const struct xb_kube_resource *resource, struct xb_action *ret);
+enum xb_plan xb_plan_seek(struct xb_step_work *work, struct xb_kube_informer *informer,
+                          const struct xb_kube_resource *resource, struct xb_action *ret);
 bool xb_plan_is_old(const struct xb_run *run, xb_json *object);
 void xb_plan_add_orders(struct xb_step_work *work, struct xb_kube_informer *informer);
 void xb_location_done(void *coordinator, const char *key, void *work, const struct xb_error *err);

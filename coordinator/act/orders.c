@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/act/orders.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,17 +12,20 @@
 #include "shared/codec/text.h"
 
 enum {
-    LOST_S = 60,  /* an order that is nowhere to be seen so long after it was made was deleted */
-    GRACE_S = 60, /* for an agent to answer that it has cancelled */
-    LOOKS = 4,    /* in one timeout: so exactly is the time of the last progress known */
-    SHARE = 20,   /* of the loop's time: one part in so many is for looking... */
-    QUICK_MS = 1  /* ...unless it takes no longer than this */
+    LOST_S = 60,   /* an order that is nowhere to be seen so long after it was made was deleted */
+    SEEK_S = 20,   /* an order that has not begun for so long: is its pod still there? */
+    SEEK_MAX = 50, /* in one step */
+    GRACE_S = 60,  /* for an agent to answer that it has cancelled */
+    LOOKS = 4,     /* in one timeout: so exactly is the time of the last progress known */
+    SHARE = 20,    /* of the loop's time: one part in so many is for looking... */
+    QUICK_MS = 1   /* ...unless it takes no longer than this */
 };
 
 struct xb_order_seen {
-    uint64_t mark;    /* of its progress, when it was seen last */
-    int64_t moved_ns; /* monotonic: when that changed */
-    bool late, told;
+    uint64_t mark;     /* of its progress, when it was seen last */
+    int64_t moved_ns;  /* monotonic: when that changed */
+    int64_t sought_ns; /* monotonic: when its pod was looked for; 0: never */
+    bool idle, late, told;
 };
 
 static xb_json *find(const struct xb_run *run, size_t i, struct xb_kube_informer *informer,
@@ -74,6 +78,11 @@ static bool add_to_node(void *context, const char *key, xb_json *order)
     return true;
 }
 
+static bool begun(xb_json *order)
+{
+    return strcmp(xb_json_str(order, "status.phase", ""), "InProgress") == 0;
+}
+
 /* A number that changes when the order gets on. `*nodes` is made when it is needed first. */
 static uint64_t mark_of(xb_json *order, struct xb_kube_informer *informer, xb_json **nodes)
 {
@@ -81,7 +90,7 @@ static uint64_t mark_of(xb_json *order, struct xb_kube_informer *informer, xb_js
     xb_json *sum = NULL;
     const char *phase = xb_json_str(order, "status.phase", "");
     uint64_t mark = xb_fnv1a(phase);
-    if (strcmp(phase, "InProgress") == 0) {
+    if (begun(order)) {
         snprintf(text, sizeof text, "%lld/%lld",
                  (long long)xb_json_int(order, "status.progress.bytesDone", 0),
                  (long long)xb_json_int(order, "status.progress.totalBytes", 0));
@@ -126,12 +135,15 @@ static void look_at(struct xb_run *run, size_t i, xb_json *order, uint64_t mark,
     int64_t patience_ns = seen->told ? GRACE_S * XB_NS_PER_S : run->timeout_ns;
     bool over = now_ns - seen->moved_ns >= patience_ns;
     seen->late = over && !seen->told;
+    seen->idle = !begun(order) && now_ns - seen->moved_ns >= SEEK_S * XB_NS_PER_S &&
+                 now_ns - seen->sought_ns >= SEEK_S * XB_NS_PER_S;
     if (over && seen->told) {
         view->given_up++;
         return;
     }
     view->open++;
     view->late += seen->late;
+    view->idle += seen->idle;
 }
 
 bool xb_orders_wait(const struct xb_run *run, int64_t now_ns, int64_t *ret_until_ns)
@@ -158,7 +170,7 @@ struct xb_orders_view xb_orders_look(struct xb_run *run, struct xb_kube_informer
     const int64_t timeout_ns = run->timeout_ns / LOOKS;
     struct xb_orders_view view = {
         .look_ns =
-            now_ns + (timeout_ns < LOST_S * XB_NS_PER_S ? timeout_ns : LOST_S * XB_NS_PER_S)};
+            now_ns + (timeout_ns < SEEK_S * XB_NS_PER_S ? timeout_ns : SEEK_S * XB_NS_PER_S)};
     const int64_t began_ns = xb_clock_mono_ns();
     size_t count = run->orders ? json_object_array_length(run->orders) : 0;
     if (!run->worked || count == 0) {
@@ -227,6 +239,85 @@ void xb_orders_cancelled(struct xb_run *run)
             json_object_object_add(
                 run->late, json_object_get_string(json_object_array_get_idx(run->orders, i)),
                 json_object_new_boolean(true));
+        }
+    }
+}
+
+/* ---- pods that have gone ---- */
+
+xb_json *xb_orders_idle(struct xb_run *run, struct xb_kube_informer *informer,
+                        const char *namespace)
+{
+    xb_json *idle = json_object_new_array();
+    for (size_t i = 0; i < run->seen_count; i++) {
+        struct xb_order_seen *seen = &run->seen[i];
+        seen->idle = seen->idle && json_object_array_length(idle) < SEEK_MAX;
+        xb_json *order = seen->idle ? find(run, i, informer, namespace) : NULL;
+        if (order) {
+            json_object_array_add(idle, json_object_get(order));
+        }
+    }
+    return idle;
+}
+
+/* Why nobody will ever begin it; NULL: its pod is there. */
+static int why_never(struct xb_step_work *work, xb_json *order, const char **ret,
+                     struct xb_error *err)
+{
+    XB_CLEANUP(xb_json_putp) xb_json *pod = NULL;
+    const struct xb_kube_ref ref = {.resource = &xb_core_pods,
+                                    .namespace = xb_json_str(order, "spec.pod.namespace", ""),
+                                    .name = xb_json_str(order, "spec.pod.name", "")};
+    int r = xb_kube_get(work->coordinator->client, &ref, &pod, err);
+    if (r < 0 && err->kind == XB_ERR_NOT_FOUND) {
+        *err = (struct xb_error)XB_ERROR_INIT;
+        *ret = "its pod was deleted before the volume came back; restore it once more";
+        return 0;
+    }
+    if (r == 0 &&
+        strcmp(xb_json_str(pod, "metadata.uid", ""), xb_json_str(order, "spec.pod.uid", "")) != 0) {
+        *ret = "its pod was replaced by another one of that name before the volume came back; "
+               "restore it once more, without what replaces it";
+    }
+    return r;
+}
+
+static int seek(struct xb_step_work *work, xb_json *order, struct xb_error *err)
+{
+    const char *why = NULL;
+    int r = why_never(work, order, &why, err);
+    if (r < 0 || !why) {
+        return r;
+    }
+    xb_json *status = json_object_new_object();
+    xb_json_put_text(status, "phase", "Failed");
+    xb_json_put_text(status, "message", why);
+    json_object_object_add(status, "completionTimestamp", xb_velero_now());
+    r = xb_act_patch_status(work->coordinator, work->orders, order, status, err);
+    if (r < 0 && err->kind == XB_ERR_NOT_FOUND) {
+        *err = (struct xb_error)XB_ERROR_INIT;
+        r = 0;
+    }
+    return r;
+}
+
+int xb_orders_seek(void *context, const atomic_bool *cancel, struct xb_error *err)
+{
+    struct xb_step_work *work = context;
+    int r = xb_check_leading(work->coordinator, err);
+    for (size_t i = 0; r == 0 && i < json_object_array_length(work->extra); i++) {
+        r = atomic_load(cancel) ? xb_error_set(err, XB_ERR_CANCELLED, -ECANCELED, "cancelled")
+                                : seek(work, json_object_array_get_idx(work->extra, i), err);
+    }
+    return r;
+}
+
+void xb_orders_sought(struct xb_run *run)
+{
+    for (size_t i = 0; i < run->seen_count; i++) {
+        if (run->seen[i].idle) {
+            run->seen[i].idle = false;
+            run->seen[i].sought_ns = xb_clock_mono_ns();
         }
     }
 }

@@ -107,6 +107,7 @@ enum xb_plan xb_plan_restores(void *context, const char *key, int64_t now_ns, st
                                   .worked = run->worked,
                                   .volumes_open = orders.open,
                                   .volumes_late = orders.late,
+                                  .volumes_idle = orders.idle,
                                   .look_ns = orders.look_ns};
     add_hooks(run, now_ns, &facts);
     if (!run->worked) {
@@ -127,6 +128,9 @@ enum xb_plan xb_plan_restores(void *context, const char *key, int64_t now_ns, st
     }
     if (step.step == XB_STEP_CANCEL) {
         return xb_plan_cancel(work, pvrs, &xb_velero_pvrs, ret);
+    }
+    if (step.step == XB_STEP_SEEK) {
+        return xb_plan_seek(work, pvrs, &xb_velero_pvrs, ret);
     }
     if (work && step.step == XB_STEP_PUBLISH) {
         work->timed_out = orders.given_up > 0;

@@ -281,6 +281,18 @@ enum xb_plan xb_plan_cancel(struct xb_step_work *work, struct xb_kube_informer *
     return xb_plan_act(work, xb_orders_cancel, ret);
 }
 
+enum xb_plan xb_plan_seek(struct xb_step_work *work, struct xb_kube_informer *informer,
+                          const struct xb_kube_resource *resource, struct xb_action *ret)
+{
+    if (!work) {
+        return XB_PLAN_NONE;
+    }
+    json_object_put(work->extra);
+    work->extra = xb_orders_idle(work->run, informer, work->coordinator->options->namespace);
+    work->orders = resource;
+    return xb_plan_act(work, xb_orders_seek, ret);
+}
+
 bool xb_plan_is_old(const struct xb_run *run, xb_json *object)
 {
     return run->acted_on[0] &&
@@ -299,10 +311,13 @@ void xb_step_done(void *context, const char *key, void *work, const struct xb_er
     if (!err && step->step == XB_STEP_CANCEL) {
         xb_orders_cancelled(step->run);
     }
+    if (!err && step->step == XB_STEP_SEEK) {
+        xb_orders_sought(step->run);
+    }
     /* Every other step has changed the object: what the cache shows until then is old. */
     snprintf(step->run->acted_on, sizeof step->run->acted_on, "%.63s",
              err || step->step == XB_STEP_WORK || step->step == XB_STEP_CANCEL ||
-                     step->step == XB_STEP_HOOKS
+                     step->step == XB_STEP_SEEK || step->step == XB_STEP_HOOKS
                  ? ""
                  : xb_json_str(step->object, "metadata.resourceVersion", ""));
 }

@@ -33,6 +33,9 @@ static struct xb_step_result plan_running(const struct xb_step_facts *facts)
     if (facts->volumes_late > 0) {
         return (struct xb_step_result){.step = XB_STEP_CANCEL};
     }
+    if (facts->volumes_idle > 0) {
+        return (struct xb_step_result){.step = XB_STEP_SEEK};
+    }
     if (facts->hooks_due > 0) {
         return (struct xb_step_result){.step = XB_STEP_HOOKS};
     }

@@ -23,6 +23,7 @@ enum xb_step {
     XB_STEP_HOOKS,    /* backups: post hooks that are the coordinator's to run; restores: hooks */
     XB_STEP_WAIT,     /* until at_ns at the latest; a volume's order may end before */
     XB_STEP_CANCEL,   /* the orders that make no progress */
+    XB_STEP_SEEK,     /* restores: whether pods that wait for their volumes are still there */
     XB_STEP_FINALIZE, /* everything has ended, but a restore's hooks; and Finalizing */
     XB_STEP_PUBLISH,  /* the record, then the final phase */
     XB_STEP_REMOVE    /* restores: being deleted, the store's part goes first */
@@ -34,6 +35,7 @@ struct xb_step_facts {
     bool worked;         /* this process has done WORK for it */
     size_t volumes_open; /* orders that have not ended, and are not given up */
     size_t volumes_late; /* of these: without progress for too long, and not told to end yet */
+    size_t volumes_idle; /* of these: not begun for so long that their pods must be looked for */
     size_t hooks_open;   /* pods whose hooks have begun and not ended */
     size_t hooks_due;    /* of these: their post hooks are the coordinator's, and due */
     int64_t look_ns;     /* when the open ones must be looked at again */

@@ -24,7 +24,7 @@ struct run {
     bool there; /* made already */
     bool odd;   /* queued without a look at the older ones */
     bool worked, ended, published;
-    size_t volumes_open, volumes_late, hooks_open, hooks_due;
+    size_t volumes_open, volumes_late, volumes_idle, hooks_open, hooks_due;
     int64_t position;
     int came, queued; /* at which step */
 };
@@ -67,6 +67,7 @@ static struct xb_step_facts facts_of(struct world *world, struct run *run)
                                   .worked = run->worked,
                                   .volumes_open = run->volumes_open,
                                   .volumes_late = run->volumes_late,
+                                  .volumes_idle = run->volumes_idle,
                                   .hooks_open = run->hooks_open,
                                   .hooks_due = run->hooks_due,
                                   .look_ns = world->now_ns + LOOK_NS,
@@ -202,7 +203,7 @@ static void check_wait(const struct world *world, const struct run *run,
 {
     bool comes = xb_plan_backup_comes(run->phase);
     assert_true(comes ? anyone_comes_before(world, run) : run->volumes_open + run->hooks_open > 0);
-    assert_true(run->volumes_late == 0 && run->hooks_due == 0);
+    assert_true(run->volumes_late == 0 && run->volumes_idle == 0 && run->hooks_due == 0);
     assert_int_equal(result->at_ns, world->now_ns + (comes ? PATIENCE_NS : LOOK_NS));
 }
 
@@ -233,6 +234,7 @@ static void act(struct world *world, struct run *run, const struct xb_step_resul
         run->worked = true;
         run->volumes_open = property_below(&world->source, 4);
         run->volumes_late = 0;
+        run->volumes_idle = 0;
         run->hooks_open = world->restores ? 0 : property_below(&world->source, 3);
         run->hooks_due = 0;
         break;
@@ -248,6 +250,13 @@ static void act(struct world *world, struct run *run, const struct xb_step_resul
         assert_true(run->volumes_late > 0 && run->volumes_late <= run->volumes_open);
         run->volumes_open -= run->volumes_late;
         run->volumes_late = 0;
+        run->volumes_idle = 0;
+        break;
+    case XB_STEP_SEEK: /* of some the pods are gone */
+        assert_true(run->volumes_late == 0 && run->volumes_idle > 0);
+        assert_true(world->restores && run->volumes_idle <= run->volumes_open);
+        run->volumes_open -= property_below(&world->source, run->volumes_idle + 1);
+        run->volumes_idle = 0;
         break;
     case XB_STEP_FINALIZE:
         finalize(world, run);
@@ -279,6 +288,12 @@ static void go_on(struct world *world)
         }
         if (run->volumes_open > run->volumes_late && property_once_in(source, 12)) {
             run->volumes_late++;
+        }
+        run->volumes_idle =
+            run->volumes_idle < run->volumes_open ? run->volumes_idle : run->volumes_open;
+        if (world->restores && run->volumes_open > run->volumes_idle &&
+            property_once_in(source, 12)) {
+            run->volumes_idle++;
         }
         /* Hooks end by their agent, or become the coordinator's. */
         if (run->hooks_open > run->hooks_due && property_once_in(source, 8)) {

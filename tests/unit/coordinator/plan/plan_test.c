@@ -124,6 +124,9 @@ static void check_running(plan_fn *plan)
         facts.worked = true;
         assert_int_equal(plan(&facts).step, XB_STEP_CANCEL);
         facts.volumes_late = 0;
+        facts.volumes_idle = 1;
+        assert_int_equal(plan(&facts).step, XB_STEP_SEEK);
+        facts.volumes_idle = 0;
         assert_int_equal(plan(&facts).step, XB_STEP_WAIT);
         assert_int_equal(plan(&facts).at_ns, 20);
         facts.hooks_open = 2;
