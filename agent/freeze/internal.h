@@ -121,8 +121,16 @@ static inline uint64_t xb_freeze_clone_number(unsigned thread, uint64_t n)
 void xb_freeze_clone_name(uint64_t number, char ret[XB_FREEZE_CLONE_NAME_BYTES]);
 /* Whether files can share blocks there; the folders of so many threads are made. */
 int xb_freeze_clone_prepare(int clones_fd, unsigned threads, struct xb_error *err) XB_MUST_CHECK;
-/* Clones an open file's bytes. *ret_st: of the clone. */
-int xb_freeze_clone_file(int fd, int clones_fd, uint64_t number, struct stat *ret_st,
+struct xb_freeze_cloning {
+    int fd, clones_fd; /* the file, open; where clones are */
+    uint64_t number;
+    /* The clone of the same file from the pass before, which nobody else refers to, or 0. It may be
+     * brought up to date instead, and is gone then. */
+    uint64_t before;
+    bool in_steps; /* it is large, and the application works on: not to be locked for long */
+};
+/* Clones a file's bytes. *ret_st: of the clone. */
+int xb_freeze_clone_file(const struct xb_freeze_cloning *cloning, struct stat *ret_st,
                          struct xb_error *err) XB_MUST_CHECK;
 
 /* ---- detached.c ---- */

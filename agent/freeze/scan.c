@@ -19,6 +19,7 @@ enum {
     RACY_MS = 200,      /* as in agent/pipeline: within one tick two changes have one time */
     RACY_COARSE_S = 3,  /* where only seconds are kept */
     SPACE_EVERY = 1024, /* clones */
+    LARGE_BYTES = 1 << 20,
     OPEN_FLAGS = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME | O_CLOEXEC
 };
 
@@ -124,13 +125,29 @@ static int check_limits(struct worker *worker, struct xb_error *err)
     return 0;
 }
 
-/* The bytes of an open file, and what it is at that moment. */
+/* Of a large file, which may lie in many pieces; a smaller one is cloned anew as fast. 0: there is
+ * none, or another name may refer to it. */
+static uint64_t clone_of_before(const struct xb_listing_entry *before, const struct stat *st)
+{
+    return before && S_ISREG(before->st.st_mode) && before->st.st_ino == st->st_ino &&
+                   before->st.st_dev == st->st_dev && before->st.st_nlink == 1 &&
+                   st->st_nlink == 1 && before->st.st_size >= LARGE_BYTES
+               ? before->child
+               : 0;
+}
+
+/* The bytes of an open file, and what it is at that moment. parts->child: the clone of before. */
 static int clone_bytes(struct worker *worker, int fd, struct xb_listing_parts *parts,
                        struct stat *st, struct xb_error *err)
 {
     const struct xb_scan *scan = worker->run->scan;
     uint64_t n = ++scan->clone_counts[worker->index];
-    uint64_t number = xb_freeze_clone_number(worker->index, n);
+    const struct xb_freeze_cloning cloning = {.fd = fd,
+                                              .clones_fd = scan->freeze->place.fd,
+                                              .number = xb_freeze_clone_number(worker->index, n),
+                                              .before = parts->child,
+                                              .in_steps = scan->until_ns == 0 &&
+                                                          st->st_size >= LARGE_BYTES};
     struct stat clone_st;
     if (n % SPACE_EVERY == 0) {
         int r = xb_freeze_space_check(scan->freeze, err);
@@ -138,19 +155,19 @@ static int clone_bytes(struct worker *worker, int fd, struct xb_listing_parts *p
             return r;
         }
     }
-    int r = xb_freeze_clone_file(fd, scan->freeze->place.fd, number, &clone_st, err);
+    int r = xb_freeze_clone_file(&cloning, &clone_st, err);
     if (r < 0) {
         return r;
     }
     /* It may have grown since it was looked at; then its time is another one, too. */
     st->st_size = clone_st.st_size;
-    parts->child = number;
+    parts->child = cloning.number;
     return 0;
 }
 
 /* 1: it is not there any more, or not what it was. */
-static int take_file(struct worker *worker, struct xb_listing_parts *parts, struct stat *st,
-                     struct xb_error *err)
+static int take_file(struct worker *worker, const struct xb_listing_entry *before,
+                     struct xb_listing_parts *parts, struct stat *st, struct xb_error *err)
 {
     XB_CLEANUP(xb_closep) int fd = openat(worker->fd, parts->name, OPEN_FLAGS);
     if (fd < 0) {
@@ -165,6 +182,7 @@ static int take_file(struct worker *worker, struct xb_listing_parts *parts, stru
     const struct xb_scan_source source = {fd, worker->fd, parts->name};
     int r = xb_scan_read_xattrs(&source, worker->xattrs, &parts->xattr_bytes, err);
     if (r == 0 && st->st_size > 0) {
+        parts->child = clone_of_before(before, st);
         r = clone_bytes(worker, fd, parts, st, err);
     }
     return r < 0 ? xb_error_wrap(err, "'%.200s'", parts->name) : 0;
@@ -185,7 +203,7 @@ static int take_linked(struct worker *worker, const struct xb_listing_entry *bef
         const struct xb_scan_source source = {-1, worker->fd, parts->name};
         r = xb_scan_read_xattrs(&source, worker->xattrs, &parts->xattr_bytes, err);
     } else {
-        r = keep(before, parts) ? 0 : take_file(worker, parts, st, err);
+        r = keep(before, parts) ? 0 : take_file(worker, NULL, parts, st, err);
         link = (struct xb_scan_link){*st, parts->child, parts->seen_ns};
         r = r == 0 ? xb_scan_links_add(links, &link, err) : r;
     }
@@ -286,7 +304,7 @@ static int take_name(struct worker *worker, const char *name, struct xb_error *e
         if (put_off(worker, name, &st)) {
             return 0;
         }
-        r = S_ISREG(st.st_mode) ? take_file(worker, &parts, &st, err)
+        r = S_ISREG(st.st_mode) ? take_file(worker, before, &parts, &st, err)
                                 : take_other(worker, &parts, err);
     }
     return r == 0 ? xb_listing_add(&worker->draft, &parts, err) : r > 0 ? 0 : r;

@@ -6,7 +6,8 @@
  * What for:  the first pass clones everything while the application works on. The second one, when
  *            it stands still, looks at every name, clones again what has changed since, and keeps
  *            the rest: a changed file is known by its inode, size and times, and by having been
- *            looked at too soon after its last change. So the stop lasts for one look per file.
+ *            looked at too soon after its last change. So the stop lasts for one look per file. The
+ *            clone of a large file is brought up to date instead of being made again (clone.c).
  *            Cloning a file waits until its changes are on the disk: in later passes the writing of
  *            all that have changed in a folder is begun before the first of them is cloned.
  * Order:     a file's attributes are read before its bytes are cloned: what changes in between has

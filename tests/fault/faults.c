@@ -322,8 +322,8 @@ int ioctl(int fd, unsigned long request, ...)
     va_start(arguments, request);
     void *argument = va_arg(arguments, void *);
     va_end(arguments);
-    bool change = request == FICLONE || request == BTRFS_IOC_SNAP_CREATE_V2 ||
-                  request == BTRFS_IOC_SNAP_DESTROY;
+    bool change = request == FICLONE || request == FICLONERANGE ||
+                  request == BTRFS_IOC_SNAP_CREATE_V2 || request == BTRFS_IOC_SNAP_DESTROY;
     if (change && fails("ioctl", fd, NULL, NULL)) {
         return -1;
     }
