@@ -82,8 +82,8 @@ struct xb_freeze_methods xb_freeze_methods_both(struct xb_freeze_methods a,
 /* For a request; 0: nothing is left. */
 unsigned xb_freeze_methods_left(struct xb_freeze_methods methods);
 
-/* Who stops the writers of a whole file system for a moment (FIFREEZE), and lets them go on
- * whatever becomes of this process: agent/guard. */
+/* Who stops the writers of a whole file system for a moment (FIFREEZE), or watches while they are
+ * stopped, and lets them go on whatever becomes of this process: agent/guard. */
 struct xb_freeze_holder {
     /* `fd`: of a folder in it. An error: it is not held, and why. */
     int (*hold)(void *context, int fd, struct xb_error *err);

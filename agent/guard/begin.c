@@ -82,6 +82,8 @@ static int make_server(struct xb_guard_server *server, struct xb_error *err)
     if (server->wake_fd < 0 || server->stopping_fd < 0) {
         return xb_error_errno(err, errno, "an eventfd");
     }
+    struct xb_error ignored = XB_ERROR_INIT;
+    server->mapper_fd = server->can_thaw ? xb_mapper_open(&ignored) : -1;
     return listen_at(server, err);
 }
 
@@ -128,6 +130,7 @@ static void end_server(struct xb_guard_server *server, const struct threads *thr
     xb_closep(&server->listen_fd);
     xb_closep(&server->wake_fd);
     xb_closep(&server->stopping_fd);
+    xb_closep(&server->mapper_fd);
     pthread_cond_destroy(&server->changed);
     pthread_mutex_destroy(&server->lock);
     free(server);
@@ -142,7 +145,7 @@ int xb_guard_serve(const struct xb_guard_serve_options *options, int stop_fd, st
     }
     server->options = *options;
     server->options.exec = options->exec ? options->exec : xb_cri_exec;
-    server->listen_fd = server->wake_fd = server->stopping_fd = -1;
+    server->listen_fd = server->wake_fd = server->stopping_fd = server->mapper_fd = -1;
     server->stop_fd = stop_fd;
     for (size_t i = 0; i < XB_GUARD_FREEZES_MAX; i++) {
         server->holders[i].server = server;

@@ -6,7 +6,7 @@
  *            instead of running the post hooks oneself. Whatever becomes of the agent in between,
  *            the post hooks are run within two seconds, once, and their results wait for it, or for
  *            the agent that comes next (xb_guard_ask). And xb_guard_freeze, which freezes a file
- *            system for a second at the most.
+ *            system for a second at the most, and xb_guard_watch for work on volume groups.
  * Ownership: the caller owns the guard, the results (xb_guard_results_free), and what is frozen
  *            (xb_guard_thaw ends it, always).
  * Threads:   any number. One of its own beats, connects again, and arms anew after the guard was
@@ -25,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/mapper/mapper.h"
 #include "shared/base/cleanup.h"
 #include "shared/base/exec.h"
 
@@ -125,6 +126,25 @@ int xb_guard_freeze(struct xb_guard *guard, const struct xb_guard_volume *volume
  * -ETIME: it was thawed before, so what was copied meanwhile is of no single moment. */
 int xb_guard_thaw(struct xb_guard_frozen *frozen, uint64_t *ret_us,
                   struct xb_error *err) XB_MUST_CHECK;
+
+/* ---- volume groups ---- */
+
+struct xb_guard_watched {
+    int fd;
+    struct xb_mapper_id device;
+};
+
+/* Before somebody works on the volume group of that device (lvcreate): what is suspended for longer
+ * than limit_ms (1 to XB_GUARD_LIMIT_MS_MAX) is resumed, and whatever is suspended when this
+ * process ends. DENIED: it is no volume of LVM, or the guard must not; CONFLICT: something of the
+ * group is suspended already. The guard watches for XB_GUARD_WATCH_MS_MAX at most. */
+int xb_guard_watch(struct xb_guard *guard, struct xb_mapper_id device, unsigned limit_ms,
+                   struct xb_guard_watched *ret, struct xb_error *err) XB_MUST_CHECK;
+/* After this one has ended and is waited for: after that nothing of the group is suspended, in any
+ * case. *ret_us: for how long something was, as seen every 10 ms. CONFLICT with -ETIME: something
+ * had to be resumed, so what was made meanwhile may be of no single moment. */
+int xb_guard_unwatch(struct xb_guard_watched *watched, uint64_t *ret_us,
+                     struct xb_error *err) XB_MUST_CHECK;
 
 /* ---- the guard's end ---- */
 

@@ -15,7 +15,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 
-enum { ASK_TIMEOUT_MS = 1000, THAW_AGAIN_MS = 20, THAW_TRIES_MAX = 500, NS_PER_US = 1000 };
+enum { ASK_TIMEOUT_MS = 1000, THAW_AGAIN_MS = 20, THAW_TRIES_MAX = 500 };
 
 static int real_freeze(int fd, bool freeze)
 {
@@ -44,13 +44,13 @@ static void thaw(const struct xb_guard_server *server, int fd)
 }
 
 /* The word is taken off the socket: to close it with a word unread would take the answer along. */
-static bool asks(struct xb_guard_holder *holder)
+bool xb_guard_holder_asks(struct xb_guard_holder *holder, enum xb_guard_type type)
 {
     struct xb_guard_message message;
     struct xb_error ignored = XB_ERROR_INIT;
     size_t len = 0;
     return xb_guard_receive(holder->fd, holder->packet, &message, &len, NULL, &ignored) > 0 &&
-           message.type == XB_GUARD_THAW;
+           message.type == type;
 }
 
 /* Until one of the reasons to thaw; true: it was asked for. */
@@ -64,7 +64,8 @@ static bool hold(struct xb_guard_holder *holder, int64_t until_ns)
         if (r < 0 && errno == EINTR) {
             continue;
         }
-        return r > 0 && polled[0].revents && asks(holder) && xb_clock_mono_ns() < until_ns;
+        return r > 0 && polled[0].revents && xb_guard_holder_asks(holder, XB_GUARD_THAW) &&
+               xb_clock_mono_ns() < until_ns;
     }
     return false;
 }
@@ -74,11 +75,11 @@ static uint64_t since_us(int64_t begin_ns)
     return (uint64_t)(xb_clock_mono_ns() - begin_ns) / NS_PER_US;
 }
 
-static void answer(struct xb_guard_holder *holder, const struct xb_guard_message *message)
+void xb_guard_holder_answer(struct xb_guard_holder *holder, const struct xb_guard_message *message)
 {
     struct xb_error err = XB_ERROR_INIT;
     if (xb_guard_send(holder->fd, message, -1, holder->packet, &err) < 0) {
-        xb_log_debug("an agent has not heard of its file system", "error", err.text);
+        xb_log_debug("an agent has not heard the answer", "error", err.text);
     }
 }
 
@@ -89,20 +90,21 @@ static void freeze_for(struct xb_guard_holder *holder, int fd, uint32_t limit_ms
     int64_t until_ns = begin_ns + limit_ms * XB_NS_PER_MS;
     int r = change(server, fd, true);
     if (r < 0) {
-        answer(holder, &(struct xb_guard_message){.type = XB_GUARD_REFUSED,
-                                                  .kind = XB_ERR_IO,
-                                                  .text = r == -EBUSY ? "it is frozen already"
-                                                                      : strerror(-r)});
+        xb_guard_holder_answer(holder,
+                               &(struct xb_guard_message){
+                                   .type = XB_GUARD_REFUSED,
+                                   .kind = XB_ERR_IO,
+                                   .text = r == -EBUSY ? "it is frozen already" : strerror(-r)});
         return;
     }
     /* Frozen: nothing between here and thaw() may fail or wait beyond until_ns. */
-    answer(holder,
-           &(struct xb_guard_message){.type = XB_GUARD_FROZEN, .took_us = since_us(begin_ns)});
+    xb_guard_holder_answer(
+        holder, &(struct xb_guard_message){.type = XB_GUARD_FROZEN, .took_us = since_us(begin_ns)});
     bool asked = hold(holder, until_ns);
     thaw(server, fd);
     struct xb_guard_message thawed = {.type = XB_GUARD_THAWED, .expired = !asked};
     thawed.took_us = since_us(begin_ns);
-    answer(holder, &thawed);
+    xb_guard_holder_answer(holder, &thawed);
     if (!asked) {
         xb_log_warning("a file system was thawed before the agent asked for it");
     }
@@ -131,14 +133,19 @@ static void serve_one(struct xb_guard_holder *holder)
     size_t len = 0;
     if (!xb_guard_wait(holder->fd, xb_clock_mono_ns() + ASK_TIMEOUT_MS * XB_NS_PER_MS) ||
         xb_guard_receive(holder->fd, holder->packet, &message, &len, &fd, &err) <= 0 ||
-        message.type != XB_GUARD_FREEZE) {
+        (message.type != XB_GUARD_FREEZE && message.type != XB_GUARD_WATCH)) {
+        return;
+    }
+    if (message.type == XB_GUARD_WATCH) {
+        xb_guard_watch_for(holder, &message);
         return;
     }
     uint32_t limit_ms = message.limit_ms;
     const char *why = refuse(holder->server, fd, limit_ms);
     if (why) {
-        answer(holder, &(struct xb_guard_message){
-                           .type = XB_GUARD_REFUSED, .kind = XB_ERR_DENIED, .text = why});
+        xb_guard_holder_answer(holder, &(struct xb_guard_message){.type = XB_GUARD_REFUSED,
+                                                                  .kind = XB_ERR_DENIED,
+                                                                  .text = why});
         return;
     }
     freeze_for(holder, fd, limit_ms);

@@ -3,7 +3,7 @@
  * internal.h - a running guard from within; for the files of this folder only.
  *
  * What for:  begin.c starts it, serve.c talks, thaw.c runs post hooks, hold.c freezes file systems,
- *            packet.c is the socket for both sides.
+ *            watch.c watches over volume groups, packet.c is the socket for both sides.
  * Threads:   `lock` guards the table and what is below it; `changed` wakes the threads of thaw.c
  *            and hold.c, and a byte in `wake_fd` the one that talks.
  */
@@ -24,7 +24,7 @@ struct xb_guard_runner {
     const char *argv[XB_GUARD_WORDS_MAX + 1];
 };
 
-/* A thread that keeps one file system frozen at a time. */
+/* A thread that keeps one file system frozen, or watches over one volume group, at a time. */
 struct xb_guard_holder {
     struct xb_guard_server *server;
     int fd; /* the connection that asks for it; -1: none */
@@ -36,6 +36,7 @@ struct xb_guard_server {
     int listen_fd, stop_fd, wake_fd;
     int stopping_fd; /* an eventfd that can be read once the guard is stopped */
     bool can_thaw;
+    int mapper_fd;   /* of the device mapper; -1: none, or no right to it */
     uint64_t device; /* of the folder with the socket: never frozen */
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -53,6 +54,14 @@ void *xb_guard_hold_main(void *holder);
 int xb_guard_talk(struct xb_guard_server *server, struct xb_error *err) XB_MUST_CHECK;
 
 void xb_guard_wake(struct xb_guard_server *server);
+
+enum { NS_PER_US = 1000 };
+
+/* Of a holder's connection: takes the word that has come; whether it is this one. */
+bool xb_guard_holder_asks(struct xb_guard_holder *holder, enum xb_guard_type type);
+void xb_guard_holder_answer(struct xb_guard_holder *holder, const struct xb_guard_message *message);
+/* Serves a WATCH, to its end. */
+void xb_guard_watch_for(struct xb_guard_holder *holder, const struct xb_guard_message *message);
 
 /* ---- packet.c ---- */
 

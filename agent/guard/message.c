@@ -308,6 +308,11 @@ static void write_fields(const struct xb_guard_message *message, struct writer *
     case XB_GUARD_FREEZE:
         put_u32(writer, message->limit_ms);
         break;
+    case XB_GUARD_WATCH:
+        put_u32(writer, message->major);
+        put_u32(writer, message->minor);
+        put_u32(writer, message->limit_ms);
+        break;
     case XB_GUARD_WELCOME:
         put_u32(writer, message->version);
         put_bool(writer, message->can_thaw);
@@ -328,13 +333,16 @@ static void write_fields(const struct xb_guard_message *message, struct writer *
         put_u64(writer, message->took_us);
         break;
     case XB_GUARD_THAWED:
+    case XB_GUARD_WATCHED:
         put_u64(writer, message->took_us);
         put_bool(writer, message->expired);
         break;
     case XB_GUARD_BEAT:
     case XB_GUARD_STOP:
     case XB_GUARD_THAW:
+    case XB_GUARD_UNWATCH:
     case XB_GUARD_OK:
+    case XB_GUARD_WATCHING:
     default:
         break;
     }
@@ -397,6 +405,11 @@ static void read_fields(struct reader *reader, struct xb_guard_message *message)
     case XB_GUARD_FREEZE:
         message->limit_ms = get_u32(reader, XB_GUARD_FREEZE_MS_MAX);
         break;
+    case XB_GUARD_WATCH:
+        message->major = get_u32(reader, UINT32_MAX);
+        message->minor = get_u32(reader, UINT32_MAX);
+        message->limit_ms = get_u32(reader, XB_GUARD_FREEZE_MS_MAX);
+        break;
     case XB_GUARD_WELCOME:
         message->version = get_u32(reader, UINT32_MAX);
         message->can_thaw = get_bool(reader);
@@ -412,13 +425,16 @@ static void read_fields(struct reader *reader, struct xb_guard_message *message)
         message->took_us = get_number(reader, 8);
         break;
     case XB_GUARD_THAWED:
+    case XB_GUARD_WATCHED:
         message->took_us = get_number(reader, 8);
         message->expired = get_bool(reader);
         break;
     case XB_GUARD_BEAT:
     case XB_GUARD_STOP:
     case XB_GUARD_THAW:
+    case XB_GUARD_UNWATCH:
     case XB_GUARD_OK:
+    case XB_GUARD_WATCHING:
         break;
     default:
         reader->bad = true;

@@ -31,7 +31,8 @@ enum {
     XB_GUARD_OUTPUT_BYTES_MAX = 4 << 10,   /* of a stream */
     XB_GUARD_RESULTS_BYTES_MAX = 48 << 10, /* of all results together */
     XB_GUARD_HOOK_TIMEOUT_MS_MAX = 24 * 3600 * 1000,
-    XB_GUARD_FREEZE_MS_MAX = 1000
+    XB_GUARD_FREEZE_MS_MAX = 1000,
+    XB_GUARD_WATCH_MS_MAX = 60 * 1000
 };
 
 enum xb_guard_type {
@@ -45,13 +46,17 @@ enum xb_guard_type {
     XB_GUARD_STOP,   /* run all post hooks now, and take no more */
     XB_GUARD_FREEZE, /* limit_ms, and a descriptor beside it */
     XB_GUARD_THAW,
+    XB_GUARD_WATCH, /* device, limit_ms: for how long its volume group's may be suspended */
+    XB_GUARD_UNWATCH,
     /* answers */
     XB_GUARD_WELCOME = 64, /* version, can_thaw */
     XB_GUARD_OK,
     XB_GUARD_STATE, /* of a bracket */
     XB_GUARD_REFUSED,
     XB_GUARD_FROZEN, /* took_us: until it was */
-    XB_GUARD_THAWED  /* took_us: while it was; expired: not because it was asked for */
+    XB_GUARD_THAWED, /* took_us: while it was; expired: not because it was asked for */
+    XB_GUARD_WATCHING,
+    XB_GUARD_WATCHED /* took_us: that some were seen suspended; expired: the guard resumed them */
 };
 
 /* What a connection is for. */
@@ -112,6 +117,7 @@ struct xb_guard_message {
     const char *pod_uid, *pod_namespace, *pod_name; /* ARM; the last two may be "" */
     uint32_t output_bytes;                          /* ARM: kept of each stream */
     struct xb_guard_list hooks;                     /* ARM */
+    uint32_t major, minor;                          /* WATCH */
     uint32_t limit_ms;
     uint64_t took_us;
     bool expired;

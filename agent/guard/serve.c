@@ -88,12 +88,16 @@ static struct xb_guard_message answer_agent(struct talk *talk,
     case XB_GUARD_STOP:
     case XB_GUARD_FREEZE:
     case XB_GUARD_THAW:
+    case XB_GUARD_WATCH:
+    case XB_GUARD_UNWATCH:
     case XB_GUARD_WELCOME:
     case XB_GUARD_OK:
     case XB_GUARD_STATE:
     case XB_GUARD_REFUSED:
     case XB_GUARD_FROZEN:
     case XB_GUARD_THAWED:
+    case XB_GUARD_WATCHING:
+    case XB_GUARD_WATCHED:
     default:
         xb_error_set(err, XB_ERR_INVALID, -EPROTO, "an agent may not say that");
         return refusal(err);

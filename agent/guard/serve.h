@@ -7,7 +7,8 @@
  *            and beats; when it asks, is gone, or was silent for XB_GUARD_SILENCE_MS, the guard
  *            runs the pod's post hooks, once, and keeps what came of them for the agent that comes
  *            next. It also freezes file systems for the agent, and thaws them after one second at
- *            the latest.
+ *            the latest; and it watches over a volume group of LVM on which somebody works for the
+ *            agent, and resumes the devices that this one leaves suspended.
  * Ownership: nothing is kept after it returns.
  * Threads:   one that talks, one per bracket and per frozen file system, all begun at the start.
  * Blocking:  xb_guard_serve until a signal, and then until nothing is left to be thawed.
@@ -24,8 +25,16 @@
 #include <stdatomic.h>
 
 #include "agent/hooks/cri.h"
+#include "agent/mapper/mapper.h"
 
 enum { XB_GUARD_FREEZES_MAX = 8 };
+
+/* The device mapper; for tests another one. */
+struct xb_guard_mapper {
+    int (*list)(int fd, struct xb_mapper_list *ret, struct xb_error *err);
+    int (*info)(int fd, struct xb_mapper_id id, struct xb_mapper_device *ret, struct xb_error *err);
+    int (*resume)(int fd, struct xb_mapper_id id, struct xb_error *err);
+};
 
 struct xb_guard_serve_options {
     const char *socket;
@@ -36,6 +45,7 @@ struct xb_guard_serve_options {
                 const struct xb_exec_command *command, struct xb_exec_result *ret,
                 struct xb_error *err);
     int (*freeze)(int fd, bool freeze); /* 0, or a negative errno */
+    const struct xb_guard_mapper *mapper;
 };
 
 /* Ends when `stop_fd` can be read (a signalfd, say). */

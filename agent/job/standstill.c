@@ -38,6 +38,25 @@ static int release(void *context, uint64_t *ret_us, struct xb_error *err)
     return r;
 }
 
+static int watch(void *context, unsigned major, unsigned minor, unsigned limit_ms,
+                 struct xb_error *err)
+{
+    struct xb_standstill *still = context;
+    const struct xb_mapper_id device = {.major = major, .minor = minor};
+    return xb_guard_watch(still->guard, device, limit_ms, &still->watched, err);
+}
+
+static int unwatch(void *context, uint64_t *ret_us, struct xb_error *err)
+{
+    struct xb_standstill *still = context;
+    int r = xb_guard_unwatch(&still->watched, ret_us, err);
+    if (r < 0) {
+        xb_log_warning("a volume group was not watched until the end", "volume", still->path, "why",
+                       err->text);
+    }
+    return r;
+}
+
 /* Of several folders of pods, the one in which the path lies. */
 static void find_root(const char *roots, const char *path, char ret[PATH_MAX])
 {
@@ -56,12 +75,16 @@ static void find_root(const char *roots, const char *path, char ret[PATH_MAX])
 void xb_standstill_init(struct xb_standstill *standstill, struct xb_guard *guard,
                         const struct xb_standstill_volume *volume)
 {
-    *standstill =
-        (struct xb_standstill){.guard = guard,
-                               .pod_uid = volume->pod_uid,
-                               .path = volume->path,
-                               .home = volume->home,
-                               .frozen = {.fd = -1, .volume_fd = -1},
-                               .holder = {.hold = hold, .release = release, .context = standstill}};
+    *standstill = (struct xb_standstill){.guard = guard,
+                                         .pod_uid = volume->pod_uid,
+                                         .path = volume->path,
+                                         .home = volume->home,
+                                         .frozen = {.fd = -1, .volume_fd = -1},
+                                         .watched = {.fd = -1},
+                                         .holder = {.hold = hold,
+                                                    .release = release,
+                                                    .watch = watch,
+                                                    .unwatch = unwatch,
+                                                    .context = standstill}};
     find_root(volume->pods_roots, volume->path, standstill->pods_root);
 }

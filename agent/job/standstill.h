@@ -6,7 +6,7 @@
  *            it may be; this brings them together.
  * Ownership: the caller's struct, which must stay where it is; guard, uid and paths are lent.
  * Threads:   one at a time per standstill.
- * Blocking:  as xb_guard_freeze and xb_guard_thaw.
+ * Blocking:  as xb_guard_freeze and xb_guard_thaw, xb_guard_watch and xb_guard_unwatch.
  * Errors:    theirs. NOT_FOUND: the volume is in no folder of pods, so nobody knows whose it is.
  * Limits:    XB_GUARD_LIMIT_MS_MAX: after that long the writers go on, whatever is.
  */
@@ -23,6 +23,7 @@ struct xb_standstill {
     const char *home;           /* a local volume's own folder on the node; NULL: it has none */
     char pods_root[PATH_MAX];   /* in which it lies; "": in none */
     struct xb_guard_frozen frozen;
+    struct xb_guard_watched watched;
     struct xb_freeze_holder holder; /* for a request */
 };
 

@@ -36,6 +36,7 @@ enum { IN_TIME_MS = 2000, TEST_TIMEOUT_S = 120 };
 static char folder[] = "/tmp/xebec-guard-XXXXXX";
 static char socket_path[64], calls_path[64], frozen_path[64];
 static pid_t guard_pid;
+static const struct xb_guard_mapper *fake_mapper; /* NULL: the real one */
 
 static inline void append(const char *path, const char *line)
 {
@@ -88,7 +89,7 @@ static inline int fake_freeze(int fd, bool freeze)
 static inline void be_guard(void)
 {
     const struct xb_guard_serve_options options = {
-        .socket = socket_path, .exec = fake_exec, .freeze = fake_freeze};
+        .socket = socket_path, .exec = fake_exec, .freeze = fake_freeze, .mapper = fake_mapper};
     struct xb_error err = XB_ERROR_INIT;
     sigset_t signals;
     sigemptyset(&signals);

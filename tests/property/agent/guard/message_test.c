@@ -71,9 +71,11 @@ static struct xb_guard_message some_message(struct property *source, struct text
                                             struct xb_guard_room *room)
 {
     static const enum xb_guard_type types[] = {
-        XB_GUARD_HELLO, XB_GUARD_ARM,     XB_GUARD_HELD,   XB_GUARD_BEAT,   XB_GUARD_FREEZE,
-        XB_GUARD_STATE, XB_GUARD_REFUSED, XB_GUARD_FROZEN, XB_GUARD_THAWED, XB_GUARD_WELCOME};
-    struct xb_guard_message message = {.type = types[property_below(source, 10)]};
+        XB_GUARD_HELLO, XB_GUARD_ARM,     XB_GUARD_HELD,    XB_GUARD_BEAT,    XB_GUARD_FREEZE,
+        XB_GUARD_STATE, XB_GUARD_REFUSED, XB_GUARD_FROZEN,  XB_GUARD_THAWED,  XB_GUARD_WELCOME,
+        XB_GUARD_WATCH, XB_GUARD_WATCHED, XB_GUARD_UNWATCH, XB_GUARD_WATCHING};
+    struct xb_guard_message message = {
+        .type = types[property_below(source, sizeof types / sizeof types[0])]};
     message.version = (uint32_t)property_next(source);
     message.role = (uint32_t)property_below(source, XB_GUARD_STOPPER + 1);
     message.can_thaw = property_once_in(source, 2);
@@ -81,6 +83,8 @@ static struct xb_guard_message some_message(struct property *source, struct text
     message.pod_uid = some_text(source, texts->b, 1, 100);
     message.pod_namespace = some_text(source, texts->c, 0, 100);
     message.pod_name = message.text = some_text(source, texts->d, 0, 100);
+    message.major = (uint32_t)property_next(source);
+    message.minor = (uint32_t)property_next(source);
     message.limit_ms = (uint32_t)property_below(source, XB_GUARD_FREEZE_MS_MAX + 1);
     message.took_us = property_next(source);
     message.expired = property_once_in(source, 2);
@@ -115,7 +119,11 @@ static void check_same(const struct xb_guard_message *wanted, const struct xb_gu
         assert_int_equal(got->begun_ms, wanted->begun_ms);
         assert_int_equal(got->results.count, wanted->results.count);
         assert_memory_equal(got->results.data, wanted->results.data, wanted->results.len);
-    } else if (wanted->type == XB_GUARD_THAWED) {
+    } else if (wanted->type == XB_GUARD_WATCH) {
+        assert_int_equal(got->major, wanted->major);
+        assert_int_equal(got->minor, wanted->minor);
+        assert_int_equal(got->limit_ms, wanted->limit_ms);
+    } else if (wanted->type == XB_GUARD_THAWED || wanted->type == XB_GUARD_WATCHED) {
         assert_int_equal(got->took_us, wanted->took_us);
         assert_int_equal(got->expired, wanted->expired);
     } else if (wanted->type == XB_GUARD_HELD) {
