@@ -155,6 +155,9 @@ void xb_freeze_describe(const struct xb_freeze *freeze, struct xb_freeze_facts *
 const atomic_bool *xb_freeze_lost(const struct xb_freeze *freeze);
 /* Why; lent. Empty if it was not. */
 const char *xb_freeze_lost_reason(const struct xb_freeze *freeze);
+/* Whether it has to be given up, which is looked for all the time: once more, before what was read
+ * of it is taken for good. */
+void xb_freeze_look(struct xb_freeze *freeze);
 /* After that the volume itself is to be read: FUZZY, with the reason among the others. INVALID: the
  * request does not allow it. */
 int xb_freeze_fall_back(struct xb_freeze *freeze, struct xb_error *err) XB_MUST_CHECK;

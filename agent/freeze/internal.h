@@ -29,6 +29,9 @@ struct xb_freeze_driver {
     int (*refresh)(struct xb_freeze *freeze, struct xb_error *err); /* may be NULL */
     int (*take)(struct xb_freeze *freeze, struct xb_error *err);
     int (*open)(struct xb_freeze *freeze, struct xb_error *err); /* may be NULL */
+    /* While it lives. FULL: it has to be given up; other errors say nothing. NULL: when the free
+     * space of xb_freeze_space_begin is used up. */
+    int (*check)(struct xb_freeze *freeze, struct xb_error *err);
     /* Removes what lies on the file system; others may still be reading it. Also twice. */
     void (*remove)(struct xb_freeze *freeze);
     /* Frees the rest, whatever there is of it; freeze->state is NULL then. */

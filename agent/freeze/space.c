@@ -59,19 +59,24 @@ int xb_freeze_space_begin(struct xb_freeze *freeze, int fd, struct xb_error *err
 static void watch(void *context)
 {
     struct xb_freeze *freeze = context;
-    struct xb_error ignored = XB_ERROR_INIT;
-    uint64_t left = 0;
-    uint64_t size = 0;
-    if (atomic_load(&freeze->lost) || look(freeze->space_fd, &left, &size, &ignored) < 0 ||
-        left >= freeze->floor_bytes) {
+    struct xb_error why = XB_ERROR_INIT;
+    char reason[XB_FREEZE_REASONS_BYTES];
+    if (atomic_load(&freeze->lost)) {
         return;
     }
-    char reason[XB_FREEZE_REASONS_BYTES];
-    snprintf(reason, sizeof reason,
-             "the copy was given up, because its file system had only %" PRIu64
-             " MiB free while it was read (%" PRIu64 " MiB are to stay free)",
-             left / MIB, freeze->floor_bytes / MIB);
-    xb_freeze_lose(freeze, reason);
+    int r = freeze->driver->check ? freeze->driver->check(freeze, &why)
+                                  : xb_freeze_space_check(freeze, &why);
+    if (r < 0 && why.kind == XB_ERR_FULL) {
+        snprintf(reason, sizeof reason, "the copy was given up, because %.500s", why.text);
+        xb_freeze_lose(freeze, reason);
+    }
+}
+
+void xb_freeze_look(struct xb_freeze *freeze)
+{
+    if (freeze->watch) {
+        watch(freeze);
+    }
 }
 
 int xb_freeze_space_watch(struct xb_freeze *freeze, struct xb_error *err)

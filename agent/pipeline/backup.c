@@ -156,7 +156,10 @@ static void join_aside(struct backup *backup, struct aside *aside)
 /* How it has ended. */
 static int judge(struct backup *backup, struct xb_error *err)
 {
-    const struct xb_freeze *copy = backup->options->copy;
+    struct xb_freeze *copy = backup->options->copy;
+    if (copy) {
+        xb_freeze_look(copy);
+    }
     bool lost = copy && atomic_load(xb_freeze_lost(copy));
     if (backup->failure.code && !lost) {
         *err = backup->failure;
