@@ -17,8 +17,10 @@
 #include "agent/freeze/internal.h"
 #include "agent/freeze/lvm_node.h"
 #include "shared/base/clock.h"
+#include "shared/base/log.h"
 
-/* What has read it may hold it for a moment longer, udev too. */
+/* What has read it may hold it for a moment longer, udev too; and where lvcreate was cut off, it is
+ * the second lvremove that succeeds. */
 enum { REMOVE_TRIES_MAX = 3, REMOVE_AGAIN_MS = 100, SELECT_BYTES = 200 };
 
 struct xb_freeze_state {
@@ -32,7 +34,9 @@ struct xb_freeze_state {
     char name[XB_LVM_NAME_BYTES];
     struct xb_lvm_device device; /* of the copy */
     int device_fd;
+    struct xb_lvm_room room;
     bool made; /* or it may have been */
+    bool cut;  /* lvcreate was, or its devices were resumed before it was ready */
 };
 
 /* ---- before it ---- */
@@ -68,7 +72,8 @@ static int look(struct xb_freeze *freeze, struct xb_error *err)
     snprintf(select, sizeof select, "lv_uuid=\"%s\" || (vg_uuid=\"%s\" && lv_attr=~\"^t\")", volume,
              group);
     int r = xb_lvm_look(select, freeze->request.cancel, &state->report, err);
-    return r ? r : xb_lvm_plan(&state->report, &state->ids, &state->plan, err);
+    r = r ? r : xb_lvm_plan(&state->report, &state->ids, &state->plan, err);
+    return r ? r : xb_lvm_room_begin(&state->plan, &state->room, err);
 }
 
 static int prepare(struct xb_freeze *freeze, struct xb_error *err)
@@ -79,7 +84,7 @@ static int prepare(struct xb_freeze *freeze, struct xb_error *err)
     if (!state) {
         return xb_error_no_memory(err, "a snapshot");
     }
-    state->device_fd = -1;
+    state->device_fd = state->room.fd = -1;
     state->kind = strcmp(kind, "XFS") == 0 ? "xfs" : strcmp(kind, "ext4") == 0 ? "ext4" : NULL;
     freeze->state = state;
     if (!state->kind) {
@@ -111,10 +116,14 @@ static int open_device(struct xb_freeze_state *state, struct xb_error *err)
     struct xb_lvm_ids ids;
     struct stat st;
     xb_lvm_device_name(state->plan.origin->group, state->name, name);
-    int r = xb_lvm_device_find("LVM-", name, &state->device, err);
+    const struct xb_lvm_device_wanted wanted = {.id_begins = "LVM-", .name = name};
+    int r = xb_lvm_device_find(&wanted, &state->device, err);
     r = r ? r : xb_lvm_ids_of(state->device.id, &ids, err);
     if (r < 0) {
         return r;
+    }
+    if (!state->room.thin) {
+        state->room.device = state->device;
     }
     xb_lvm_device_path(&state->device, path);
     state->device_fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -137,7 +146,8 @@ static int take(struct xb_freeze *freeze, struct xb_error *err)
         return r;
     }
     r = xb_lvm_create(&state->watch, &state->plan, state->name, err);
-    state->made = state->watch.begun && (r == 0 || err->kind != XB_ERR_IO);
+    state->cut = state->watch.begun && r < 0 && err->kind != XB_ERR_IO;
+    state->made = r == 0 || state->cut;
     if (r < 0) {
         return r;
     }
@@ -176,26 +186,36 @@ static int open_copy(struct xb_freeze *freeze, struct xb_error *err)
     return 0;
 }
 
+static int check(struct xb_freeze *freeze, struct xb_error *err)
+{
+    return xb_lvm_room_check(&freeze->state->room, err);
+}
+
 /* While others read it, it stays: they are told, and the owner tries again when they have ended.
  * What cannot be removed is for the sweep. */
 static void remove_copy(struct xb_freeze *freeze)
 {
     const struct timespec pause = {.tv_nsec = REMOVE_AGAIN_MS * XB_NS_PER_MS};
     struct xb_freeze_state *state = freeze->state;
-    int tries = freeze->facts.taken_ns ? REMOVE_TRIES_MAX : 1; /* an application may be held */
     if (!state || !state->made || freeze->root_fd >= 0) {
         return;
     }
     xb_closep(&state->device_fd);
     state->device_fd = -1;
-    for (int try = 0; try < tries && state->made; try++) {
-        struct xb_error ignored = XB_ERROR_INIT;
+    struct xb_error err = XB_ERROR_INIT;
+    for (int try = 0; try < REMOVE_TRIES_MAX && state->made; try++) {
         if (try > 0) {
             (void)nanosleep(&pause, NULL);
         }
-        if (xb_lvm_remove(&state->watch, state->plan.origin->group, state->name, &ignored) == 0) {
-            state->made = false;
-        }
+        state->made =
+            xb_lvm_remove(&state->watch, state->plan.origin->group, state->name, &err) < 0;
+    }
+    if (state->cut) {
+        xb_lvm_clear(&state->ids, state->plan.origin->group, state->name);
+    }
+    if (state->made) {
+        xb_log_warning("a snapshot cannot be removed now: the next sweep will", "snapshot",
+                       state->name, "error", err.text);
     }
 }
 
@@ -203,6 +223,7 @@ static void drop(struct xb_freeze *freeze)
 {
     if (freeze->state) {
         xb_closep(&freeze->state->device_fd);
+        xb_closep(&freeze->state->room.fd);
         xb_lvm_report_free(&freeze->state->report);
     }
     free(freeze->state);
@@ -215,5 +236,6 @@ const struct xb_freeze_driver xb_freeze_lvm = {.method = XB_FREEZE_LVM,
                                                .refresh = refresh,
                                                .take = take,
                                                .open = open_copy,
+                                               .check = check,
                                                .remove = remove_copy,
                                                .drop = drop};

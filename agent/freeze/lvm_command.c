@@ -14,9 +14,16 @@
 
 #define SETTINGS "activation{monitoring=0}"
 
-enum { SAID_BYTES = 300, ARGUMENTS_MAX = 24, NUMBER_BYTES = 24, PATH_OF_BYTES = 260 };
+enum {
+    SAID_BYTES = 300,
+    ARGUMENTS_MAX = 24,
+    NUMBER_BYTES = 24,
+    PATH_OF_BYTES = 260,
+    CLEARED_MAX = 16
+};
 
-static const char *const programs[] = {"/usr/sbin/lvm", "/sbin/lvm", NULL};
+static const char *const lvm[] = {"/usr/sbin/lvm", "/sbin/lvm", NULL};
+static const char *const dmsetup[] = {"/usr/sbin/dmsetup", "/sbin/dmsetup", NULL};
 
 /* Two would wait for each other's lock, watched all the while. */
 static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
@@ -47,17 +54,14 @@ static void join_lines(const struct xb_exec_output *output, char ret[SAID_BYTES]
     }
 }
 
-static int run(const char *const *argv, size_t output_max, const atomic_bool *cancel,
-               struct xb_exec_result *ret, struct xb_error *err)
+static int run(const char *const *programs, struct xb_exec_command exec, struct xb_exec_result *ret,
+               struct xb_error *err)
 {
-    const struct xb_command command = {.programs = programs,
-                                       .beside = 1,
-                                       .exec = {.argv = argv,
-                                                .timeout_ms = XB_LVM_COMMAND_MS,
-                                                .output_bytes_max = output_max,
-                                                .cancel = cancel}};
+    const char *const *argv = exec.argv;
+    struct xb_command command = {.programs = programs, .beside = 1, .exec = exec};
     struct xb_exec_result said = {.exit_code = -1};
     char why[SAID_BYTES];
+    command.exec.timeout_ms = XB_LVM_COMMAND_MS;
     int r = xb_command_run(&command, &said, err);
     if (r < 0) {
         return r;
@@ -89,7 +93,10 @@ int xb_lvm_look(const char *select, const atomic_bool *cancel, struct xb_lvm_rep
                                 "b",     "--nosuffix", "--config",       settings, "-o",
                                 columns, "--select",   select,           NULL};
     struct xb_exec_result said = {.exit_code = -1};
-    int r = run(argv, XB_EXEC_OUTPUT_BYTES_MAX, cancel, &said, err);
+    int r = run(lvm,
+                (struct xb_exec_command){
+                    .argv = argv, .output_bytes_max = XB_EXEC_OUTPUT_BYTES_MAX, .cancel = cancel},
+                &said, err);
     if (r == 0) {
         r = xb_lvm_report_parse(said.out.bytes.data ? said.out.bytes.data : "", said.out.bytes.len,
                                 ret, err);
@@ -115,8 +122,14 @@ static int watch_end(struct xb_lvm_watch *watch, struct xb_error *err)
 
 int xb_lvm_watch_check(struct xb_lvm_watch *watch, struct xb_error *err)
 {
+    pthread_mutex_lock(&changing);
     int r = watch_begin(watch, err);
-    return r ? r : watch_end(watch, err);
+    r = r ? r : watch_end(watch, err);
+    pthread_mutex_unlock(&changing);
+    if (r < 0 && err->kind == XB_ERR_CONFLICT) { /* with somebody else's work, not with a copy */
+        err->kind = XB_ERR_RETRY;
+    }
+    return r;
 }
 
 static int change(struct xb_lvm_watch *watch, const char *const *argv, struct xb_error *err)
@@ -129,7 +142,7 @@ static int change(struct xb_lvm_watch *watch, const char *const *argv, struct xb
     }
     watch->begun = true;
     /* Nobody's wish to end cuts it off: that is what would leave a device suspended. */
-    r = run(argv, 0, NULL, &said, err);
+    r = run(lvm, (struct xb_exec_command){.argv = argv}, &said, err);
     if (r == 0) {
         xb_exec_result_free(&said);
     }
@@ -175,7 +188,6 @@ int xb_lvm_create(struct xb_lvm_watch *watch, const struct xb_lvm_plan *plan, co
         argv[count++] = "-kn";
         argv[count++] = "-ay";
     } else {
-        argv[count++] = "-Wn";
         argv[count++] = "-l";
         argv[count++] = extents;
     }
@@ -189,4 +201,47 @@ int xb_lvm_remove(struct xb_lvm_watch *watch, const char *group, const char *nam
     const char *const argv[] = {"lvm", "lvremove", "-f", "-y", "--config", SETTINGS, path, NULL};
     snprintf(path, sizeof path, "%s/%s", group, name);
     return change_alone(watch, argv, err);
+}
+
+/* ---- what a command that was cut off has left ---- */
+
+static int remove_device(const char *name)
+{
+    const char *const argv[] = {"dmsetup", "remove", name, NULL};
+    struct xb_exec_result said = {.exit_code = -1};
+    struct xb_error ignored = XB_ERROR_INIT;
+    int r = run(dmsetup, (struct xb_exec_command){.argv = argv}, &said, &ignored);
+    if (r == 0) {
+        xb_exec_result_free(&said);
+    }
+    return r;
+}
+
+/* The device mapper removes none that is open. What lies below an origin that has a snapshot has
+ * something upon it, or is open by it. */
+void xb_lvm_clear(const struct xb_lvm_ids *ids, const char *group, const char *name)
+{
+    static const char *const parts[] = {"", "-cow"};
+    char device[XB_LVM_DEVICE_NAME_BYTES];
+    char prefix[XB_LVM_DEVICE_NAME_BYTES];
+    struct xb_lvm_device found;
+    struct xb_error ignored = XB_ERROR_INIT;
+    xb_lvm_device_name(group, name, device);
+    snprintf(prefix, sizeof prefix, "LVM-%s", ids->group);
+    pthread_mutex_lock(&changing);
+    size_t len = strlen(device);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        snprintf(device + len, sizeof device - len, "%s", parts[i]);
+        const struct xb_lvm_device_wanted wanted = {.id_begins = prefix, .name = device};
+        if (xb_lvm_device_find(&wanted, &found, &ignored) == 0) {
+            (void)remove_device(found.name);
+        }
+    }
+    const struct xb_lvm_device_wanted below = {
+        .id_begins = prefix, .id_ends = "-real", .unused = true};
+    for (int i = 0; i < CLEARED_MAX && xb_lvm_device_find(&below, &found, &ignored) == 0 &&
+                    remove_device(found.name) == 0;
+         i++) {
+    }
+    pthread_mutex_unlock(&changing);
 }

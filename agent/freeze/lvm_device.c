@@ -50,14 +50,14 @@ int xb_lvm_device_by_number(unsigned major, unsigned minor, struct xb_lvm_device
     return 0;
 }
 
-static bool read_device(const char *entry, struct xb_lvm_device *ret, char *ret_name, size_t size)
+static bool read_device(const char *entry, struct xb_lvm_device *ret)
 {
     char path[PATH_BYTES];
     char number[40];
     snprintf(path, sizeof path, BLOCK "/%.40s/dm/uuid", entry);
     bool good = read_line(path, ret->id, sizeof ret->id);
     snprintf(path, sizeof path, BLOCK "/%.40s/dm/name", entry);
-    good = good && read_line(path, ret_name, size);
+    good = good && read_line(path, ret->name, sizeof ret->name);
     snprintf(path, sizeof path, BLOCK "/%.40s/dev", entry);
     uint64_t major = 0;
     uint64_t minor = 0;
@@ -72,26 +72,47 @@ static bool read_device(const char *entry, struct xb_lvm_device *ret, char *ret_
     return true;
 }
 
-int xb_lvm_device_find(const char *id_prefix, const char *name, struct xb_lvm_device *ret,
+static bool is_unused(const char *entry)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, BLOCK "/%.40s/holders", entry);
+    XB_CLEANUP(xb_closedirp) DIR *dir = opendir(path);
+    const struct dirent *holder = NULL;
+    while (dir && (holder = readdir(dir))) {
+        if (holder->d_name[0] != '.') {
+            return false;
+        }
+    }
+    return dir != NULL;
+}
+
+static bool fits(const struct xb_lvm_device_wanted *wanted, const struct xb_lvm_device *device)
+{
+    size_t len = strlen(device->id);
+    size_t end = wanted->id_ends ? strlen(wanted->id_ends) : 0;
+    return (!wanted->id_begins ||
+            strncmp(device->id, wanted->id_begins, strlen(wanted->id_begins)) == 0) &&
+           len >= end && (end == 0 || strcmp(device->id + len - end, wanted->id_ends) == 0) &&
+           (!wanted->name || strcmp(device->name, wanted->name) == 0);
+}
+
+int xb_lvm_device_find(const struct xb_lvm_device_wanted *wanted, struct xb_lvm_device *ret,
                        struct xb_error *err)
 {
     XB_CLEANUP(xb_closedirp) DIR *dir = opendir(BLOCK);
     const struct dirent *entry = NULL;
     while (dir && (entry = readdir(dir))) {
         struct xb_lvm_device device = {.major = 0};
-        char found[2 * XB_LVM_DEVICE_NAME_BYTES];
-        if (strncmp(entry->d_name, "dm-", 3) == 0 &&
-            read_device(entry->d_name, &device, found, sizeof found) &&
-            (!id_prefix || strncmp(device.id, id_prefix, strlen(id_prefix)) == 0) &&
-            (!name || strcmp(found, name) == 0)) {
+        if (strncmp(entry->d_name, "dm-", 3) == 0 && read_device(entry->d_name, &device) &&
+            fits(wanted, &device) && (!wanted->unused || is_unused(entry->d_name))) {
             *ret = device;
             return 0;
         }
     }
     return xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT, "there is no device %.200s",
-                        name        ? name
-                        : id_prefix ? id_prefix
-                                    : "of the device mapper's");
+                        wanted->name        ? wanted->name
+                        : wanted->id_begins ? wanted->id_begins
+                                            : "of the device mapper's");
 }
 
 void xb_lvm_device_path(const struct xb_lvm_device *device, char ret[XB_LVM_PATH_BYTES])

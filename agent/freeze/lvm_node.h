@@ -16,13 +16,18 @@
 
 struct xb_lvm_device {
     unsigned major, minor;
-    char id[2 * XB_LVM_NAME_BYTES]; /* as the device mapper calls it: "LVM-..." */
+    char id[2 * XB_LVM_NAME_BYTES]; /* as the device mapper knows it: "LVM-..." */
+    char name[2 * XB_LVM_NAME_BYTES];
 };
 /* INVALID: it is none of the device mapper's. */
 int xb_lvm_device_by_number(unsigned major, unsigned minor, struct xb_lvm_device *ret,
                             struct xb_error *err) XB_MUST_CHECK;
-/* The first one whose id begins like that (NULL: any), and which has that name (NULL: any). */
-int xb_lvm_device_find(const char *id_prefix, const char *name, struct xb_lvm_device *ret,
+/* The first one that fits; NULL: whatever it is. */
+struct xb_lvm_device_wanted {
+    const char *id_begins, *id_ends, *name;
+    bool unused; /* no other device lies upon it */
+};
+int xb_lvm_device_find(const struct xb_lvm_device_wanted *wanted, struct xb_lvm_device *ret,
                        struct xb_error *err) XB_MUST_CHECK;
 /* What the kernel calls it in /dev. */
 enum { XB_LVM_PATH_BYTES = 32 };
@@ -50,6 +55,21 @@ int xb_lvm_create(struct xb_lvm_watch *watch, const struct xb_lvm_plan *plan, co
                   struct xb_error *err) XB_MUST_CHECK;
 int xb_lvm_remove(struct xb_lvm_watch *watch, const char *group, const char *name,
                   struct xb_error *err) XB_MUST_CHECK;
+/* What a command that was cut off has left of a copy that LVM no longer knows, or cannot remove:
+ * its devices, and what was put below its origin. None that is in use. */
+void xb_lvm_clear(const struct xb_lvm_ids *ids, const char *group, const char *name);
+
+/* ---- the room that they take ---- */
+
+struct xb_lvm_room {
+    int fd; /* of the device mapper; the owner closes it */
+    bool thin;
+    struct xb_lvm_device device; /* of the pool; of a thick copy its own, once there is one */
+};
+int xb_lvm_room_begin(const struct xb_lvm_plan *plan, struct xb_lvm_room *ret,
+                      struct xb_error *err) XB_MUST_CHECK;
+/* FULL: there is too little left, or none. */
+int xb_lvm_room_check(const struct xb_lvm_room *room, struct xb_error *err) XB_MUST_CHECK;
 
 /* ---- who makes them ---- */
 

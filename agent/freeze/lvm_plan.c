@@ -125,6 +125,6 @@ int xb_lvm_plan(const struct xb_lvm_report *report, const struct xb_lvm_ids *ids
 bool xb_lvm_is_left_over(const struct xb_lvm_volume *volume, bool alive, uint64_t now_s)
 {
     const struct xb_lvm_maker *maker = &volume->maker;
-    return volume->ours && maker->boot != 0 && volume->attributes[OPEN] == '-' &&
+    return volume->ours && maker->boot != 0 && volume->attributes[OPEN] != 'o' &&
            (!alive || now_s > maker->made_s + OPENED_WITHIN_S);
 }

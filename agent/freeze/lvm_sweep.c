@@ -28,12 +28,15 @@ static int remove_one(const struct xb_freeze_request *request, const struct xb_l
     struct xb_lvm_device device;
     struct xb_error ignored = XB_ERROR_INIT;
     snprintf(prefix, sizeof prefix, "LVM-%s", volume->ids.group);
-    if (xb_lvm_device_find(prefix, NULL, &device, &ignored) < 0) {
+    const struct xb_lvm_device_wanted wanted = {.id_begins = prefix};
+    if (xb_lvm_device_find(&wanted, &device, &ignored) < 0) {
         return -1;
     }
     struct xb_lvm_watch watch = {
         .holder = request->holder, .major = device.major, .minor = device.minor};
-    return xb_lvm_remove(&watch, volume->group, volume->name, &ignored);
+    int r = xb_lvm_remove(&watch, volume->group, volume->name, &ignored);
+    xb_lvm_clear(&volume->ids, volume->group, volume->name);
+    return r < 0 ? xb_lvm_remove(&watch, volume->group, volume->name, &ignored) : 0;
 }
 
 unsigned xb_lvm_sweep(const struct xb_freeze_request *request, int *removed)

@@ -352,9 +352,11 @@ int xb_freeze_sweep(const struct xb_freeze_request *request, struct xb_error *er
         XB_CLEANUP(xb_closep) int above = fd;
         left += above < 0 ? 0 : xb_freeze_place_sweep(above, &removed);
     }
-    return left ? xb_error_set(err, XB_ERR_IO, -EIO,
-                               "%u left-over copies in " XB_FREEZE_FOLDER
-                               " of or beside %.200s cannot be removed",
-                               left, request->path ? request->path : "a place for copies")
-                : removed;
+    return left
+               ? xb_error_set(
+                     err, XB_ERR_IO, -EIO,
+                     "%u left-over copies of %.200s cannot be removed (in folders " XB_FREEZE_FOLDER
+                     ", or snapshots named like that)",
+                     left, request->path ? request->path : "a place for copies")
+               : removed;
 }

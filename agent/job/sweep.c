@@ -9,14 +9,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/freeze/freeze.h"
 #include "agent/job/internal.h"
+#include "agent/job/standstill.h"
+#include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/mounts.h"
 
 enum { DEPTH = 4, VOLUMES_MAX = 4096 }; /* uid/volumes/plugin/volume */
+enum { GUARD_TRIES_MAX = 20, GUARD_AGAIN_MS = 500 };
 
 struct sweep {
     unsigned methods;
@@ -47,8 +51,10 @@ static int read_mounts(struct sweep *sweep, struct xb_error *err)
 
 static void sweep_volume(struct sweep *sweep, int fd, const char *path)
 {
-    const struct xb_freeze_request request = {
-        .root_fd = fd, .path = path, .name = "", .methods = sweep->methods};
+    const struct xb_freeze_request request = {.root_fd = fd,
+                                              .path = path,
+                                              .name = "",
+                                              .methods = sweep->methods & ~(1U << XB_FREEZE_LVM)};
     struct xb_error err = XB_ERROR_INIT;
     int removed = xb_freeze_sweep(&request, &err);
     if (removed < 0) {
@@ -108,6 +114,37 @@ static void go_into(struct sweep *sweep, int parent, const char *parent_path, in
     }
 }
 
+/* Snapshots of logical volumes are left over in their groups, whosever volume they were of. The
+ * guard, without which none is removed, may only be about to start. */
+static void sweep_groups(struct sweep *sweep, const struct xb_agent *agent)
+{
+    static const struct timespec pause = {.tv_nsec = GUARD_AGAIN_MS * XB_NS_PER_MS};
+    static const struct xb_standstill_volume none = {.pods_roots = "", .path = ""};
+    struct xb_standstill still;
+    struct xb_error err = XB_ERROR_INIT;
+    int removed = -1;
+    if (!(sweep->methods & 1U << XB_FREEZE_LVM) || !agent->guard) {
+        return;
+    }
+    xb_standstill_init(&still, agent->guard, &none);
+    const struct xb_freeze_request request = {.root_fd = -1,
+                                              .path = "this node's logical volumes",
+                                              .name = "",
+                                              .methods = 1U << XB_FREEZE_LVM,
+                                              .holder = &still.holder};
+    for (int try = 0; try < GUARD_TRIES_MAX && removed < 0 && !atomic_load(sweep->stop); try++) {
+        if (try > 0) {
+            (void)nanosleep(&pause, NULL);
+        }
+        removed = xb_freeze_sweep(&request, &err);
+    }
+    if (removed < 0) {
+        xb_log_warning("snapshots that were left over cannot be removed", "error", err.text);
+        return;
+    }
+    sweep->removed += removed;
+}
+
 int xb_agent_sweep(void *work, const atomic_bool *stop, struct xb_error *err)
 {
     const struct xb_agent *agent = work;
@@ -123,6 +160,7 @@ int xb_agent_sweep(void *work, const atomic_bool *stop, struct xb_error *err)
     if (r < 0) {
         return r; /* nothing is touched that may be a share */
     }
+    sweep_groups(&sweep, agent);
     for (const char *root = strtok_r(roots, ":", &rest); root; root = strtok_r(NULL, ":", &rest)) {
         struct statfs found;
         XB_CLEANUP(xb_closep) int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * An agent that copies one volume, whose file system its guard holds meanwhile, and shows the copy:
- * for tests/fault/standstill_test.
+ * for tests/fault/standstill_test and tests/vm/lvm_test.
  *
  *   freeze_agent SOCKET PODS_ROOT POD_UID PATH [METHODS]     SOCKET "": it has no guard
  *
- * Says "METHOD CONSISTENCY, frozen N us, because: ..." and "copy at descriptor N", or "no copy:
- * ...", and waits for a line on its input.
+ * Says "swept N", how many copies of others before it are removed, "METHOD CONSISTENCY, frozen N
+ * us, because: ..." and "copy at descriptor N", or "no copy: ...", and waits for a line on its
+ * input. If the copy was lost by then, it falls back, and says the same once more.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -66,11 +67,20 @@ int main(int argc, char **argv)
                                               .methods = xb_freeze_methods_left(methods),
                                               .free_bytes_min = 1,
                                               .holder = guard ? &still.holder : NULL};
+    int swept = r ? r : xb_freeze_sweep(&request, &err);
+    printf("swept %d%s%s\n", swept, swept < 0 ? ": " : "", swept < 0 ? err.text : "");
     r = r ? r : copy(&request, &freeze, &err);
     if (r < 0) {
         printf("no copy: %s\n", err.text);
         return 1;
     }
     show(freeze);
-    return fgets(line, sizeof line, stdin) ? 0 : 1;
+    if (!fgets(line, sizeof line, stdin)) {
+        return 1;
+    }
+    xb_freeze_look(freeze);
+    if (atomic_load(xb_freeze_lost(freeze)) && xb_freeze_fall_back(freeze, &err) == 0) {
+        show(freeze);
+    }
+    return 0;
 }

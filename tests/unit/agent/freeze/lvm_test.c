@@ -432,7 +432,7 @@ static void test_left_over(void **state)
     } cases[] = {{"swi-a-s---", 1000, 1, true, false, true},
                  {"Vwi---tz--", 1000, 1, true, false, true},
                  {"swi-aos---", 1000, 1, true, false, false},  /* it is read */
-                 {"swi-XXs---", 1000, 1, true, false, false},  /* nobody knows */
+                 {"-wi-XX--X-", 1000, 1, true, false, true},   /* lvremove will not, if it is */
                  {"swi-a-s---", 1000, 1, false, false, false}, /* somebody else's */
                  {"swi-a-s---", 1000, 0, true, false, false},
                  {"swi-a-s---", 1060, 1, true, true, false}, /* it is about to be opened */
@@ -455,6 +455,7 @@ static void test_elsewhere(void **state)
     struct xb_freeze *freeze = NULL;
     struct xb_error why = XB_ERROR_INIT;
     struct xb_lvm_device device;
+    const struct xb_lvm_device_wanted none = {.id_begins = "LVM-none", .name = "none"};
     XB_CLEANUP(xb_closep) int fd = open("/dev/shm", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     const struct xb_freeze_request request = {
         .root_fd = fd, .path = "/dev/shm", .name = "copy", .methods = 1U << XB_FREEZE_LVM};
@@ -466,7 +467,7 @@ static void test_elsewhere(void **state)
     assert_non_null(strstr(why.text, "lvm: its file system is tmpfs"));
     assert_null(freeze);
     PROBE_REFUSED(xb_lvm_device_by_number(1, 3, &device, &err), XB_ERR_INVALID);
-    PROBE_REFUSED(xb_lvm_device_find("LVM-none", "none", &device, &err), XB_ERR_NOT_FOUND);
+    PROBE_REFUSED(xb_lvm_device_find(&none, &device, &err), XB_ERR_NOT_FOUND);
 }
 
 int main(void)
