@@ -137,7 +137,8 @@ struct xb_guard_watched {
 /* Before somebody works on the volume group of that device (lvcreate): what is suspended for longer
  * than limit_ms (1 to XB_GUARD_LIMIT_MS_MAX) is resumed, and whatever is suspended when this
  * process ends. DENIED: it is no volume of LVM, or the guard must not; CONFLICT: something of the
- * group is suspended already. The guard watches for XB_GUARD_WATCH_MS_MAX at most. */
+ * group is suspended already, or it is watched over for somebody else. The guard watches for
+ * XB_GUARD_WATCH_MS_MAX at most. */
 int xb_guard_watch(struct xb_guard *guard, struct xb_mapper_id device, unsigned limit_ms,
                    struct xb_guard_watched *ret, struct xb_error *err) XB_MUST_CHECK;
 /* After this one has ended and is waited for: after that nothing of the group is suspended, in any

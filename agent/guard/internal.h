@@ -28,6 +28,10 @@ struct xb_guard_runner {
 struct xb_guard_holder {
     struct xb_guard_server *server;
     int fd; /* the connection that asks for it; -1: none */
+    /* Of its volume group, "": it watches over none. Settling: who asked is gone, and whoever asks
+     * for this group next takes it over. */
+    char watched[XB_MAPPER_UUID_BYTES];
+    bool settling;
     unsigned char packet[XB_GUARD_PACKET_BYTES_MAX];
 };
 

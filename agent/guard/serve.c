@@ -378,7 +378,8 @@ int xb_guard_talk(struct xb_guard_server *server, struct xb_error *err)
         talk->connections[i].fd = -1;
     }
     xb_log_info("watching", "socket", server->options.socket, "thaws-file-systems",
-                server->can_thaw ? "yes" : "no");
+                server->can_thaw ? "yes" : "no", "resumes-devices",
+                server->mapper_fd >= 0 ? "yes" : "no");
     while (!ended(talk)) {
         turn(talk);
     }

@@ -4,6 +4,7 @@
  * while one is. */
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "agent/guard/devices.h"
@@ -13,8 +14,9 @@
 
 enum {
     LOOK_AGAIN_MS = 10,
-    /* Who was killed may be in the middle of a suspend, and end it only then. */
-    QUIET_MS = 500,
+    /* Who was killed may be in the middle of a suspend, and end it only when all is flushed. */
+    QUIET_MS = 5000,
+    QUIET_STOPPING_MS = 500, /* a pod that is deleted by force has two seconds */
     SETTLE_MS_MAX = 30 * 1000
 };
 
@@ -24,6 +26,7 @@ struct watch {
     int64_t since_ns; /* when one was first seen suspended; 0: none is */
     int64_t stood_ns; /* for how long that was, all times together */
     bool expired;
+    bool inherited; /* from a holder that was settling */
 };
 
 enum word { NONE, ASKED, ENDED };
@@ -68,17 +71,69 @@ static void look(struct watch *watch)
     }
 }
 
+static int64_t quiet_ns(const struct xb_guard_server *server)
+{
+    struct pollfd stopping = {.fd = server->stopping_fd, .events = POLLIN};
+    return (poll(&stopping, 1, 0) > 0 ? QUIET_STOPPING_MS : QUIET_MS) * XB_NS_PER_MS;
+}
+
+/* ---- one watch per group ---- */
+
+/* CONFLICT: somebody else watches over this group, and would take what is suspended for its own. */
+static int begin_group(struct xb_guard_holder *holder, struct watch *watch, struct xb_error *err)
+{
+    struct xb_guard_server *server = holder->server;
+    const char *uuid = watch->devices.watched.uuid;
+    int r = 0;
+    pthread_mutex_lock(&server->lock);
+    for (size_t i = 0; i < XB_GUARD_FREEZES_MAX; i++) {
+        struct xb_guard_holder *other = &server->holders[i];
+        if (xb_mapper_same_group(other->watched, uuid) && other->settling) {
+            other->watched[0] = '\0';
+            watch->inherited = true;
+        } else if (xb_mapper_same_group(other->watched, uuid)) {
+            r = xb_error_set(err, XB_ERR_CONFLICT, -EBUSY,
+                             "somebody else is at work on its volume group already");
+        }
+    }
+    if (r == 0) {
+        snprintf(holder->watched, sizeof holder->watched, "%s", uuid);
+        holder->settling = false;
+    }
+    pthread_mutex_unlock(&server->lock);
+    return r;
+}
+
+static void end_group(struct xb_guard_holder *holder)
+{
+    pthread_mutex_lock(&holder->server->lock);
+    holder->watched[0] = '\0';
+    pthread_mutex_unlock(&holder->server->lock);
+}
+
+/* Who asked is gone. Whether nobody else has asked for the group since. */
+static bool is_still_ours(struct xb_guard_holder *holder)
+{
+    pthread_mutex_lock(&holder->server->lock);
+    bool ours = holder->watched[0] != '\0';
+    holder->settling = true;
+    pthread_mutex_unlock(&holder->server->lock);
+    return ours;
+}
+
 /* Until nothing has been suspended for a while. */
-static void settle(struct watch *watch)
+static void settle(struct xb_guard_holder *holder, struct watch *watch)
 {
     const struct timespec pause = {.tv_nsec = LOOK_AGAIN_MS * XB_NS_PER_MS};
-    int64_t end_ns = xb_clock_mono_ns() + SETTLE_MS_MAX * XB_NS_PER_MS;
-    int64_t quiet_ns = xb_clock_mono_ns() + QUIET_MS * XB_NS_PER_MS;
-    for (int64_t now_ns = 0; now_ns < quiet_ns && now_ns < end_ns;) {
+    int64_t now_ns = xb_clock_mono_ns();
+    int64_t end_ns = now_ns + SETTLE_MS_MAX * XB_NS_PER_MS;
+    int64_t since_ns = now_ns;
+    while (now_ns - since_ns < quiet_ns(holder->server) && now_ns < end_ns &&
+           is_still_ours(holder)) {
         int count = resume(watch);
         (void)nanosleep(&pause, NULL);
         now_ns = xb_clock_mono_ns();
-        quiet_ns = count == 0 ? quiet_ns : now_ns + QUIET_MS * XB_NS_PER_MS;
+        since_ns = count == 0 ? since_ns : now_ns;
     }
 }
 
@@ -101,12 +156,13 @@ static void watch_on(struct xb_guard_holder *holder, struct watch *watch)
     }
     xb_log_warning("nobody watches any more who works on a volume group", "device",
                    watch->devices.watched.name);
-    settle(watch);
+    settle(holder, watch);
 }
 
-static int begin(const struct xb_guard_server *server, const struct xb_guard_message *message,
+static int begin(struct xb_guard_holder *holder, const struct xb_guard_message *message,
                  struct watch *watch, struct xb_error *err)
 {
+    const struct xb_guard_server *server = holder->server;
     const struct xb_mapper_id id = {.major = message->major, .minor = message->minor};
     if (server->mapper_fd < 0 && !server->options.mapper) {
         return xb_error_set(err, XB_ERR_DENIED, -EPERM,
@@ -117,6 +173,7 @@ static int begin(const struct xb_guard_server *server, const struct xb_guard_mes
     }
     int r =
         xb_guard_devices_of(id, server->options.mapper, server->mapper_fd, &watch->devices, err);
+    r = r ? r : begin_group(holder, watch, err);
     r = r ? r : xb_guard_devices_suspended(&watch->devices, err);
     if (r > 0) {
         r = xb_error_set(err, XB_ERR_CONFLICT, -EBUSY,
@@ -129,12 +186,16 @@ void xb_guard_watch_for(struct xb_guard_holder *holder, const struct xb_guard_me
 {
     struct watch watch = {.limit_ns = message->limit_ms * XB_NS_PER_MS};
     struct xb_error err = XB_ERROR_INIT;
-    if (begin(holder->server, message, &watch, &err) < 0) {
+    if (begin(holder, message, &watch, &err) < 0) {
         xb_guard_holder_answer(holder, &(struct xb_guard_message){.type = XB_GUARD_REFUSED,
                                                                   .kind = (uint32_t)err.kind,
                                                                   .text = err.text});
-        return;
+        if (watch.inherited) { /* then what is suspended may be of those who are gone */
+            settle(holder, &watch);
+        }
+    } else {
+        xb_guard_holder_answer(holder, &(struct xb_guard_message){.type = XB_GUARD_WATCHING});
+        watch_on(holder, &watch);
     }
-    xb_guard_holder_answer(holder, &(struct xb_guard_message){.type = XB_GUARD_WATCHING});
-    watch_on(holder, &watch);
+    end_group(holder);
 }

@@ -190,6 +190,40 @@ static void test_killed(void **state)
     assert_true(shared->suspended[OTHER] && shared->suspended[DISK]);
 }
 
+/* The next agent's work is not taken for the leavings of the last one; two at once are. */
+static int one_at_a_time(struct xb_guard *guard, int reached_fd)
+{
+    struct xb_guard_watched watched;
+    struct xb_guard_watched another;
+    struct xb_error err = XB_ERROR_INIT;
+    uint64_t us = 0;
+    reach(reached_fd);
+    if (watch_origin(guard, &watched, &err) < 0 || watch_origin(guard, &another, &err) == 0 ||
+        err.kind != XB_ERR_CONFLICT) {
+        return 1;
+    }
+    suspend(ORIGIN);
+    usleep(100 * 1000);
+    if (!shared->suspended[ORIGIN]) {
+        return 2;
+    }
+    shared->suspended[ORIGIN] = false;
+    return xb_guard_unwatch(&watched, &us, &err) < 0 || us == 0;
+}
+
+static void test_one_at_a_time(void **state)
+{
+    (void)state;
+    struct agent agent = start_agent(watch_for_ever);
+    wait_reached(&agent);
+    (void)end_agent(&agent, SIGKILL);
+    assert_true(resumed_within(250));
+    unsigned before = shared->resumed;
+    agent = start_agent(one_at_a_time);
+    join_agent(&agent);
+    assert_int_equal(shared->resumed, before);
+}
+
 static void test_stopped(void **state)
 {
     (void)state;
@@ -260,8 +294,8 @@ int main(void)
     fake_mapper = &fake;
     const struct CMUnitTest tests[] = {
         WITH_DEVICES(test_nothing_is_wrong), WITH_DEVICES(test_left_suspended),
-        WITH_DEVICES(test_too_long),         WITH_DEVICES(test_killed),
-        WITH_DEVICES(test_stopped),          WITH_DEVICES(test_terminated),
-        WITH_DEVICES(test_refused)};
+        WITH_DEVICES(test_one_at_a_time),    WITH_DEVICES(test_too_long),
+        WITH_DEVICES(test_killed),           WITH_DEVICES(test_stopped),
+        WITH_DEVICES(test_terminated),       WITH_DEVICES(test_refused)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
