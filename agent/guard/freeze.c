@@ -18,7 +18,7 @@
 
 enum { FREEZE_GRACE_MS = 1000, STOP_AGAIN_MS = 50 };
 
-static int may_freeze(const struct xb_guard_volume *volume, struct xb_error *err)
+int xb_guard_may_freeze(const struct xb_guard_volume *volume, struct xb_error *err)
 {
     struct statx st;
     XB_CLEANUP(xb_mounts_free) struct xb_mounts mounts = {.count = 0};
@@ -68,7 +68,7 @@ int xb_guard_freeze(struct xb_guard *guard, const struct xb_guard_volume *volume
     if (!packet) {
         return xb_error_no_memory(err, "a word to the guard");
     }
-    int r = may_freeze(volume, err);
+    int r = xb_guard_may_freeze(volume, err);
     if (r < 0) {
         return r;
     }

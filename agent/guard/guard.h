@@ -112,6 +112,10 @@ struct xb_guard_volume {
     const char *home;                /* a local volume's own folder on the node; may be NULL */
 };
 
+/* Whether it is this pod's alone, so that nobody else stands still with it. DENIED: it is not
+ * (mounts.h), or nobody knows. */
+int xb_guard_may_freeze(const struct xb_guard_volume *volume, struct xb_error *err) XB_MUST_CHECK;
+
 /* What is frozen. */
 struct xb_guard_frozen {
     int fd, volume_fd;

@@ -2,6 +2,7 @@
 #include "agent/job/standstill.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "shared/base/log.h"
@@ -38,12 +39,28 @@ static int release(void *context, uint64_t *ret_us, struct xb_error *err)
     return r;
 }
 
+/* What LVM suspends stands still as if it were frozen. */
+static int may_suspend(const struct xb_standstill *still, struct xb_error *err)
+{
+    XB_CLEANUP(xb_closep) int fd = open(still->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const struct xb_guard_volume volume = {
+        .fd = fd, .pods_root = still->pods_root, .pod_uid = still->pod_uid, .home = still->home};
+    if (fd < 0) {
+        return xb_error_errno(err, errno, "%.200s", still->path);
+    }
+    return still->pods_root[0] ? xb_guard_may_freeze(&volume, err)
+                               : xb_error_set(err, XB_ERR_NOT_FOUND, -ENOENT,
+                                              "it is in no folder of a pod's volumes");
+}
+
 static int watch(void *context, unsigned major, unsigned minor, unsigned limit_ms,
                  struct xb_error *err)
 {
     struct xb_standstill *still = context;
     const struct xb_mapper_id device = {.major = major, .minor = minor};
-    return xb_guard_watch(still->guard, device, limit_ms, &still->watched, err);
+    int r =
+        still->path[0] ? may_suspend(still, err) : 0; /* nobody's: what is left over is removed */
+    return r ? r : xb_guard_watch(still->guard, device, limit_ms, &still->watched, err);
 }
 
 static int unwatch(void *context, uint64_t *ret_us, struct xb_error *err)
