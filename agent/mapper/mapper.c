@@ -95,18 +95,3 @@ int xb_mapper_resume(int fd, struct xb_mapper_id id, struct xb_error *err)
     begin(answer.bytes, sizeof answer.bytes, id, 0); /* without DM_SUSPEND_FLAG */
     return ioctl(fd, DM_DEV_SUSPEND, answer.bytes) < 0 ? refused(id, "resuming", err) : 0;
 }
-
-int xb_mapper_message(int fd, struct xb_mapper_id id, const char *text, struct xb_error *err)
-{
-    struct answer answer;
-    const struct dm_target_msg message = {.sector = 0};
-    char *at = answer.bytes + sizeof(struct dm_ioctl);
-    size_t len = strlen(text) + 1;
-    if (len > XB_MAPPER_TEXT_BYTES) {
-        return xb_error_set(err, XB_ERR_INVALID, -E2BIG, "a message of %zu bytes to a device", len);
-    }
-    begin(answer.bytes, sizeof answer.bytes, id, 0);
-    memcpy(at, &message, sizeof message);
-    memcpy(at + sizeof message, text, len);
-    return ioctl(fd, DM_TARGET_MSG, answer.bytes) < 0 ? refused(id, "a message to", err) : 0;
-}

@@ -22,7 +22,8 @@
  *          origin is suspended it has no other table waiting, so that a resume is what was before.
  *          Killed between the two messages the pool has the snapshot, and LVM believes that it has
  *          not: each later change of the pool fails ("already contain thin device with device_id"),
- *          until the pool is told to delete it (xb_mapper_message) and LVM makes it once more.
+ *          until somebody tells the pool to delete it (docs/operations.md: by hand, since a
+ *          wrong ID deletes a volume).
  *   Thick: devices and tables are prepared (NAME-real, the snapshot and its -cow), then suspend
  *          origin, suspend NAME-real, (LVM's own record is written), resume NAME-real, resume
  *          snapshot, resume origin. The table that waits for the origin leads through NAME-real,
@@ -81,9 +82,6 @@ int xb_mapper_status(int fd, struct xb_mapper_id id, struct xb_mapper_target *re
 /* A suspended device goes on as it was: with the table that it has, and not with one that waits
  * (see above), which is dropped. One that is not suspended stays as it is. */
 int xb_mapper_resume(int fd, struct xb_mapper_id id, struct xb_error *err) XB_MUST_CHECK;
-/* To the device's target: "delete 7" to a thin pool. */
-int xb_mapper_message(int fd, struct xb_mapper_id id, const char *text,
-                      struct xb_error *err) XB_MUST_CHECK;
 
 /* ---- what a state says (pure) ---- */
 
