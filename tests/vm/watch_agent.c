@@ -48,8 +48,8 @@ int main(int argc, char **argv)
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
     xb_log_setup("watch_agent", XB_LOG_INFO, XB_LOG_TEXT);
-    const struct xb_standstill_volume volume = {
-        .pods_roots = "", .pod_uid = "u-pod", .path = argv[DEVICE]};
+    /* No pod's: as where something that was left over is removed. */
+    static const struct xb_standstill_volume volume = {.pods_roots = "", .path = ""};
     int r = xb_guard_new(argv[SOCKET], &guard, &err);
     xb_standstill_init(&still, guard, &volume);
     const struct xb_freeze_holder *holder = &still.holder;
