@@ -167,7 +167,7 @@ enum xb_plan xb_plan_backups(void *context, const char *key, int64_t now_ns, str
     }
     struct xb_step_work *work = xb_plan_work(coordinator, backup, run, &step);
     if (step.step == XB_STEP_CANCEL) {
-        return xb_plan_cancel(work, pvbs, &xb_velero_pvbs, ret);
+        return xb_plan_orders(work, pvbs, &xb_velero_pvbs, ret);
     }
     if (work && (step.step == XB_STEP_FINALIZE || step.step == XB_STEP_PUBLISH)) {
         work->timed_out = orders.given_up > 0;

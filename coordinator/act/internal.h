@@ -262,10 +262,9 @@ struct xb_step_work *xb_plan_work(struct xb_coordinator *coordinator, xb_json *o
 enum xb_plan xb_plan_act(struct xb_step_work *work,
                          int (*run)(void *, const atomic_bool *, struct xb_error *),
                          struct xb_action *ret);
-enum xb_plan xb_plan_cancel(struct xb_step_work *work, struct xb_kube_informer *informer,
+/* CANCEL, SEEK: what is done with some of the run's orders. */
+enum xb_plan xb_plan_orders(struct xb_step_work *work, struct xb_kube_informer *informer,
                             const struct xb_kube_resource *resource, struct xb_action *ret);
-enum xb_plan xb_plan_seek(struct xb_step_work *work, struct xb_kube_informer *informer,
-                          const struct xb_kube_resource *resource, struct xb_action *ret);
 bool xb_plan_is_old(const struct xb_run *run, xb_json *object);
 void xb_plan_add_orders(struct xb_step_work *work, struct xb_kube_informer *informer);
 void xb_location_done(void *coordinator, const char *key, void *work, const struct xb_error *err);

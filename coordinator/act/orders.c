@@ -207,6 +207,20 @@ xb_json *xb_orders_late(struct xb_run *run, struct xb_kube_informer *informer,
     return late;
 }
 
+/* `part` of the order becomes that; one that is gone needs nothing more. */
+static int change(struct xb_step_work *work, xb_json *order, const char *part, xb_json *value,
+                  struct xb_error *err)
+{
+    xb_json *patch = json_object_new_object();
+    json_object_object_add(patch, part, value);
+    int r = xb_act_patch(work->coordinator, work->orders, order, patch, err);
+    if (r < 0 && err->kind == XB_ERR_NOT_FOUND) {
+        *err = (struct xb_error)XB_ERROR_INIT;
+        return 0;
+    }
+    return r;
+}
+
 int xb_orders_cancel(void *context, const atomic_bool *cancel, struct xb_error *err)
 {
     struct xb_step_work *work = context;
@@ -214,17 +228,11 @@ int xb_orders_cancel(void *context, const atomic_bool *cancel, struct xb_error *
     (void)cancel;
     for (size_t i = 0; r == 0 && i < json_object_array_length(work->extra); i++) {
         xb_json *order = json_object_array_get_idx(work->extra, i);
-        xb_json *patch = json_object_new_object();
         xb_json *spec = json_object_new_object();
         json_object_object_add(spec, "cancel", json_object_new_boolean(true));
-        json_object_object_add(patch, "spec", spec);
         xb_log_warning("a volume makes no progress and is cancelled", "order",
                        xb_json_str(order, "metadata.name", ""));
-        r = xb_act_patch(work->coordinator, work->orders, order, patch, err);
-        if (r < 0 && err->kind == XB_ERR_NOT_FOUND) {
-            *err = (struct xb_error)XB_ERROR_INIT;
-            r = 0;
-        }
+        r = change(work, order, "spec", spec, err);
     }
     return r;
 }
@@ -293,12 +301,7 @@ static int seek(struct xb_step_work *work, xb_json *order, struct xb_error *err)
     xb_json_put_text(status, "phase", "Failed");
     xb_json_put_text(status, "message", why);
     json_object_object_add(status, "completionTimestamp", xb_velero_now());
-    r = xb_act_patch_status(work->coordinator, work->orders, order, status, err);
-    if (r < 0 && err->kind == XB_ERR_NOT_FOUND) {
-        *err = (struct xb_error)XB_ERROR_INIT;
-        r = 0;
-    }
-    return r;
+    return change(work, order, "status", status, err);
 }
 
 int xb_orders_seek(void *context, const atomic_bool *cancel, struct xb_error *err)

@@ -126,11 +126,8 @@ enum xb_plan xb_plan_restores(void *context, const char *key, int64_t now_ns, st
     if (work) {
         work->restores = true;
     }
-    if (step.step == XB_STEP_CANCEL) {
-        return xb_plan_cancel(work, pvrs, &xb_velero_pvrs, ret);
-    }
-    if (step.step == XB_STEP_SEEK) {
-        return xb_plan_seek(work, pvrs, &xb_velero_pvrs, ret);
+    if (step.step == XB_STEP_CANCEL || step.step == XB_STEP_SEEK) {
+        return xb_plan_orders(work, pvrs, &xb_velero_pvrs, ret);
     }
     if (work && step.step == XB_STEP_PUBLISH) {
         work->timed_out = orders.given_up > 0;

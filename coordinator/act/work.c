@@ -269,28 +269,19 @@ enum xb_plan xb_plan_act(struct xb_step_work *work,
     return XB_PLAN_ACT;
 }
 
-enum xb_plan xb_plan_cancel(struct xb_step_work *work, struct xb_kube_informer *informer,
+enum xb_plan xb_plan_orders(struct xb_step_work *work, struct xb_kube_informer *informer,
                             const struct xb_kube_resource *resource, struct xb_action *ret)
 {
     if (!work) {
         return XB_PLAN_NONE;
     }
+    const bool cancels = work->step == XB_STEP_CANCEL;
+    const char *namespace = work->coordinator->options->namespace;
     json_object_put(work->extra);
-    work->extra = xb_orders_late(work->run, informer, work->coordinator->options->namespace);
+    work->extra = cancels ? xb_orders_late(work->run, informer, namespace)
+                          : xb_orders_idle(work->run, informer, namespace);
     work->orders = resource;
-    return xb_plan_act(work, xb_orders_cancel, ret);
-}
-
-enum xb_plan xb_plan_seek(struct xb_step_work *work, struct xb_kube_informer *informer,
-                          const struct xb_kube_resource *resource, struct xb_action *ret)
-{
-    if (!work) {
-        return XB_PLAN_NONE;
-    }
-    json_object_put(work->extra);
-    work->extra = xb_orders_idle(work->run, informer, work->coordinator->options->namespace);
-    work->orders = resource;
-    return xb_plan_act(work, xb_orders_seek, ret);
+    return xb_plan_act(work, cancels ? xb_orders_cancel : xb_orders_seek, ret);
 }
 
 bool xb_plan_is_old(const struct xb_run *run, xb_json *object)
