@@ -4,6 +4,7 @@
  * path is. */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -24,6 +25,29 @@ int xb_freeze_mount(const struct xb_freeze_mounting *mounting, struct xb_error *
     XB_CLEANUP(xb_closep) int mounted = fsmount(fs, FSMOUNT_CLOEXEC, attributes);
     int top = mounted < 0 ? -1 : openat(mounted, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return top < 0 ? xb_error_errno(err, errno, "mounting %.200s", mounting->source) : top;
+}
+
+int xb_freeze_image_kind(int fd, const char **ret, struct xb_error *err)
+{
+    const char *name = xb_freeze_file_system_name(fd);
+    const char *kind = strcmp(name, "XFS") == 0 ? "xfs" : strcmp(name, "ext4") == 0 ? "ext4" : NULL;
+    if (!kind) {
+        return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP, "its file system is %s", name);
+    }
+    *ret = kind;
+    return 0;
+}
+
+/* Read-only for us; its journal is replayed into the copy all the same. An XFS of that name is
+ * mounted already: the original. */
+int xb_freeze_mount_image(const char *kind, const char *device, struct xb_error *err)
+{
+    const struct xb_freeze_mounting mounting = {.type = kind,
+                                                .source = device,
+                                                .option =
+                                                    strcmp(kind, "xfs") == 0 ? "nouuid" : NULL,
+                                                .read_only = true};
+    return xb_freeze_mount(&mounting, err);
 }
 
 int xb_freeze_handle_of(int fd, struct xb_freeze_handle *ret, struct xb_error *err)

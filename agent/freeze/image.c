@@ -159,7 +159,6 @@ static int prepare(struct xb_freeze *freeze, struct xb_error *err)
 {
     int root_fd = freeze->request.root_fd;
     struct stat st;
-    const char *kind = xb_freeze_file_system_name(root_fd);
     if (fstat(root_fd, &st) < 0) {
         return xb_error_errno(err, errno, "its folder");
     }
@@ -171,13 +170,9 @@ static int prepare(struct xb_freeze *freeze, struct xb_error *err)
         return xb_error_no_memory(err, "a clone");
     }
     state->backing_fd = state->clone_fd = state->loop_fd = -1;
-    state->kind = strcmp(kind, "XFS") == 0 ? "xfs" : strcmp(kind, "ext4") == 0 ? "ext4" : NULL;
     freeze->state = state;
-    if (!state->kind) {
-        return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP, "its file system is %s", kind);
-    }
-    int r = open_backing(state, minor(st.st_dev), err);
-    if (r < 0 ||
+    int r = xb_freeze_image_kind(root_fd, &state->kind, err);
+    if (r < 0 || (r = open_backing(state, minor(st.st_dev), err)) < 0 ||
         (r = freeze->request.holder ? 0 : need_journal(freeze, "there is no bracket guard", err)) <
             0 ||
         (r = check_extents(state, err)) < 0 || (r = make_clone(state, err)) < 0 ||
@@ -274,14 +269,7 @@ static int open_copy(struct xb_freeze *freeze, struct xb_error *err)
     if (r < 0) {
         return r;
     }
-    /* Read-only for us; its journal is replayed into the clone all the same. An XFS of that name is
-     * mounted already: the original. */
-    const struct xb_freeze_mounting mounting = {.type = state->kind,
-                                                .source = device,
-                                                .option = strcmp(state->kind, "xfs") == 0 ? "nouuid"
-                                                                                          : NULL,
-                                                .read_only = true};
-    XB_CLEANUP(xb_closep) int mounted = xb_freeze_mount(&mounting, err);
+    XB_CLEANUP(xb_closep) int mounted = xb_freeze_mount_image(state->kind, device, err);
     if (mounted < 0) {
         return mounted;
     }

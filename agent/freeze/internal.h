@@ -146,6 +146,11 @@ struct xb_freeze_mounting {
 };
 int xb_freeze_mount(const struct xb_freeze_mounting *mounting, struct xb_error *err) XB_MUST_CHECK;
 
+/* Of a copy of a whole file system, as it is and with its journal, while the original is mounted:
+ * which ones can be mounted (INVALID), by their names in fsopen, and the mount, read-only. */
+int xb_freeze_image_kind(int fd, const char **ret, struct xb_error *err) XB_MUST_CHECK;
+int xb_freeze_mount_image(const char *kind, const char *device, struct xb_error *err) XB_MUST_CHECK;
+
 /* By it a folder is found in a copy of its file system. */
 enum { XB_FREEZE_HANDLE_BYTES_MAX = 128 };
 struct xb_freeze_handle {

@@ -79,22 +79,20 @@ static int look(struct xb_freeze *freeze, struct xb_error *err)
 static int prepare(struct xb_freeze *freeze, struct xb_error *err)
 {
     int root_fd = freeze->request.root_fd;
-    const char *kind = xb_freeze_file_system_name(root_fd);
     struct xb_freeze_state *state = calloc(1, sizeof *state);
     if (!state) {
         return xb_error_no_memory(err, "a snapshot");
     }
     state->device_fd = state->room.fd = -1;
-    state->kind = strcmp(kind, "XFS") == 0 ? "xfs" : strcmp(kind, "ext4") == 0 ? "ext4" : NULL;
     freeze->state = state;
-    if (!state->kind) {
-        return xb_error_set(err, XB_ERR_INVALID, -ENOTSUP, "its file system is %s", kind);
+    int r = xb_freeze_image_kind(root_fd, &state->kind, err);
+    if (r < 0) {
+        return r;
     }
     if (fstat(root_fd, &state->source) < 0) {
         return xb_error_errno(err, errno, "its folder");
     }
-    int r = find_volume(freeze, err);
-    if (r < 0 || (r = xb_freeze_refuse_mounts(freeze, err)) < 0 ||
+    if ((r = find_volume(freeze, err)) < 0 || (r = xb_freeze_refuse_mounts(freeze, err)) < 0 ||
         (r = xb_freeze_handle_of(root_fd, &state->folder, err)) < 0 ||
         (r = xb_lvm_watch_check(&state->watch, err)) < 0 || (r = look(freeze, err)) < 0) {
         return r;
@@ -163,14 +161,7 @@ static int open_copy(struct xb_freeze *freeze, struct xb_error *err)
     char path[XB_LVM_PATH_BYTES];
     struct stat st;
     xb_lvm_device_path(&state->device, path);
-    /* As a clone's (image.c): an XFS of that name is mounted already, and journals are replayed
-     * though it is mounted read-only. */
-    const struct xb_freeze_mounting mounting = {.type = state->kind,
-                                                .source = path,
-                                                .option = strcmp(state->kind, "xfs") == 0 ? "nouuid"
-                                                                                          : NULL,
-                                                .read_only = true};
-    XB_CLEANUP(xb_closep) int top = xb_freeze_mount(&mounting, err);
+    XB_CLEANUP(xb_closep) int top = xb_freeze_mount_image(state->kind, path, err);
     if (top < 0) {
         return top;
     }

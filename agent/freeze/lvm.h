@@ -40,10 +40,6 @@ enum {
 
 /* ---- names (pure) ---- */
 
-/* Digits, as many as there are from *at on, which then is behind them. False: there are none, or
- * too many. */
-bool xb_lvm_number(const char **at, uint64_t *ret);
-
 struct xb_lvm_ids {
     char group[XB_LVM_ID_BYTES], volume[XB_LVM_ID_BYTES];
 };

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent/freeze/lvm_node.h"
+#include "agent/mapper/mapper.h"
 #include "shared/base/buf.h"
 #include "shared/base/clock.h"
 #include "shared/base/file.h"
@@ -62,8 +63,8 @@ static bool read_device(const char *entry, struct xb_lvm_device *ret)
     uint64_t major = 0;
     uint64_t minor = 0;
     const char *at = number;
-    if (!good || !read_line(path, number, sizeof number) || !xb_lvm_number(&at, &major) ||
-        *at++ != ':' || !xb_lvm_number(&at, &minor) || *at || major > UINT_MAX ||
+    if (!good || !read_line(path, number, sizeof number) || !xb_mapper_number(&at, &major) ||
+        *at++ != ':' || !xb_mapper_number(&at, &minor) || *at || major > UINT_MAX ||
         minor > UINT_MAX) {
         return false;
     }
@@ -148,7 +149,7 @@ static bool read_started(uint64_t pid, uint64_t *ret)
     for (int field = 2; at && field < STARTED_FIELD; field++) {
         at = strchr(at + 1, ' ');
     }
-    return at && xb_lvm_number(&(const char *){at + 1}, ret);
+    return at && xb_mapper_number(&(const char *){at + 1}, ret);
 }
 
 uint64_t xb_lvm_now_s(void)

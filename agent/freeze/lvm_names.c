@@ -8,11 +8,12 @@
 #include <string.h>
 
 #include "agent/freeze/lvm.h"
+#include "agent/mapper/mapper.h"
 
 #define DEVICE_PREFIX "LVM-"
 #define MAKER_PREFIX "xebec-made-by-"
 
-enum { ID_CHARS = XB_LVM_ID_BYTES - 1, NUMBER_BASE = 10, BOOT_BASE = 16 };
+enum { ID_CHARS = XB_LVM_ID_BYTES - 1, BOOT_BASE = 16 };
 
 /* ---- identities ---- */
 
@@ -88,25 +89,6 @@ void xb_lvm_maker_tag(const struct xb_lvm_maker *maker, char ret[XB_LVM_TAG_BYTE
              maker->boot, maker->pid, maker->started, maker->made_s);
 }
 
-bool xb_lvm_number(const char **at, uint64_t *ret)
-{
-    uint64_t number = 0;
-    const char *begin = *at;
-    for (; isdigit((unsigned char)**at); ++*at) {
-        unsigned digit = (unsigned)(**at - '0');
-        if (number > (UINT64_MAX - digit) / NUMBER_BASE) {
-            *at = begin;
-            return false;
-        }
-        number = number * NUMBER_BASE + digit;
-    }
-    if (*at == begin) {
-        return false;
-    }
-    *ret = number;
-    return true;
-}
-
 /* Only what xb_lvm_maker_tag writes. */
 bool xb_lvm_maker_parse(const char *tag, size_t len, struct xb_lvm_maker *ret)
 {
@@ -127,7 +109,7 @@ bool xb_lvm_maker_parse(const char *tag, size_t len, struct xb_lvm_maker *ret)
     const char *at = end;
     uint64_t *const numbers[] = {&maker.pid, &maker.started, &maker.made_s};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        if (*at++ != '-' || !xb_lvm_number(&at, numbers[i])) {
+        if (*at++ != '-' || !xb_mapper_number(&at, numbers[i])) {
             return false;
         }
     }

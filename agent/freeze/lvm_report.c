@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/freeze/lvm.h"
+#include "agent/mapper/mapper.h"
 #include "shared/codec/json.h"
 
 enum { PERCENT_MAX = 10000, TAGS_BYTES_MAX = 64 << 10 };
@@ -78,7 +79,7 @@ static int read_bytes(const char *field, const char *text, uint64_t *ret, struct
 {
     uint64_t number = 0;
     const char *at = text;
-    if (!xb_lvm_number(&at, &number) || *at) {
+    if (!xb_mapper_number(&at, &number) || *at) {
         return corrupt(field, text, err);
     }
     *ret = number;
@@ -95,9 +96,9 @@ static int read_percent(const char *field, const char *text, int *ret, struct xb
         return 0;
     }
     const char *at = text;
-    bool good = xb_lvm_number(&at, &whole) && *at == '.' && strlen(at) == sizeof ".34" - 1;
+    bool good = xb_mapper_number(&at, &whole) && *at == '.' && strlen(at) == sizeof ".34" - 1;
     at += good;
-    good = good && xb_lvm_number(&at, &part) && !*at && whole <= PERCENT_MAX / 100;
+    good = good && xb_mapper_number(&at, &part) && !*at && whole <= PERCENT_MAX / 100;
     if (!good || whole * 100 + part > PERCENT_MAX) {
         return corrupt(field, text, err);
     }

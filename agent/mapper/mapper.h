@@ -85,6 +85,10 @@ int xb_mapper_resume(int fd, struct xb_mapper_id id, struct xb_error *err) XB_MU
 
 /* ---- what a state says (pure) ---- */
 
+/* Digits, as many as there are from *at on, which then is behind them. False: there are none, or
+ * too many. */
+bool xb_mapper_number(const char **at, uint64_t *ret);
+
 struct xb_mapper_snapshot {
     bool lost; /* it is no copy any more: it was full, or could not be written */
     uint64_t used_sectors, total_sectors;

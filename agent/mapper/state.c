@@ -6,22 +6,33 @@
 
 #include "agent/mapper/mapper.h"
 
-static bool take_number(const char **at, char end, uint64_t *ret)
+enum { NUMBER_BASE = 10 };
+
+bool xb_mapper_number(const char **at, uint64_t *ret)
 {
-    uint64_t value = 0;
-    const char *text = *at;
-    if (*text < '0' || *text > '9') {
-        return false;
-    }
-    for (; *text >= '0' && *text <= '9'; text++) {
-        uint64_t digit = (uint64_t)(*text - '0');
-        if (value > (UINT64_MAX - digit) / 10) {
+    uint64_t number = 0;
+    const char *begin = *at;
+    for (; **at >= '0' && **at <= '9'; ++*at) {
+        unsigned digit = (unsigned)(**at - '0');
+        if (number > (UINT64_MAX - digit) / NUMBER_BASE) {
+            *at = begin;
             return false;
         }
-        value = 10 * value + digit;
+        number = number * NUMBER_BASE + digit;
     }
+    if (*at == begin) {
+        return false;
+    }
+    *ret = number;
+    return true;
+}
+
+static bool take_number(const char **at, char end, uint64_t *ret)
+{
+    const char *text = *at;
+    uint64_t value = 0;
     /* At the end of all, too, where a space is wanted. */
-    if (*text != end && !(end == ' ' && *text == '\0')) {
+    if (!xb_mapper_number(&text, &value) || (*text != end && !(end == ' ' && *text == '\0'))) {
         return false;
     }
     *at = text + (*text != '\0');
